@@ -1,0 +1,132 @@
+"""Where do downloaded image sets lie, and how do they get there? Only when somebody asks."""
+
+import contextlib
+import math
+import os
+import shlex
+import socket
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from core.catalogue import BadInput, unknown
+
+SETS = ("MNIST", "FashionMNIST")
+PATIENCE = 30.0  # seconds without a byte until a server counts as gone
+
+
+class NotFetched(BadInput):
+    """A set could not be downloaded: the fault of the network or the disk, not of the input."""
+
+
+def root_folder(root: str = "") -> Path:
+    """The folder of image sets: `root`, else RELAXOSCOPE_DATA, else the user's own."""
+    chosen = root or os.environ.get("RELAXOSCOPE_DATA")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(platformdirs.user_data_dir("relaxoscope", appauthor=False)) / "datasets"
+
+
+def raw_files(name: str, root: Path) -> tuple[Path, ...]:
+    """Where torchvision keeps the four files of a set: images and labels of train, then of test."""
+    parts = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    return tuple(root / name / "raw" / f"{part}-ubyte" for part in parts)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether an IDX file of bytes is there and as long as its header says."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+            axes = magic[3] if magic[:3] == b"\0\0\x08" and len(magic) == 4 else 0
+            sizes = [int.from_bytes(file.read(4), "big") for _ in range(axes)]
+        return axes > 0 and path.stat().st_size == 4 + 4 * axes + math.prod(sizes)
+    except OSError:
+        return False
+
+
+def how_to_get(name: str, root: Path) -> str:
+    """The command that downloads a set."""
+    return f"relaxoscope data {name} --root {shlex.quote(str(root))}"
+
+
+def download(name: str, root: str, progress: Callable[[str, float], None]) -> Path:
+    """Download a set with torchvision's downloader, which checks the published MD5 of every file.
+
+    Files that are there and whole are left alone, so calling it again repairs a broken download.
+
+    Args:
+        name: one of `SETS`.
+        root: the folder of image sets; "" for the usual one.
+        progress: told what happens and the share of files that are done, 0..1.
+
+    Returns: the folder of image sets.
+
+    Raises:
+        BadInput: if there is no such set, or the folder cannot be written.
+        NotFetched: if a file did not arrive from any server.
+    """
+    if name not in SETS:
+        raise BadInput(f"dataset: {unknown(name, SETS)}")
+    folder = root_folder(root)
+    files = raw_files(name, folder)
+    try:
+        files[0].parent.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        line = f"root: {folder}; a folder that can be written ({refused.strerror})"
+        raise BadInput(line) from refused
+    if not os.access(files[0].parent, os.W_OK):
+        raise BadInput(f"root: {folder}; a folder that can be written")
+    for done, path in enumerate(files):
+        label = f"{path.name}.gz ({done + 1} of {len(files)})"
+        if is_whole(path):
+            progress(f"{label} is here already", (done + 1) / len(files))
+            continue
+        progress(f"{label} is being fetched", done / len(files))
+        _fetch(name, path)
+        progress(f"{label} is here", (done + 1) / len(files))
+    return folder
+
+
+def torchvision_set(name: str) -> Any:
+    """Torchvision's class of a set; imported late, because it takes a second."""
+    import torchvision
+
+    return getattr(torchvision.datasets, name)
+
+
+def _fetch(name: str, path: Path) -> None:
+    """Fetch and unpack one file from the first server that gives it."""
+    from torchvision.datasets.utils import download_and_extract_archive
+
+    source, archive = torchvision_set(name), f"{path.name}.gz"
+    md5 = dict(source.resources)[archive]
+    reasons = []
+    for mirror in source.mirrors:
+        try:
+            with _patience():
+                download_and_extract_archive(mirror + archive, str(path.parent), md5=md5)
+            if is_whole(path):
+                return
+            reasons.append(f"{mirror}: unpacked to a damaged file")
+        except (OSError, EOFError, RuntimeError, HTTPException) as failed:
+            reasons.append(f"{mirror}: {' '.join(str(failed).split()) or type(failed).__name__}")
+    path.unlink(missing_ok=True)  # half a file would pass for a whole one elsewhere
+    raise NotFetched(
+        f"{name}: {archive} did not arrive ({'; '.join(reasons)}); "
+        f"go online, or copy its files into {path.parent}"
+    )
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    """Torchvision waits forever for a silent server; for this long new sockets do not."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

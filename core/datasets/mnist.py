@@ -1,0 +1,102 @@
+"""MNIST and its drop-in relatives, read with torchvision from files on the disk."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from core.batches import ImageSet
+from core.catalogue import BadInput, dial, entry
+from core.datasets.fetch import how_to_get, is_whole, raw_files, root_folder, torchvision_set
+from core.datasets.pixels import image_set, scale_dial
+
+FORMULA = r"x = 2\,(g / 255) - 1,\quad 1 \times 28 \times 28,\quad 60\,000 + 10\,000"
+ROOT_HELP = "folder of image sets; empty for RELAXOSCOPE_DATA or the user's data folder"
+DIGITS = tuple(str(digit) for digit in range(10))
+CLOTHES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+@entry("dataset", "MNIST", formula=FORMULA, source="lecun1998")
+@dataclass(frozen=True)
+class MNIST:
+    """70,000 handwritten digits, 28 x 28 pixels; to be downloaded once.
+
+    60,000 train (5,421 to 6,742 of each class), 10,000 test, as published. Nearly any network gets
+    97 %, so small differences between methods say little.
+
+    Source: lecun1998.
+    """
+
+    scale: str = scale_dial()
+    root: str = dial("", help=ROOT_HELP)
+
+    def __call__(self) -> ImageSet:
+        """60,000 + 10,000 images, (n, 1, 28, 28)."""
+        return _found("MNIST", self.root, self.scale, DIGITS)
+
+
+@entry("dataset", "FashionMNIST", formula=FORMULA, source="xiao2017")
+@dataclass(frozen=True)
+class FashionMNIST:
+    """70,000 photographs of clothes, 28 x 28 pixels; to be downloaded once.
+
+    60,000 train and 10,000 test, the same number of each class: a drop-in for MNIST that is harder.
+
+    Source: xiao2017.
+    """
+
+    scale: str = scale_dial()
+    root: str = dial("", help=ROOT_HELP)
+
+    def __call__(self) -> ImageSet:
+        """60,000 + 10,000 images, (n, 1, 28, 28)."""
+        return _found("FashionMNIST", self.root, self.scale, CLOTHES)
+
+
+def _found(name: str, root: str, scale: str, class_names: tuple[str, ...]) -> ImageSet:
+    """The set under `root`, or one line on what is missing and how to get it."""
+    folder = root_folder(root)
+    for path in raw_files(name, folder):
+        if not is_whole(path):
+            state = "is damaged" if path.exists() else "is not there"
+            shown = path.relative_to(folder).as_posix()
+            line = (
+                f"dataset.root: {folder}; {shown} {state}, get it with: {how_to_get(name, folder)}"
+            )
+            raise BadInput(line)
+    # A file that was replaced since is read again.
+    stamps = tuple((p.stat().st_mtime_ns, p.stat().st_size) for p in raw_files(name, folder))
+    return _load(name, folder.resolve(), stamps, scale, class_names)
+
+
+@lru_cache(maxsize=3)  # 220 MB each at full size
+def _load(
+    name: str,
+    folder: Path,
+    stamps: tuple[tuple[int, int], ...],
+    scale: str,
+    class_names: tuple[str, ...],
+) -> ImageSet:
+    """One image set for each folder and range, shared by all who ask."""
+    source = torchvision_set(name)
+    splits = []
+    for train in (True, False):
+        try:
+            read = source(str(folder), train=train, download=False)
+        except (RuntimeError, ValueError, TypeError, KeyError, AssertionError) as failed:
+            raise BadInput(
+                f"dataset.root: {folder}; {name} there cannot be read ({failed}), "
+                f"get it with: {how_to_get(name, folder)}"
+            ) from failed
+        splits.append((read.data, read.targets))
+    return image_set(name, *splits, full=255.0, scale=scale, class_names=class_names)
