@@ -1,0 +1,164 @@
+"""What is descended? The free energy of one phase at one step, its terms and its gradients."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.network import Network, States
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Every term of the free energy at one point of state space.
+
+    Args:
+        predictions: mu of each layer, (B, *shape).
+        energies: E_l, bare, (L, B), in nats.
+        cost: C(h_N, target), (B,), zero where nothing nudges.
+        forces: dF/dh of each state, (B, *shape), summed over nothing; zero where clamped.
+    """
+
+    predictions: list[Tensor]
+    energies: Tensor
+    cost: Tensor
+    forces: list[Tensor]
+
+
+class FreeEnergy:
+    """F = sum_l Pi_l E_l(h_l, mu_l) + nudge * C(h_N, target).
+
+    Two totals are kept apart: F is weighted by precision and is what is descended; E is the bare sum.
+    Both are sums over units, layers and samples.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        precision: Tensor,
+        clamped: Collection[int] = (),
+        *,
+        nudge: float | Tensor = 0.0,
+        cost: Callable[[Tensor, Tensor], Tensor] | None = None,
+        target: Tensor | None = None,
+    ) -> None:
+        """Describe one phase at one step.
+
+        Args:
+            network: the layers and their energies.
+            precision: Pi_l, (L,).
+            clamped: indices of the states that do not move.
+            nudge: beta, a number or (B,).
+            cost: C(h, target) per sample, (B,), wherever nudge is not zero.
+            target: of the cost, (B, *shape).
+        """
+        self.network = network
+        self.precision = precision
+        self.clamped = frozenset(clamped)
+        self.nudge = nudge
+        self.cost = cost
+        self.target = target
+        self._last: tuple[States, Balance] | None = None
+
+    def balance(self, states: States) -> Balance:
+        """All terms at `states`, by automatic differentiation of the total; the last one is kept."""
+        if self._last is not None and self._last[0] is states:
+            return self._last[1]
+        with torch.enable_grad():
+            leaves = [
+                h.detach().requires_grad_(i not in self.clamped) for i, h in enumerate(states)
+            ]
+            predictions = self.network.predictions(leaves)
+            energies = self._energies(leaves, predictions)
+            cost = self._cost(leaves)
+            total = (self.precision[:, None] * energies).sum() + (self.nudge * cost).sum()
+            free = [h for i, h in enumerate(leaves) if i not in self.clamped]
+            forces = iter(torch.autograd.grad(total, free, allow_unused=True) if free else ())
+        full = []
+        for i, h in enumerate(states):
+            g = next(forces) if i not in self.clamped else None
+            full.append(torch.zeros_like(h) if g is None else g)
+        mu = [m.detach() for m in predictions]
+        found = Balance(mu, energies.detach(), cost.detach(), full)
+        self._last = (states, found)
+        return found
+
+    def energies(self, states: States) -> Tensor:
+        """E_l, bare, (L, B), in nats, in depth order."""
+        return self.balance(states).energies
+
+    def errors(self, states: States) -> list[Tensor]:
+        """e_l of each layer, (B, *shape): state minus prediction (minus softmax for cross-entropy)."""
+        mu = self.balance(states).predictions
+        nodes = self.network.nodes
+        return [
+            nodes[i].energy.error(states[i], m)  # type: ignore[attr-defined]
+            for i, m in zip(self.network.layers, mu, strict=True)
+        ]
+
+    def forces(self, states: States) -> list[Tensor]:
+        """dF/dh of each state, (B, *shape), per sample; zero where clamped."""
+        return self.balance(states).forces
+
+    def total(self, states: States) -> Tensor:
+        """F, weighted, summed over the batch, a scalar."""
+        found = self.balance(states)
+        return (self.precision[:, None] * found.energies).sum() + (self.nudge * found.cost).sum()
+
+    def weight_gradients(
+        self, states: States, inputs: States | None = None, *, weighted: bool = False
+    ) -> list[Tensor]:
+        """dE/dtheta of every parameter, summed over the batch, with the states held.
+
+        Args:
+            states: h_0 ... h_N, whose errors count.
+            inputs: states that the predictions read; `states` by default. The forward update gives
+                those of the first step.
+            weighted: whether each layer's energy is multiplied by its precision.
+
+        Source: whittington2017; with `inputs` qi2026 (released code).
+        """
+        with torch.enable_grad():
+            held = [h.detach() for h in states]
+            read = held if inputs is None else [h.detach() for h in inputs]
+            energies = self._energies(held, self.network.predictions(read))
+            if weighted:
+                energies = self.precision[:, None] * energies
+            return _gradients(energies.sum(), list(self.network.parameters()))
+
+    def _energies(self, states: Sequence[Tensor], predictions: Sequence[Tensor]) -> Tensor:
+        """(L, B)."""
+        nodes = self.network.nodes
+        terms = [
+            nodes[i].energy(states[i], mu)
+            for i, mu in zip(self.network.layers, predictions, strict=True)
+        ]
+        return torch.stack(terms)
+
+    def _cost(self, states: Sequence[Tensor]) -> Tensor:
+        """(B,)."""
+        if self.cost is None or self.target is None:
+            return states[-1].new_zeros(len(states[-1]))
+        return self.cost(states[-1], self.target)
+
+
+def backprop_gradients(network: Network, roots: dict[int, Tensor], target: Tensor) -> list[Tensor]:
+    """d loss/d theta of every parameter, summed over the batch, where the loss is the output's energy.
+
+    Args:
+        network: acyclic, with a clamped value for each root in `roots`.
+        roots: by index, (B, *shape).
+        target: of the output, (B, *shape).
+
+    Source: rumelhart1986.
+    """
+    with torch.enable_grad():
+        prediction = network.sweep(roots)[network.top]
+        loss = network.nodes[network.top].energy(target, prediction).sum()
+        return _gradients(loss, list(network.parameters()))
+
+
+def _gradients(total: Tensor, parameters: list[torch.nn.Parameter]) -> list[Tensor]:
+    found = torch.autograd.grad(total, parameters, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]

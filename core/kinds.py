@@ -1,0 +1,110 @@
+"""What must an entry of each kind be able to do? The protocols that strategies follow.
+
+Two shapes, no third: without memory a strategy is called; with memory it has `init` and `step`, and
+memory is handed in and out. Entries are frozen dataclasses whose fields are their dials.
+"""
+
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from core.batches import Batch, ImageSet
+from core.free_energy import FreeEnergy
+from core.network import Network, States
+from core.phase import Phase
+from core.start import Start
+
+
+class Energy(Protocol):
+    """The energy of one layer."""
+
+    quadratic: ClassVar[bool]
+
+    def __call__(self, h: Tensor, mu: Tensor) -> Tensor:
+        """Nats per sample, (B,)."""
+        ...
+
+    def error(self, h: Tensor, mu: Tensor) -> Tensor:
+        """Minus the derivative by the prediction, (B, *shape)."""
+        ...
+
+
+class Init(Protocol):
+    """First states; may also have `observe(start, final, memory) -> memory` to learn from a batch."""
+
+    def __call__(self, start: Start) -> States:
+        """h^(0) of every state; clamped ones are overwritten afterwards."""
+        ...
+
+
+class Precision(Protocol):
+    """A schedule of precisions."""
+
+    def table(self, T: int, depth: Tensor) -> Tensor:
+        """(T, L), finite and not negative; past the last row the last row holds."""
+        ...
+
+
+class Dynamics(Protocol):
+    """One step of the states."""
+
+    rate: float
+
+    def init(
+        self, free_energy: FreeEnergy, states: States, generator: torch.Generator | None
+    ) -> Any:
+        """A memory derived from the states as they stand."""
+        ...
+
+    def step(self, free_energy: FreeEnergy, states: States, memory: Any) -> tuple[States, Any]:
+        """New states, clamped ones unmoved, and the new memory."""
+        ...
+
+
+class Learning(Protocol):
+    """Gradients of the weights."""
+
+    every_step: ClassVar[bool]
+
+    def gradients(self, free_energy: FreeEnergy, states: States, first: States) -> list[Tensor]:
+        """One gradient per parameter, summed over the batch, if the relaxation stopped here."""
+        ...
+
+
+class Task(Protocol):
+    """What is clamped to what; `image_at` is the end of the network that it needs the image at."""
+
+    image_at: ClassVar[str]
+
+    def phases(self, network: Network, batch: Batch, classes: int, steps: int) -> tuple[Phase, ...]:
+        """The phases that relax one batch."""
+        ...
+
+
+class NetworkKind(Protocol):
+    """A family of networks that fits any data set; its image is at the "input" or the "output"."""
+
+    image_at: ClassVar[str]
+
+    def __call__(self, shape: tuple[int, ...], classes: int) -> Network:
+        """Build for images of `shape` (C, H, W); draws weights from torch's global generator."""
+        ...
+
+
+class DatasetKind(Protocol):
+    """A source of images."""
+
+    def __call__(self) -> ImageSet:
+        """Load it."""
+        ...
+
+
+class WeightOptimiser(Protocol):
+    """One of torch's optimisers with its dials."""
+
+    rate: float
+
+    def __call__(self, network: Network) -> torch.optim.Optimizer:
+        """The optimiser of the network's parameters."""
+        ...

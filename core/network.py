@@ -1,0 +1,171 @@
+"""What predicts what? A network of states with any directed graph of parents.
+
+State 0 is the input side, state N the output side. A node with a module is a *layer*: its module maps
+its parents' states to a prediction of its own state. A node without one is a *root*.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from core.energies.squared_error import SquaredError
+
+_versions = itertools.count(1)
+
+States = list[Tensor]
+"""h_0 ... h_N, each (B, *shape), in depth order."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One state of the network.
+
+    Args:
+        shape: the state's shape without the batch.
+        parents: indices of the states that its module reads; empty for a root.
+        module: maps the parents' states to the prediction; None for a root.
+        depth: distance from the input side, read by precision schedules.
+        name: as plots label it.
+        energy: of this layer; takes (h, mu) and gives nats per sample.
+    """
+
+    shape: tuple[int, ...]
+    parents: tuple[int, ...] = ()
+    module: nn.Module | None = None
+    depth: int = 0
+    name: str = ""
+    energy: Callable[[Tensor, Tensor], Tensor] = field(default_factory=SquaredError)
+
+    @property
+    def size(self) -> int:
+        """Number of units."""
+        return int(torch.Size(self.shape).numel())
+
+
+class Network(nn.Module):
+    """Nodes in depth order, with any directed graph of parents.
+
+    Raises:
+        ValueError: when a layer has no parent, a root has one, or a parent does not exist.
+    """
+
+    def __init__(self, nodes: Sequence[Node], image: int | None = None) -> None:
+        """Take the nodes; `image` is the index of the state that can be looked at."""
+        super().__init__()
+        self.nodes = list(nodes)
+        self.image = image
+        self.version = 0
+        for i, node in enumerate(self.nodes):
+            if (node.module is None) != (not node.parents):
+                raise ValueError(f"node {i}: a layer has a module and parents, a root has neither")
+            bad = [p for p in node.parents if not 0 <= p < len(self.nodes)]
+            if bad:
+                raise ValueError(f"node {i}: parent {bad[0]}; nodes are 0..{len(self.nodes) - 1}")
+        self.layers = [i for i, node in enumerate(self.nodes) if node.module is not None]
+        self.roots = [i for i, node in enumerate(self.nodes) if node.module is None]
+        self.maps = nn.ModuleDict({str(i): self.nodes[i].module for i in self.layers})
+
+    @property
+    def top(self) -> int:
+        """Index of the output state, N."""
+        return len(self.nodes) - 1
+
+    @property
+    def depth(self) -> Tensor:
+        """Depth index of each layer, (L,)."""
+        return torch.tensor([self.nodes[i].depth for i in self.layers])
+
+    @property
+    def example(self) -> Tensor:
+        """A parameter, for its dtype and device."""
+        return next(self.parameters())
+
+    def prediction(self, layer: int, states: Sequence[Tensor]) -> Tensor:
+        """mu of one node from its parents' states, (B, *shape)."""
+        return self.maps[str(layer)](*[states[p] for p in self.nodes[layer].parents])
+
+    def predictions(self, states: Sequence[Tensor]) -> list[Tensor]:
+        """mu of every layer, each (B, *shape), from the states as they stand."""
+        return [self.prediction(i, states) for i in self.layers]
+
+    def touch(self) -> None:
+        """Say that the weights have changed: they get a version that no others ever had."""
+        self.version = next(_versions)
+
+    def give_output_energy(self, energy: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Let the output layer be judged by another energy."""
+        self.nodes[-1] = replace(self.nodes[-1], energy=energy)
+
+    def order(self) -> list[int]:
+        """The layers so that parents come first.
+
+        Raises:
+            ValueError: when the graph has a cycle; the cycle is named.
+        """
+        done, open_, order = set(self.roots), list(self.layers), []
+        while open_:
+            ready = [i for i in open_ if all(p in done for p in self.nodes[i].parents)]
+            if not ready:
+                raise ValueError(
+                    f"network: the states {self._cycle(open_)} predict each other in a cycle; "
+                    "a feed-forward sweep needs an acyclic graph"
+                )
+            done.update(ready)
+            order += ready
+            open_ = [i for i in open_ if i not in done]
+        return order
+
+    def sweep(self, roots: Mapping[int, Tensor]) -> States:
+        """The feed-forward pass: every layer takes the value of its prediction.
+
+        Args:
+            roots: the value of each root, (B, *shape), by index.
+
+        Raises:
+            ValueError: when a root has no value, or the graph has a cycle; either is named.
+        """
+        for i in self.roots:
+            if i not in roots:
+                raise ValueError(
+                    f"network: state {i} is a root and free; a feed-forward sweep needs it clamped"
+                )
+        states: list[Tensor | None] = [roots.get(i) for i in range(len(self.nodes))]
+        for i in self.order():
+            states[i] = self.prediction(i, states)  # type: ignore[arg-type]
+        return states  # type: ignore[return-value]
+
+    def _cycle(self, among: Sequence[int]) -> str:
+        """A cycle among nodes that all have an unfinished parent, written as 1 -> 2 -> 1."""
+        path = [among[0]]
+        while True:
+            path.append(next(p for p in self.nodes[path[-1]].parents if p in among))
+            if path[-1] in path[:-1]:
+                loop = path[path.index(path[-1]) :]
+                return " -> ".join(str(i) for i in reversed(loop))
+
+
+def chain(
+    maps: Sequence[nn.Module],
+    shapes: Sequence[tuple[int, ...]],
+    *,
+    names: Sequence[str] | None = None,
+    image: int | None = None,
+) -> Network:
+    """A chain h_0 -> h_1 -> ... -> h_L: state l is predicted from state l - 1.
+
+    Args:
+        maps: f_1 ... f_L.
+        shapes: of h_0 ... h_L, without the batch.
+        names: of h_0 ... h_L; by default the layer's number.
+        image: index of the state that can be looked at.
+    """
+    if len(shapes) != len(maps) + 1:
+        raise ValueError(f"shapes: {len(shapes)} for {len(maps)} maps; one more than maps")
+    names = names or [str(i) for i in range(len(shapes))]
+    nodes = [Node(shapes[0], name=names[0])]
+    for i, module in enumerate(maps, start=1):
+        nodes.append(Node(shapes[i], (i - 1,), module, depth=i, name=names[i]))
+    return Network(nodes, image)
