@@ -1,0 +1,35 @@
+"""The baseline: the gradient of the output's energy at the forward pass."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from core.catalogue import entry
+from core.free_energy import FreeEnergy, backprop_gradients
+from core.network import States
+
+
+@entry(
+    "learning",
+    "Backprop",
+    formula=r"\Delta\theta \propto -\partial E_L(y, \mu_L^{0}) / \partial\theta",
+    source="rumelhart1986",
+)
+@dataclass(frozen=True)
+class Backprop:
+    """Gradient descent on the loss of the forward pass, whatever the states did.
+
+    $\\Delta\\theta \\propto -\\partial E_L(y, \\mu_L^{0}) / \\partial\\theta$ with the output's energy as loss. The relaxation
+    runs beside it and has no influence on the weights.
+
+    Source: rumelhart1986.
+    """
+
+    every_step: ClassVar[bool] = False
+
+    def gradients(self, free_energy: FreeEnergy, states: States, first: States) -> list[Tensor]:
+        """Gradient of the output's energy through the whole network."""
+        network = free_energy.network
+        roots = {i: states[i] for i in network.roots}
+        return backprop_gradients(network, roots, states[network.top])

@@ -1,0 +1,39 @@
+"""A chain of linear maps from the image to the classes."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+from core.catalogue import dial, entry
+from core.network import Network, chain
+from core.networks.activations import ACTIVATIONS, layer
+
+
+@entry(
+    "network",
+    "MLP classifier",
+    formula=r"\mu_\ell = \phi(W_\ell h_{\ell-1} + b_\ell),\quad \mu_L = W_L h_{L-1} + b_L",
+    source="pinchetti2026",
+)
+@dataclass(frozen=True)
+class MLP:
+    """Image at the bottom, classes at the top; hidden states are post-activation, the output is linear.
+
+    $\\mu_\\ell = \\phi(W_\\ell h_{\\ell-1} + b_\\ell)$ for hidden layers and $\\mu_L = W_L h_{L-1} + b_L$. The number of
+    weight layers L is one more than the number of hidden widths.
+
+    Source: pinchetti2026 (MLP-5: hidden 512, 512, 512, 512).
+    """
+
+    hidden: tuple[int, ...] = dial((64,) * 9, bounds=(1, 65536), help="widths of the hidden layers")
+    activation: str = dial("tanh", choices=ACTIVATIONS, symbol="φ", help="of the hidden layers")
+    bias: bool = dial(True, help="whether the linear maps have a bias")
+
+    image_at: ClassVar[str] = "input"
+
+    def __call__(self, shape: tuple[int, ...], classes: int) -> Network:
+        """The network for images of `shape` and so many classes."""
+        sizes = [prod(shape), *self.hidden, classes]
+        kinds = [self.activation] * len(self.hidden) + ["identity"]
+        maps = [layer(sizes[i], sizes[i + 1], kind, bias=self.bias) for i, kind in enumerate(kinds)]
+        return chain(maps, [(n,) for n in sizes], image=0)

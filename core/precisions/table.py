@@ -1,0 +1,36 @@
+"""Any precisions, written down cell by cell."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.catalogue import BadInput, dial, entry
+
+
+@entry(
+    "precision", "Table", formula=r"\Pi_\ell(t) = \mathrm{table}[t][\ell]", source="this project"
+)
+@dataclass(frozen=True)
+class Table:
+    """A hand-written table: one row per step, one column per layer in depth order.
+
+    $\\Pi_\\ell(t) = \\mathrm{table}[t][\\ell]$; past the last row the last row holds. A single column is used for
+    every layer.
+
+    Source: this project.
+    """
+
+    rows: tuple[tuple[float, ...], ...] = dial(
+        ((1.0,),), bounds=(0.0, 1e6), table=True, help="rows are steps, columns are layers"
+    )
+
+    def table(self, T: int, depth: Tensor) -> Tensor:
+        """Precisions, (T, L)."""
+        rows = torch.tensor(self.rows, dtype=torch.float64)
+        if rows.shape[1] not in (1, len(depth)):
+            raise BadInput(
+                f"precision.rows: {rows.shape[1]} columns; 1, or one for each of {len(depth)} layers"
+            )
+        at = torch.arange(T).clamp(max=len(rows) - 1)
+        return rows[at].expand(T, len(depth))

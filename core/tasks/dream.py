@@ -1,0 +1,30 @@
+"""The label is clamped and the image is free: what does the network imagine?"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch.nn.functional import one_hot
+
+from core.batches import Batch
+from core.catalogue import entry
+from core.network import Network
+from core.phase import Phase
+
+
+@entry("task", "Dream", formula=r"h_L = y,\quad h_0 \text{ free}", source="this project")
+@dataclass(frozen=True)
+class Dream:
+    """Clamp only the label of a classifier and let the image relax with the hidden states.
+
+    $h_L = y$, $h_0$ free without an energy of its own, so that its force is
+    $-J_1^\\top \\Pi_1 e_1$. The image is whatever lowers the energy, not a sample of the data.
+
+    Source: this project.
+    """
+
+    image_at: ClassVar[str] = "input"
+
+    def phases(self, network: Network, batch: Batch, classes: int, steps: int) -> tuple[Phase, ...]:
+        """One phase with the output clamped."""
+        y = one_hot(batch.y, classes).to(network.example)
+        return (Phase("dream", steps, {network.top: y}),)

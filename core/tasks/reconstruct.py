@@ -1,0 +1,28 @@
+"""The image is clamped at the output of a decoder and its latent state is free."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from core.batches import Batch
+from core.catalogue import entry
+from core.network import Network
+from core.phase import Phase
+
+
+@entry("task", "Reconstruct", formula=r"h_L = x,\quad h_0 \text{ free}", source="pinchetti2026")
+@dataclass(frozen=True)
+class Reconstruct:
+    """Clamp the image at a decoder's output; the latent state and the hidden ones relax.
+
+    $h_L = x$, $h_0$ free without an energy of its own. The reconstruction is the feed-forward sweep from
+    the relaxed $h_0$; $\\mu_L$ also reads the hidden errors and looks better than it.
+
+    Source: pinchetti2026; pinchetti2025.
+    """
+
+    image_at: ClassVar[str] = "output"
+
+    def phases(self, network: Network, batch: Batch, classes: int, steps: int) -> tuple[Phase, ...]:
+        """One phase with the output clamped."""
+        x = batch.x.flatten(1).reshape(-1, *network.nodes[network.top].shape)
+        return (Phase("reconstruct", steps, {network.top: x.to(network.example)}),)

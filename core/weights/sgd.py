@@ -1,0 +1,34 @@
+"""Stochastic gradient descent, torch's own."""
+
+from dataclasses import dataclass
+
+import torch
+
+from core.catalogue import dial, entry
+from core.network import Network
+
+
+@entry(
+    "weights",
+    "SGD",
+    formula=r"b \leftarrow m b + g + \lambda\theta,\quad \theta \leftarrow \theta - \eta b",
+    source="robbins1951",
+)
+@dataclass(frozen=True)
+class SGD:
+    """Gradient descent with optional momentum: torch.optim.SGD.
+
+    $b \\leftarrow m b + g + \\lambda\\theta$, $\\theta \\leftarrow \\theta - \\eta b$, on gradients that are means over the batch.
+
+    Source: robbins1951.
+    """
+
+    rate: float = dial(0.01, bounds=(0.0, 10.0), symbol="η", log=True, help="weight learning rate")
+    momentum: float = dial(0.0, bounds=(0.0, 0.999), symbol="m", help="share of the old step kept")
+    decay: float = dial(0.0, bounds=(0.0, 10.0), symbol="λ", help="weight decay")
+
+    def __call__(self, network: Network) -> torch.optim.Optimizer:
+        """The optimiser of all parameters."""
+        return torch.optim.SGD(
+            network.parameters(), lr=self.rate, momentum=self.momentum, weight_decay=self.decay
+        )
