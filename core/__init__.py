@@ -1,0 +1,74 @@
+"""The core: what a predictive coding network does while it relaxes, and nothing of how it is shown.
+
+Choices come in kinds, one folder each: `inits` (where a relaxation begins), `precisions` (how much each
+layer weighs), `dynamics` (how states move), `learning` (how weights move), `energies` (what an error
+costs), `tasks` (what is clamped), `networks`, `datasets` and `weights` (torch's optimisers). An
+`Experiment` picks one of each; a `Relaxation` iterates its steps; a `Recorder` measures them; a `Trace`
+keeps them as an xarray Dataset.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from core.catalogue import BadInput, Card, Dial, card_of, cards, dial, entry, make
+from core.experiment import Experiment, Recipe
+from core.free_energy import FreeEnergy
+from core.network import Network, Node, States, chain
+from core.phase import Phase
+from core.recorder import FULL, LEAN, Recorder
+from core.relaxation import Moment, Relaxation, Step
+from core.trace import Trace
+from core.training import Training, accuracy
+
+from core import (  # isort: skip  # registers every entry of every kind
+    datasets,
+    dynamics,
+    energies,
+    inits,
+    learning,
+    networks,
+    precisions,
+    tasks,
+    weights,
+)
+
+try:
+    __version__ = version("relaxoscope")
+except PackageNotFoundError:
+    __version__ = "0.1.0"
+
+__all__ = [
+    "FULL",
+    "LEAN",
+    "BadInput",
+    "Card",
+    "Dial",
+    "Experiment",
+    "FreeEnergy",
+    "Moment",
+    "Network",
+    "Node",
+    "Phase",
+    "Recipe",
+    "Recorder",
+    "Relaxation",
+    "States",
+    "Step",
+    "Trace",
+    "Training",
+    "accuracy",
+    "card_of",
+    "cards",
+    "chain",
+    "datasets",
+    "dial",
+    "dynamics",
+    "energies",
+    "entry",
+    "inits",
+    "learning",
+    "make",
+    "networks",
+    "precisions",
+    "tasks",
+    "weights",
+]

@@ -1,0 +1,132 @@
+"""Which choices do not go together? One list, each refusal with its sentence.
+
+Asked by the constructor of `Experiment`, by the menus (which grey a choice and show the sentence) and by
+the tests.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.catalogue import BadInput, Card, cards
+
+if TYPE_CHECKING:
+    from core.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A pair that is refused, and why.
+
+    Args:
+        field: the choice that the sentence is about.
+        refuses: whether an experiment breaks the rule.
+        sentence: what to do instead.
+    """
+
+    field: str
+    refuses: Callable[["Experiment"], bool]
+    sentence: str
+
+
+def _kind(experiment: "Experiment", field: str) -> str:
+    return type(getattr(experiment, field)).__name__
+
+
+def _bottom_is_free(experiment: "Experiment") -> bool:
+    return _kind(experiment, "task") in ("Dream", "Reconstruct")
+
+
+def _wrong_end(experiment: "Experiment") -> bool:
+    return experiment.task.image_at != experiment.network.image_at  # type: ignore[attr-defined]
+
+
+def _depth(experiment: "Experiment") -> int:
+    """L of the chain networks."""
+    return len(experiment.network.hidden) + 1  # type: ignore[attr-defined]
+
+
+def _lopsided(experiment: "Experiment") -> bool:
+    if not getattr(experiment.init, "aligned", False):
+        return False
+    classes = getattr(experiment.dataset, "classes", None)
+    return classes is not None and experiment.batch_size % classes != 0
+
+
+RULES = (
+    Rule(
+        "task",
+        _wrong_end,
+        "classify and dream need a network with the image at its input (MLP), "
+        "reconstruct one with the image at its output (Decoder)",
+    ),
+    Rule(
+        "energy",
+        lambda e: _kind(e, "energy") == "CrossEntropy" and _kind(e, "task") == "Reconstruct",
+        "cross-entropy needs a distribution clamped at the output; reconstruct clamps an image",
+    ),
+    Rule(
+        "init",
+        lambda e: _kind(e, "init") == "Forward" and _bottom_is_free(e),
+        "a forward sweep needs the bottom clamped; state 0 is a root and free in this task",
+    ),
+    Rule(
+        "init",
+        lambda e: _kind(e, "init") == "Average" and _bottom_is_free(e),
+        "average init sweeps its lowest m layers; state 0 is a root and free in this task",
+    ),
+    Rule(
+        "precision",
+        lambda e: _kind(e, "precision") == "Decaying" and e.steps < _depth(e),
+        "the decaying schedule needs at least as many steps T as layers L",
+    ),
+    Rule(
+        "batch_size",
+        _lopsided,
+        "this init keeps each slot's class (stream-aligned batches): "
+        "a multiple of the number of classes",
+    ),
+)
+
+
+def refusal(experiment: "Experiment", field: str | None = None) -> str | None:
+    """The first sentence that refuses the experiment, or None; of one field if it is named."""
+    for rule in RULES:
+        if (field is None or rule.field == field) and rule.refuses(experiment):
+            return rule.sentence
+    return None
+
+
+def check(experiment: "Experiment") -> None:
+    """Refuse an experiment whose choices do not go together.
+
+    Raises:
+        BadInput: with the field, what came and the sentence.
+    """
+    for rule in RULES:
+        if rule.refuses(experiment):
+            value = getattr(experiment, rule.field)
+            came = value if isinstance(value, int | str) else type(value).__name__
+            raise BadInput(f"{rule.field}: {came}; {rule.sentence}")
+
+
+def refused_choices(experiment: "Experiment", kind: str) -> dict[str, str]:
+    """For a menu: the entries of `kind` that do not go with the rest, each with the sentence."""
+    found = {}
+    for name, card in cards(kind).items():
+        sentence = _sentence_with(experiment, kind, card)
+        if sentence is not None:
+            found[name] = sentence
+    return found
+
+
+def _sentence_with(experiment: "Experiment", kind: str, card: Card) -> str | None:
+    choice: Any = getattr(experiment, kind)
+    if type(choice) is not card.entry:
+        choice = card.entry()
+    try:
+        dataclasses.replace(experiment, **{kind: choice})
+    except BadInput as refused:
+        return str(refused).partition("; ")[2]
+    return None

@@ -1,0 +1,256 @@
+"""What was chosen? A recipe may change between two steps; an experiment is everything.
+
+`Experiment` is the only thing that presets, links, manifests and "copy as command" write.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from core import compatibility, kinds
+from core.catalogue import BadInput, Dial, card_of, from_dict, to_dict, unknown
+from core.datasets.digits import Digits
+from core.dynamics.gradient import GradientDescent
+from core.energies.squared_error import SquaredError
+from core.inits.forward import Forward
+from core.learning.local import PredictiveCoding
+from core.network import Network
+from core.networks.mlp import MLP
+from core.precisions.identity import Identity
+from core.tasks.classify import Classify
+from core.weights.adamw import AdamW
+
+SCHEMA = 1
+"""Number of the format that `Experiment.to_dict` writes."""
+
+LIVE = ("precision", "dynamics", "learning", "steps", "weights")
+"""Choices that act on the next step; any other change starts a new lane."""
+
+RANDOM, TRAINED = "random", "trained"
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+SCALARS = {
+    "steps": Dial("steps", int, 20, (1, 100_000), symbol="T", help="state updates per batch"),
+    "batch_size": Dial("batch_size", int, 20, (1, 65_536), symbol="B", help="samples per batch"),
+    "seed": Dial("seed", int, 0, (0, 2**32 - 1), help="of weights, batches and noise"),
+    "dtype": Dial("dtype", str, "float32", choices=tuple(DTYPES), help="of states and weights"),
+    "device": Dial("device", str, "cpu", help="any device that torch finds here"),
+    "pretraining": Dial(
+        "pretraining", str, TRAINED, help="first weights: random, trained, or epoch k of training"
+    ),
+}
+"""The dials that belong to no entry."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How states and weights move: what may change between two steps of one relaxation.
+
+    Args:
+        init: first states; a change needs a restart.
+        precision: the schedule of precisions.
+        dynamics: the rule of the states.
+        learning: the rule of the weights.
+        steps: T, state updates before the weight update.
+    """
+
+    init: kinds.Init
+    precision: kinds.Precision
+    dynamics: kinds.Dynamics
+    learning: kinds.Learning
+    steps: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as plain data."""
+        names = ("init", "precision", "dynamics", "learning")
+        return {name: to_dict(getattr(self, name)) for name in names} | {"steps": self.steps}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides a run: the same experiment and event log give the same trace.
+
+    Raises:
+        BadInput: in one line, when a value is illegal or two choices do not go together.
+    """
+
+    init: kinds.Init = field(default_factory=Forward)
+    precision: kinds.Precision = field(default_factory=Identity)
+    dynamics: kinds.Dynamics = field(default_factory=GradientDescent)
+    learning: kinds.Learning = field(default_factory=PredictiveCoding)
+    energy: kinds.Energy = field(default_factory=SquaredError)
+    task: kinds.Task = field(default_factory=Classify)
+    network: kinds.NetworkKind = field(default_factory=MLP)
+    dataset: kinds.DatasetKind = field(default_factory=Digits)
+    weights: kinds.WeightOptimiser = field(default_factory=AdamW)
+    pretraining: str = TRAINED
+    steps: int = 20
+    batch_size: int = 20
+    seed: int = 0
+    dtype: str = "float32"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Check every value and every pair at the door."""
+        for name, one in SCALARS.items():
+            one.check(getattr(self, name), name)
+        epoch_of(self.pretraining)
+        compatibility.check(self)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The part that may change between two steps."""
+        return Recipe(self.init, self.precision, self.dynamics, self.learning, self.steps)
+
+    def changed(self, **choices: Any) -> "Experiment":
+        """This experiment with other choices.
+
+        Raises:
+            BadInput: for an unknown name, or whatever the constructor refuses.
+        """
+        names = [one.name for one in dataclasses.fields(self)]
+        for name in choices:
+            if name not in names:
+                raise BadInput(f"experiment.{name}: {unknown(name, names)}")
+        return dataclasses.replace(self, **choices)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All choices as plain data, with the schema's number."""
+        data: dict[str, Any] = {"schema": SCHEMA}
+        for one in dataclasses.fields(self):
+            value = getattr(self, one.name)
+            data[one.name] = value if one.name in SCALARS else to_dict(value)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Experiment":
+        """What `to_dict` wrote; missing choices take their defaults.
+
+        Raises:
+            BadInput: for an unknown key (the nearest is offered), another schema or a bad value.
+        """
+        schema = data.get("schema", SCHEMA)
+        if schema != SCHEMA:
+            raise BadInput(f"experiment.schema: {schema}; this version reads {SCHEMA}")
+        names = [one.name for one in dataclasses.fields(cls)]
+        given: dict[str, Any] = {}
+        for key, value in data.items():
+            if key == "schema":
+                continue
+            if key not in names:
+                raise BadInput(f"experiment.{key}: {unknown(key, names)}")
+            given[key] = value if key in SCALARS else from_dict(key, value)
+        return cls(**given)
+
+    def build(self, shape: tuple[int, ...], classes: int) -> Network:
+        """The network with random weights of this seed, torch's own initialization of each module.
+
+        Args:
+            shape: of an image, (C, H, W).
+            classes: number of classes.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = self.network(shape, classes)
+        network.give_output_energy(self.energy)
+        return network.to(device=available(self.device), dtype=DTYPES[self.dtype])
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What differs between two experiments or recipes as plain data: (field, old, new), dotted.
+
+    Where the entry itself differs its dials are not compared.
+    """
+    found = []
+    for key in new:
+        a, b = old.get(key), new[key]
+        if a == b or key == "schema":
+            continue
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            if a.get("name") != b.get("name"):
+                found.append((key, str(a.get("name")), str(b.get("name"))))
+            else:
+                found += [
+                    (f"{key}.{dial}", _short(a.get(dial)), _short(b[dial]))
+                    for dial in b
+                    if a.get(dial) != b[dial]
+                ]
+        else:
+            found.append((key, _short(a), _short(b)))
+    return found
+
+
+def sentence(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The difference in one line: "precision: Identity -> Spiking"."""
+    return ", ".join(f"{name}: {a} -> {b}" for name, a, b in difference(old, new))
+
+
+def citations(experiment: Experiment) -> list[str]:
+    """BibTeX keys of the works whose methods the experiment uses, each once."""
+    found = []
+    for one in dataclasses.fields(experiment):
+        if one.name not in SCALARS:
+            key = card_of(getattr(experiment, one.name)).source
+            if key != "this project" and key not in found:
+                found.append(key)
+    return found
+
+
+def epoch_of(pretraining: str) -> int | None:
+    """Epochs of training behind the first weights: 0 for random, None for all of them.
+
+    Raises:
+        BadInput: unless it is "random", "trained" or "epoch k".
+    """
+    if pretraining == RANDOM:
+        return 0
+    if pretraining == TRAINED:
+        return None
+    word, _, number = pretraining.partition(" ")
+    if word == "epoch" and number.isdecimal() and int(number) >= 1:
+        return int(number)
+    raise BadInput(f"pretraining: {pretraining}; random, trained, or epoch k with k from 1")
+
+
+def available(name: str) -> torch.device:
+    """The torch device of that name, if it is here.
+
+    Raises:
+        BadInput: naming what is available. There is no fallback.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BadInput(f"device: {name}; one of {', '.join(devices())}") from None
+    if device.type == "cuda" and not (
+        torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    ):
+        raise BadInput(f"device: {name}; no such CUDA device; available: {', '.join(devices())}")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise BadInput(f"device: {name}; no Apple GPU here; available: {', '.join(devices())}")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise BadInput(f"device: {name}; one of {', '.join(devices())}")
+    return device
+
+
+def devices() -> list[str]:
+    """Names of the devices that torch finds on this machine."""
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return found
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list) and len(value) > 2 and len(set(map(str, value))) == 1:
+        return f"{len(value)} x {_short(value[0])}"
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
