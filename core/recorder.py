@@ -1,0 +1,201 @@
+"""What happened in a step? Measured on the device, handed to the host in chunks.
+
+Nothing is read back per step: measures go into preallocated rings, and `drain` copies each ring once.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.diagnostics import alignment
+from core.network import Network
+from core.relaxation import Relaxation, Step
+
+LEAN, FULL = "lean", "full"
+"""Levels: energy per layer as batch mean, or also per sample, with force, speed and activity."""
+
+
+@dataclass
+class Chunk:
+    """Rows that were measured together, on the host.
+
+    Args:
+        rows: variable -> (R, ...), one entry per row.
+        frames: variable -> (F, ...), one entry per frame, with `frame_row` the row of each.
+    """
+
+    rows: dict[str, NDArray[Any]] = field(default_factory=dict)
+    frames: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return len(self.rows["t"])
+
+
+class Recorder:
+    """A ring on the device that takes steps and gives chunks."""
+
+    def __init__(
+        self,
+        network: Network,
+        batch: int,
+        *,
+        level: str = FULL,
+        image: str | None = None,
+        pixels: tuple[float, float] = (0.0, 1.0),
+        samples: int = 8,
+        every: int = 1,
+        classify: bool = False,
+        align: bool = False,
+        capacity: int = 256,
+    ) -> None:
+        """Allocate the rings.
+
+        Args:
+            network: whose layers are measured.
+            batch: number of samples, B.
+            level: `LEAN` or `FULL`.
+            image: "output" records prediction and sweep of a decoder, "input" the free image; None none.
+            pixels: lowest and highest legal pixel, to which images are clipped before their error.
+            samples: images that are kept per frame.
+            every: a frame every so many steps.
+            classify: whether to record class probabilities.
+            align: whether to record each layer's cosine to the backprop update.
+            capacity: rows before the ring is emptied by itself.
+        """
+        self.network, self.level, self.image, self.pixels = network, level, image, pixels
+        self.samples, self.every = min(samples, batch), every
+        self.classify, self.align, self.capacity = classify, align, capacity
+        L, N = len(network.layers), len(network.nodes)
+        new = network.example.new_empty
+        self._rings: dict[str, Tensor] = {"energy": new(capacity, L), "precision": new(capacity, L)}
+        self._curved = [
+            k
+            for k, i in enumerate(network.layers)
+            if not network.nodes[i].energy.quadratic  # type: ignore[attr-defined]
+        ]
+        if self._curved:
+            self._rings["error"] = new(capacity, L)
+        if level == FULL:
+            self._rings["energy_sample"] = new(capacity, L, batch)
+            for name in ("force", "speed", "activity"):
+                self._rings[name] = new(capacity, N)
+        if classify:
+            self._rings["probability"] = new(capacity, batch, network.nodes[-1].size)
+        if align:
+            self._rings["alignment"] = new(capacity, L)
+        self._host: dict[str, list[Any]] = {}
+        self._frames: dict[str, list[Any]] = {}
+        self._n = 0
+        self._full: list[Chunk] = []
+
+    def take(self, relaxation: Relaxation, *, row: int, batch: int, recipe_id: int) -> None:
+        """Measure the step at which the relaxation stands.
+
+        Args:
+            relaxation: at the step to measure.
+            row: its number in the lane.
+            batch: number of the batch.
+            recipe_id: number of the recipe in force.
+        """
+        if self._n == self.capacity:
+            self._full.append(self._copy())
+        step = relaxation.step()
+        with torch.no_grad():
+            self._measure(step)
+            moment = step.moment
+            if self.image and (moment.t % self.every == 0 or moment.phase_end):
+                self._frame(step, row)
+        if self.align:
+            self._rings["alignment"][self._n] = alignment(step)
+        about = {
+            "step": row,
+            "batch": batch,
+            "t": moment.t,
+            "phase": moment.phase,
+            "recipe_id": recipe_id,
+            "T": relaxation.phase.steps,
+        }
+        for name, value in about.items():
+            self._host.setdefault(name, []).append(value)
+        self._n += 1
+
+    def drain(self) -> Chunk | None:
+        """All rows since the last call in one chunk, or None where there are none."""
+        chunks, self._full = self._full, []
+        if self._n:
+            chunks.append(self._copy())
+        if not chunks:
+            return None
+        joined = Chunk()
+        for part in ("rows", "frames"):
+            names = {name for chunk in chunks for name in getattr(chunk, part)}
+            for name in names:
+                pieces = [getattr(c, part)[name] for c in chunks if name in getattr(c, part)]
+                getattr(joined, part)[name] = np.concatenate(pieces)
+        return joined
+
+    def _measure(self, step: Step) -> None:
+        n, rings, free_energy = self._n, self._rings, step.free_energy
+        balance = free_energy.balance(step.states)
+        rings["energy"][n] = balance.energies.mean(1)
+        rings["precision"][n] = free_energy.precision
+        if self._curved:
+            rings["error"][n] = torch.stack([_rms(e) for e in free_energy.errors(step.states)])
+        if self.level == FULL:
+            rings["energy_sample"][n] = balance.energies
+            rings["force"][n] = torch.stack([_rms(g) for g in balance.forces])
+            rings["activity"][n] = torch.stack([_rms(h) for h in step.states])
+            if step.before is None:
+                rings["speed"][n] = 0.0
+            else:
+                pairs = zip(step.states, step.before, strict=True)
+                rings["speed"][n] = torch.stack([_rms(h - old) for h, old in pairs])
+        if self.classify:
+            rings["probability"][n] = balance.predictions[-1].softmax(1)
+
+    def _frame(self, step: Step, row: int) -> None:
+        found: dict[str, Tensor] = {}
+        if self.image == "output":
+            balance = step.free_energy.balance(step.states)
+            roots = {i: step.states[i] for i in self.network.roots}
+            target = step.states[self.network.top]
+            images = {
+                "prediction": balance.predictions[-1],
+                "swept": self.network.sweep(roots)[self.network.top],
+            }
+            for name, value in images.items():
+                found[name] = value[: self.samples]
+                found[name + "_mse"] = (
+                    (value.clamp(*self.pixels) - target).flatten(1).square().mean(1)
+                )
+        else:
+            found["image"] = step.states[0][: self.samples]
+        for name, value in found.items():
+            self._frames.setdefault(name, []).append(value)
+        self._frames.setdefault("frame_row", []).append(row)
+
+    def _copy(self) -> Chunk:
+        """Empty the rings: one copy to the host for each."""
+        rows: dict[str, NDArray[Any]] = {
+            name: ring[: self._n].cpu().numpy().copy() for name, ring in self._rings.items()
+        }
+        rows |= {name: np.array(values) for name, values in self._host.items()}
+        frames = {
+            name: torch.stack(values).cpu().numpy()
+            if isinstance(values[0], Tensor)
+            else np.array(values)
+            for name, values in self._frames.items()
+        }
+        self._host, self._frames, self._n = {}, {}, 0
+        return Chunk(rows, frames)
+
+
+def _rms(x: Tensor) -> Tensor:
+    """Root mean square over units and samples."""
+    return torch.linalg.vector_norm(x) / x.nelement() ** 0.5

@@ -1,0 +1,292 @@
+"""What is kept? One lane's rows in append-only xarray buffers, with the only definition of the schema.
+
+A row t of a batch holds the states before update t, so that a batch has T + 1 rows and the last one is
+what the weights see. Memory is bounded: when `limit` rows are held, a trace of several batches keeps
+every second batch, a trace of one batch every second step (each time by doubling its stride); the
+rows of the newest batch, of the newest step and the last row of each kept batch stay. Frames of
+images are bounded in the same way by `frame_limit`.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from core.network import Network
+from core.recorder import Chunk
+
+SCHEMA = 1
+
+DIMS = {
+    "energy": ("step", "layer"),
+    "energy_sample": ("step", "layer", "sample"),
+    "error": ("step", "layer"),
+    "precision": ("step", "layer"),
+    "force": ("step", "state"),
+    "speed": ("step", "state"),
+    "activity": ("step", "state"),
+    "probability": ("step", "sample", "class"),
+    "alignment": ("step", "layer"),
+    "prediction": ("frame", "shown", "channel", "row", "column"),
+    "swept": ("frame", "shown", "channel", "row", "column"),
+    "image": ("frame", "shown", "channel", "row", "column"),
+    "prediction_mse": ("frame", "sample"),
+    "swept_mse": ("frame", "sample"),
+}
+
+ABOUT = {
+    "energy": ("nat", "energy of a layer, bare, mean over the batch"),
+    "energy_sample": ("nat", "energy of a layer, bare, for each sample"),
+    "error": ("1", "RMS of a layer's error over its units and the batch"),
+    "precision": ("1", "precision of a layer, as applied at this step"),
+    "force": ("1", "RMS of dF/dh of a state"),
+    "speed": ("1", "RMS of a state's last update"),
+    "activity": ("1", "RMS of a state"),
+    "probability": ("1", "softmax of the output's prediction"),
+    "alignment": ("cosine", "of a layer's update to backprop's, if the relaxation stopped here"),
+    "prediction": ("pixel", "mu_L at this step"),
+    "swept": ("pixel", "feed-forward sweep from h_0 at this step: the papers' reconstruction"),
+    "image": ("pixel", "h_0, where it is free"),
+    "prediction_mse": ("pixel^2", "mean squared error of mu_L, clipped to the pixel range"),
+    "swept_mse": ("pixel^2", "mean squared error of the sweep, clipped to the pixel range"),
+}
+
+
+@dataclass
+class Sample:
+    """What a batch showed: the labels of all samples and the first images."""
+
+    labels: NDArray[Any]  # (B,)
+    images: NDArray[Any]  # (S, C, H, W)
+
+
+@dataclass
+class _Buffers:
+    """Rows and frames with room to grow; published by replacing the whole."""
+
+    rows: dict[str, NDArray[Any]] = field(default_factory=dict)
+    frames: dict[str, NDArray[Any]] = field(default_factory=dict)
+    n: int = 0
+    f: int = 0
+
+
+class Trace:
+    """One lane: rows are appended by one writer and read by any number of readers."""
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        attrs: dict[str, Any] | None = None,
+        pixel_shape: tuple[int, ...] = (),
+        limit: int = 20_000,
+        frame_limit: int = 600,
+    ) -> None:
+        """Describe the lane.
+
+        Args:
+            network: gives names, depths and sizes of layers and states.
+            attrs: experiment, versions, device, whatever belongs to the whole lane.
+            pixel_shape: (C, H, W) of its images.
+            limit: most rows that are held.
+            frame_limit: most frames of images that are held.
+        """
+        self.attrs = dict(attrs or {})
+        self.pixel_shape = pixel_shape
+        self.limit, self.frame_limit = limit, frame_limit
+        nodes = network.nodes
+        self.layers = list(network.layers)
+        self.names = [node.name for node in nodes]
+        self.depths = [nodes[i].depth for i in self.layers]
+        self.sizes = [node.size for node in nodes]
+        self.quadratic = [
+            bool(nodes[i].energy.quadratic)  # type: ignore[attr-defined]
+            for i in self.layers
+        ]
+        self.eps = float(np.finfo(np.dtype(str(network.example.dtype).removeprefix("torch."))).eps)
+        self.recipes: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
+        self.batches: dict[int, Sample] = {}
+        self.batch_stride = self.step_stride = self.frame_stride = 1
+        self._now = _Buffers()
+
+    def __len__(self) -> int:
+        """Rows held."""
+        return self._now.n
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the buffers."""
+        held = [*self._now.rows.values(), *self._now.frames.values()]
+        images = sum(one.images.nbytes for one in list(self.batches.values()))
+        return sum(a.nbytes for a in held) + images
+
+    def append(self, chunk: Chunk) -> None:
+        """Take a chunk over; thins the trace when it is full."""
+        now = self._now
+        while now.n > 2 and now.n + chunk.count > self.limit:
+            now = self._thinned(now)
+        while now.f > 2 and now.f + len(chunk.frames.get("frame_row", ())) > self.frame_limit:
+            now = self._thinned_frames(now)
+        rows, n = _grown(now.rows, now.n, chunk.rows)
+        frames, f = _grown(now.frames, now.f, chunk.frames)
+        self._now = _Buffers(rows, frames, n, f)
+        if len(self.batches) > 64:
+            kept = set(np.unique(rows["batch"][:n]).tolist())
+            newest = max(self.batches)
+            self.batches = {k: v for k, v in self.batches.items() if k in kept or k >= newest - 1}
+
+    def copy_until(self, row: int, into: "Trace") -> None:
+        """Give another trace this one's rows up to and including row number `row`."""
+        now = self._now
+        if not now.rows:
+            return
+        keep = now.rows["step"][: now.n] <= row
+        shown = {}
+        if now.frames:
+            seen = now.frames["frame_row"][: now.f] <= row
+            shown = {k: v[: now.f][seen] for k, v in now.frames.items()}
+        into.recipes = [dict(one) for one in self.recipes]
+        into.batches = dict(self.batches)
+        into.batch_stride, into.step_stride = self.batch_stride, self.step_stride
+        into.frame_stride = self.frame_stride
+        into.append(Chunk({k: v[: now.n][keep] for k, v in now.rows.items()}, shown))
+
+    def row(self, number: int) -> dict[str, Any] | None:
+        """The recorded row nearest to row `number`, as plain arrays; None while empty."""
+        now = self._now
+        if not now.n:
+            return None
+        at = int(np.abs(now.rows["step"][: now.n] - number).argmin())
+        return {name: values[at] for name, values in now.rows.items()}
+
+    def tail(self, count: int, until: int | None = None) -> dict[str, NDArray[Any]]:
+        """The last `count` rows, or those up to row number `until`, as views of the buffers."""
+        now = self._now
+        if not now.n:
+            return {}
+        end = now.n
+        if until is not None:
+            end = int(np.searchsorted(now.rows["step"][: now.n], until, side="right"))
+        first = max(0, end - count)
+        return {name: values[first:end] for name, values in now.rows.items()}
+
+    def frame(self, row: int) -> dict[str, NDArray[Any]]:
+        """The last images recorded at or before row number `row`; empty where there are none."""
+        now = self._now
+        if not now.f:
+            return {}
+        at = int(np.searchsorted(now.frames["frame_row"][: now.f], row, side="right")) - 1
+        return {name: values[max(at, 0)] for name, values in now.frames.items()}
+
+    def dataset(self) -> xr.Dataset:
+        """The rows so far as a Dataset that shares their memory."""
+        now = self._now
+        held: dict[str, Any] = {}
+        for name, values in now.rows.items():
+            if name in DIMS:
+                held[name] = (DIMS[name], values[: now.n])
+        for name, values in now.frames.items():
+            if name in DIMS:
+                shaped = values[: now.f]
+                if DIMS[name][2:] == ("channel", "row", "column"):
+                    shaped = shaped.reshape(*shaped.shape[:2], *self.pixel_shape)
+                held[name] = (DIMS[name], shaped)
+        if "energy" in held:
+            held["error"] = (DIMS["error"], self._errors(now))
+        data = xr.Dataset(held, coords=self._coords(now), attrs=self._attrs())
+        for name, (unit, about) in ABOUT.items():
+            if name in data:
+                data[name].attrs = {"units": unit, "long_name": about}
+        return data
+
+    def _errors(self, now: _Buffers) -> NDArray[Any]:
+        """RMS errors: sqrt(2 E / d) where the energy is quadratic, else as recorded."""
+        energy = now.rows["energy"][: now.n]
+        sizes = np.array([self.sizes[i] for i in self.layers], dtype=energy.dtype)
+        exact = np.sqrt(2 * energy / sizes)
+        if all(self.quadratic):
+            return exact
+        return np.where(self.quadratic, exact, now.rows["error"][: now.n])
+
+    def _coords(self, now: _Buffers) -> dict[str, Any]:
+        coords: dict[str, Any] = {
+            "layer": self.layers,
+            "depth": ("layer", self.depths),
+            "layer_name": ("layer", [self.names[i] for i in self.layers]),
+            "layer_size": ("layer", [self.sizes[i] for i in self.layers]),
+            "state": np.arange(len(self.sizes)),
+            "state_size": ("state", self.sizes),
+        }
+        if now.rows:
+            coords["step"] = now.rows["step"][: now.n]
+            for name in ("batch", "t", "phase", "recipe_id", "T"):
+                coords[name] = ("step", now.rows[name][: now.n])
+        if now.frames:
+            coords["frame"] = np.arange(now.f)
+            coords["frame_step"] = ("frame", now.frames["frame_row"][: now.f])
+        return coords
+
+    def _attrs(self) -> dict[str, Any]:
+        written = {
+            "schema": SCHEMA,
+            "eps": self.eps,
+            "recipes": self.recipes,
+            "events": self.events,
+            "batch_stride": self.batch_stride,
+            "step_stride": self.step_stride,
+        }
+        plain = {**self.attrs, **written}
+        return {
+            k: v if isinstance(v, int | float | str) else json.dumps(v, default=str)
+            for k, v in plain.items()
+        }
+
+    def _thinned(self, now: _Buffers) -> _Buffers:
+        """Half of the rows, by the rule in this file's header."""
+        rows = {k: v[: now.n] for k, v in now.rows.items()}
+        batch, t = rows["batch"], rows["t"]
+        several = len(np.unique(batch)) > 2
+        if several:
+            self.batch_stride *= 2
+            keep = (batch % self.batch_stride == 0) | (batch == batch[-1])
+        else:
+            self.step_stride *= 2
+            keep = (t % self.step_stride == 0) | (t == rows["T"])
+        keep[-1] = True
+        return _Buffers({k: v[keep] for k, v in rows.items()}, now.frames, int(keep.sum()), now.f)
+
+    def _thinned_frames(self, now: _Buffers) -> _Buffers:
+        """Half of the frames: every second one, and the newest."""
+        keep = np.arange(now.f) % 2 == 0
+        keep[-1] = True
+        self.frame_stride *= 2
+        frames = {k: v[: now.f][keep] for k, v in now.frames.items()}
+        return _Buffers(now.rows, frames, now.n, int(keep.sum()))
+
+
+def _grown(
+    held: dict[str, NDArray[Any]], n: int, new: dict[str, NDArray[Any]]
+) -> tuple[dict[str, NDArray[Any]], int]:
+    """Buffers with the new entries behind the first n; room doubles when it runs out."""
+    if not new:
+        return held, n
+    count = len(next(iter(new.values())))
+    grown = {}
+    for name, values in new.items():
+        old = held.get(name)
+        if old is None:
+            old = np.empty((0, *values.shape[1:]), values.dtype)
+            if n:
+                raise ValueError(f"trace: {name} appears for the first time in row {n}")
+        room = old
+        if n + count > len(old) or old.dtype != np.result_type(old, values):
+            size = max(2 * len(old), n + count, 64)
+            room = np.empty((size, *values.shape[1:]), np.result_type(old.dtype, values.dtype))
+            room[:n] = old[:n]
+        room[n : n + count] = values
+        grown[name] = room
+    return grown, n + count
