@@ -1,0 +1,102 @@
+"""How does a network learn? Batch after batch: relax, update, remember, take the next.
+
+The batch gear of a session and the training of first weights are this one loop.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.batches import Batch, Batches, ImageSet
+from core.experiment import Experiment
+from core.kinds import WeightOptimiser
+from core.network import Network, States
+from core.relaxation import Relaxation
+
+
+class Training:
+    """One network on one stream of batches, with all that one batch leaves for the next."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        images: ImageSet,
+        network: Network,
+        *,
+        aligned: bool | None = None,
+    ) -> None:
+        """Begin before the first batch.
+
+        Args:
+            experiment: all choices.
+            images: the data set that the experiment names.
+            network: with its first weights, on the experiment's device.
+            aligned: whether batches are stream-aligned; by default where the init asks for it.
+        """
+        self.experiment = experiment
+        self.images = images
+        self.network = network
+        self.optimiser = experiment.weights(network)
+        needed = bool(getattr(experiment.init, "aligned", False))
+        self.aligned = needed if aligned is None else aligned
+        self.batches = Batches(
+            images, experiment.batch_size, aligned=self.aligned, seed=experiment.seed
+        )
+        self.memory: Any = None
+        self.previous: States | None = None
+
+    def relaxation(self, batch: Batch, *, train: bool) -> Relaxation:
+        """The relaxation of one batch, with what the batches before have left.
+
+        Args:
+            batch: the samples.
+            train: whether the weights move; a rule that acts at every step moves them in any case.
+        """
+        experiment = self.experiment
+        phases = experiment.task.phases(self.network, batch, self.images.classes, experiment.steps)
+        generator = torch.Generator().manual_seed(experiment.seed + 2**32 * batch.number)
+        return Relaxation(
+            self.network,
+            phases,
+            experiment.recipe,
+            labels=batch.y.to(self.network.example.device),
+            classes=self.images.classes,
+            memory=self.memory,
+            previous=self.previous,
+            generator=generator,
+            optimiser=self.optimiser,
+            held=not (train or experiment.learning.every_step),
+        )
+
+    def change_optimiser(self, weights: WeightOptimiser) -> None:
+        """Go on with other dials of the optimiser, or with another one and an empty memory."""
+        old, new = self.optimiser, weights(self.network)
+        if type(old) is type(new):
+            fresh = new.state_dict()["param_groups"]
+            new.load_state_dict({**old.state_dict(), "param_groups": fresh})
+        self.optimiser = new
+
+    def finish(self, relaxation: Relaxation) -> None:
+        """Update the weights, unless they are held, and let the init remember the final states."""
+        relaxation.learn()
+        self.previous = relaxation.states
+        observe = getattr(relaxation.recipe.init, "observe", None)
+        if observe is not None:
+            with torch.no_grad():
+                self.memory = observe(relaxation.start, relaxation.states, self.memory)
+
+
+def accuracy(network: Network, images: Tensor, labels: Tensor) -> float:
+    """Share of images that a plain forward pass puts into their class.
+
+    Args:
+        network: with one root, the image.
+        images: (n, C, H, W).
+        labels: (n,).
+    """
+    like = network.example
+    x = images.flatten(1).reshape(-1, *network.nodes[0].shape).to(like)
+    with torch.no_grad():
+        scores = network.sweep({0: x})[network.top]
+    return float((scores.argmax(1) == labels.to(like.device)).double().mean())
