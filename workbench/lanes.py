@@ -1,0 +1,98 @@
+"""What can be gone back to? Lanes of a session, each with its trace and the marks to return by.
+
+A lane is only appended to. A mark is everything needed to relax on from one of its rows; between marks
+a lane is replayed. Marks stay within a memory budget: when it is full, every second one goes.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.experiment import Experiment
+from core.network import States
+from core.relaxation import Snapshot
+from core.trace import Trace
+from core.training import Training
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A row to return to.
+
+    Args:
+        row: its number in the lane.
+        batch: number of the batch.
+        snapshot: of the relaxation.
+        memory: what the init remembered when the batch began.
+        previous: final states of the batch before.
+    """
+
+    row: int
+    batch: int
+    snapshot: Snapshot
+    memory: Any
+    previous: States | None
+
+
+@dataclass
+class Lane:
+    """One line of rows under a changing recipe.
+
+    Args:
+        id: number in the session.
+        training: the network and what its batches left behind.
+        trace: the rows.
+        title: how it differs from its parent.
+        parent: id of the lane it came from.
+        forked_at: row of the parent from which it goes on; None for a fresh start.
+        marks: rows to return to, in order.
+        choices: from which row on which experiment and gear were in force.
+        starts: first row and number of each batch.
+        parked: where it was left.
+        diverged: why it cannot go on, or None.
+        first_totals: F of its first rows, against which divergence is judged.
+        scores: number of a batch and the test accuracy before it, in the batch gear.
+    """
+
+    id: int
+    training: Training
+    trace: Trace
+    title: str
+    parent: int | None = None
+    forked_at: int | None = None
+    marks: list[Mark] = field(default_factory=list)
+    choices: list[tuple[int, Experiment, str]] = field(default_factory=list)
+    starts: list[tuple[int, int]] = field(default_factory=list)
+    parked: Mark | None = None
+    diverged: str | None = None
+    first_totals: list[float] = field(default_factory=list)
+    scores: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def experiment(self) -> Experiment:
+        """The choices in force at the end of the lane."""
+        return self.choices[-1][1]
+
+    def choices_at(self, row: int) -> tuple[Experiment, str]:
+        """The choices and the gear that produced a row: those applied before it."""
+        _, experiment, gear = self.choices[0]
+        for first, *found in self.choices:
+            if first > row:
+                break
+            experiment, gear = found
+        return experiment, gear
+
+    def mark_before(self, row: int) -> Mark:
+        """The last mark at or before a row."""
+        return max((one for one in self.marks if one.row <= row), key=lambda one: one.row)
+
+    def add(self, mark: Mark, budget: int) -> None:
+        """Keep a mark; thin the old ones when the budget is full."""
+        self.marks.append(mark)
+        while self.bytes > budget and len(self.marks) > 4:
+            self.marks = [self.marks[0], *self.marks[1:-1:2], self.marks[-1]]
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the marks; weights that several share count once."""
+        weights = {id(m.snapshot.weights): m.snapshot.weights.bytes for m in self.marks}
+        return sum(m.snapshot.bytes for m in self.marks) + sum(weights.values())
