@@ -1,0 +1,96 @@
+# `make serve` opens the workbench; `make help` lists the rest.
+
+PYTHON ?= python3
+PORT   ?= 5006
+
+# The environment is .venv, made with PYTHON. A PYTHON that is given and belongs to a virtual
+# environment (there sys.prefix is not sys.base_prefix) is used in that environment, and no .venv
+# is made.
+ENV := .venv
+ifneq ($(origin PYTHON),file)
+  GIVEN := $(shell $(PYTHON) -c 'import sys; print(sys.executable, \
+             sys.prefix if sys.prefix != sys.base_prefix else ".venv")')
+  ENV   := $(or $(word 2,$(GIVEN)),$(error PYTHON=$(PYTHON) does not run))
+endif
+BIN := $(ENV)/bin/python
+
+# .venv is made when it is missing or half made, and again when another PYTHON is given.
+ifeq ($(ENV),.venv)
+  MADE   := .venv/.made
+  REMAKE := $(and $(GIVEN),$(filter-out $(realpath $(firstword $(GIVEN))),\
+              $(or $(realpath $(BIN)),none)))
+endif
+
+# Stamps of a finished install, without and with the test extra. A stamp holds the folder of the
+# checkout that was installed, and counts for no other checkout.
+APP   := $(ENV)/.relaxoscope
+TEST  := $(ENV)/.relaxoscope-test
+other  = $(if $(filter-out $(CURDIR),$(shell cat $(1) 2>/dev/null)),FORCE)
+
+# The ranges are those of pyproject.toml.
+HAS_TORCH := 'import torch, torchvision; \
+  v = lambda m: tuple(map(int, m.__version__.split(".")[:2])); \
+  ok = (2, 11) <= v(torch) < (2, 15) and (0, 26) <= v(torchvision) < (0, 30); \
+  raise SystemExit(not ok)'
+
+define INSTALL
+@rm -f $(APP) $(TEST)
+@if $(BIN) -c $(HAS_TORCH) 2>/dev/null; \
+then echo "Installing into $(ENV), which has torch: at most 0.3 GB to download."; \
+else echo "Installing into $(ENV): on Linux about 3.3 GB to download and 6.6 GB on disk, nearly all"; \
+     echo "of it torch with CUDA. PYTHON=/path/to/python names a Python that has torch instead."; \
+fi
+$(BIN) -m pip install --disable-pip-version-check
+endef
+
+.PHONY: help serve test lint types clean distclean FORCE
+
+help:
+	@echo 'make serve      open the workbench at http://localhost:$(PORT) (PORT=)'
+	@echo 'make test       run every test, those in a browser too (ARGS= goes to pytest)'
+	@echo 'make lint       ruff: rules and format'
+	@echo 'make types      pyright'
+	@echo 'make clean      remove caches and built distributions'
+	@echo 'make distclean  the same, and .venv'
+	@echo 'PYTHON=         the Python that makes .venv; if it has torch and torchvision, .venv uses'
+	@echo '                those. If it belongs to a virtual environment, that one is used.'
+
+serve: $(APP)
+	$(BIN) -m panel serve apps/ --address 127.0.0.1 --port $(PORT) \
+	  --allow-websocket-origin localhost:$(PORT) --allow-websocket-origin 127.0.0.1:$(PORT)
+
+test: $(TEST)
+	@for c in $$CHROMIUM chromium chromium-browser google-chrome; do \
+	  command -v $$c >/dev/null && exit; done; \
+	echo 'No Chromium: the browser tests will not run. Debian: apt-get install chromium;' \
+	     'elsewhere: CHROMIUM=/path/to/it'
+	$(BIN) -m pytest $(ARGS)
+
+lint: $(TEST)
+	$(BIN) -m ruff check .
+	$(BIN) -m ruff format --check .
+
+types: $(TEST)
+	$(BIN) -m pyright --pythonpath $(BIN)
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv
+
+$(APP): pyproject.toml $(MADE) $(call other,$(APP))
+	$(INSTALL) -e .
+	@echo $(CURDIR) > $@
+
+$(TEST): pyproject.toml $(MADE) $(call other,$(APP) $(TEST))
+	$(INSTALL) -e '.[test]'
+	@echo $(CURDIR) | tee $(APP) > $@
+
+.venv/.made: $(REMAKE:%=FORCE)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "Python 3.11 or later is needed: make PYTHON=/path/to/python")'
+	@$(if $(REMAKE),false,$(BIN) -m pip --version >/dev/null 2>&1) || $(PYTHON) -m venv --clear \
+	  $$($(PYTHON) -c $(HAS_TORCH) 2>/dev/null && echo --system-site-packages) .venv
+	@touch $@
