@@ -1,0 +1,1 @@
+"""The workbench: what a user sees and does."""
