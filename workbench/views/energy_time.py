@@ -1,0 +1,53 @@
+"""Where is the energy, step by step? A map of step by layer."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from workbench import look, measures
+from workbench.views import marks
+
+TITLE = "Energy over steps"
+NEEDS = ("energy",)
+
+
+def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
+    """Energy of each layer, its rounding floor and whether it is reached, (step, layer)."""
+    marks.need(trace, "energy_time", NEEDS)
+    found = xr.Dataset(
+        {
+            "energy": trace["energy"].transpose("step", "layer"),
+            "floor": measures.floor(trace),
+            "reached": measures.reached(trace),
+        }
+    )
+    shown = found["energy"].where(found["reached"])
+    marks.need_numbers("energy_time", "energy", shown, "no layer is above its rounding floor")
+    return found
+
+
+def view(trace: xr.Dataset) -> Any:
+    """A map for the screen; layers that are not reached have their own colour."""
+    found, trace = marks.shown(measure(trace), trace)
+    values = found["energy"].where(found["reached"]).values
+    return marks.layer_mesh(trace, values, "energy", look.LIGHT.energy)
+
+
+@marks.on_paper
+def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
+    """The same map, one column wide, with logarithmic colours."""
+    found, trace = marks.shown(measure(trace), trace)
+    energy = found["energy"].values.astype(float)
+    fig = marks.sheet(2.3)
+    ax = fig.subplots()
+    shown = np.where(found["reached"], energy, np.nan)
+    drawn = marks.layer_map(ax, trace, shown, look.PAPER.energy, marks.log_norm(shown))
+    marks.colour_bar(fig, ax, drawn, "energy")
+    marks.draw_changes([ax], trace, shift=-0.5)
+    marks.draw_cursor([ax], trace, step)
+    finite = np.isfinite(energy)
+    below = finite & ~found["reached"].values
+    marks.ground(ax, fig, {look.LABELS["unreached"].math: below, "not finite": ~finite}, trace)
+    return fig

@@ -1,0 +1,53 @@
+"""How wrong is each layer about the one above it? RMS error over steps."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from workbench import look, measures
+from workbench.views import marks
+
+TITLE = "Errors of layers"
+NEEDS = ("energy", "error")
+
+
+def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
+    """RMS error of each layer, and whether it is reached, (step, layer)."""
+    marks.need(trace, "errors", NEEDS)
+    found = xr.Dataset(
+        {"error": trace["error"].transpose("step", "layer"), "reached": measures.reached(trace)}
+    )
+    why = "no layer is above its rounding floor"
+    marks.need_numbers("errors", "the error", found["error"].where(found["reached"]), why)
+    return found
+
+
+def view(trace: xr.Dataset) -> Any:
+    """One curve for each layer, for the screen."""
+    found, trace = marks.shown(measure(trace), trace)
+    return marks.layer_curves(trace, _shown(found), "error", log=True)
+
+
+@marks.on_paper
+def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
+    """One line for each layer from the step on which it is reached."""
+    found, trace = marks.shown(measure(trace), trace)
+    shown = _shown(found)
+    fig = marks.sheet(2.1)
+    ax = fig.subplots()
+    marks.layer_lines(ax, trace, shown)
+    marks.log_axis(ax, shown)
+    ax.set_ylabel(look.LABELS["error"].paper)
+    marks.layer_key(fig, ax, trace)
+    marks.step_axes([ax], trace)
+    marks.draw_changes([ax], trace)
+    marks.draw_cursor([ax], trace, step)
+    return fig
+
+
+def _shown(found: xr.Dataset) -> Any:
+    """Errors of reached layers, (rows, L); nan elsewhere."""
+    error = found["error"].values.astype(float)
+    return np.where(found["reached"].values & (error > 0), error, np.nan)

@@ -1,0 +1,455 @@
+"""What do all views draw alike? Step axes, marks of changes, lines and keys of layers."""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogFormatterSciNotation,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+)
+from numpy.typing import NDArray
+
+from workbench import look, measures
+
+HINTS = {
+    "alignment": "record it with align=True",
+    "force": "record at level full",
+    "energy_sample": "record at level full",
+    "probability": "only the task classify has it",
+    "prediction": "only the task reconstruct has it",
+    "swept": "only the task reconstruct has it",
+    "image": "only the task dream has it",
+}
+
+MOST_BATCHES = 30
+"""Beyond this number of batches each is drawn by its last row."""
+
+MOST_SENTENCES = 4
+"""Lines of text above a figure."""
+
+LONGEST = 68
+"""Letters of a sentence that fit one column."""
+
+TEXT = 6.5
+"""Size of the text at marks, in points."""
+
+MOST_POINTS = 30_000
+"""Lines with more points are drawn as pixels, so that a PDF stays small."""
+
+
+def on_paper(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the paper's style, and lay out before the style is gone.
+
+    The layout's solver differs in the last digit from one run to the next; rounded and frozen, the
+    same trace gives the same bytes.
+    """
+
+    @functools.wraps(draw)
+    def drawn(*args: Any, **kwargs: Any) -> Figure:
+        with look.paper_style():
+            figure = draw(*args, **kwargs)
+            figure.draw_without_rendering()  # ticks are made late, with the style of that moment
+            figure.set_layout_engine("none")
+            for ax in figure.axes:
+                ax.set_position(np.round(ax.get_position(original=True).bounds, 6).tolist())
+            return figure
+
+    return drawn
+
+
+def sheet(height: float, width: float = look.COLUMN) -> Figure:
+    """An empty figure of that size in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def need(trace: xr.Dataset, view: str, names: Iterable[str]) -> None:
+    """Refuse a trace that has not recorded what a view draws.
+
+    Raises:
+        ValueError: naming the view and what is missing.
+    """
+    missing = [name for name in names if name not in trace]
+    if missing:
+        hint = next((f"; {HINTS[name]}" for name in missing if name in HINTS), "")
+        raise ValueError(f"{view}: the trace has no {', '.join(missing)}{hint}")
+    if not trace.sizes.get("step", 0):
+        raise ValueError(f"{view}: the trace has no rows")
+
+
+def need_numbers(view: str, name: str, values: Any, why: str = "") -> None:
+    """Refuse values of which none is finite.
+
+    Raises:
+        ValueError: naming the view and the quantity.
+    """
+    if not np.isfinite(np.asarray(values, dtype=float)).any():
+        raise ValueError(f"{view}: no finite value of {name}{'; ' + why if why else ''}")
+
+
+def shown(found: xr.Dataset, trace: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """The rows of a measure and its trace that are drawn over steps.
+
+    Of many batches it is the last row of each complete one: the row that the weights see. The
+    relaxations themselves would be a wall of lines.
+    """
+    batch = trace["batch"].values
+    if len(np.unique(batch)) <= MOST_BATCHES:
+        return found, trace
+    last = np.flatnonzero(np.diff(batch, append=batch[-1] + 1))
+    complete = last[trace["t"].values[last] >= trace["T"].values[last]]
+    rows = complete if len(complete) else last
+    return found.isel(step=rows), trace.isel(step=rows)
+
+
+def _one_per_batch(trace: xr.Dataset) -> bool:
+    batch = trace["batch"].values
+    return len(batch) > 1 and bool((np.diff(batch) != 0).all())
+
+
+def steps(trace: xr.Dataset) -> tuple[NDArray[Any], look.Label]:
+    """The step axis: t within one phase of one batch, batches where each has one row, else rows."""
+    batch, phase = trace["batch"].values, trace["phase"].values
+    if (batch == batch[0]).all() and (phase == phase[0]).all():
+        return trace["t"].values, look.LABELS["step"]
+    if _one_per_batch(trace):
+        return batch, look.LABELS["batch"]
+    return trace["step"].values, look.LABELS["row"]
+
+
+def place(trace: xr.Dataset, step: Any) -> Any:
+    """Where on the step axis a row (by its `step`) lies."""
+    return steps(trace)[0][np.searchsorted(trace["step"].values, step)]
+
+
+def said(trace: xr.Dataset, row: int) -> str:
+    """A row in words: its step, and its batch where there are several."""
+    t, batch = int(trace["t"].values[row]), trace["batch"].values
+    if (batch == batch[0]).all():
+        return f"step $t={t}$"
+    return f"batch {int(batch[row])}, step $t={t}$"
+
+
+def draw_changes(axes: Sequence[Axes], trace: xr.Dataset, shift: float = 0.0) -> None:
+    """Thin marks where another batch begins and where the recipe changes, with its sentence.
+
+    Args:
+        axes: panels over the same steps, the top one first; that one carries the sentences.
+        trace: one lane.
+        shift: of the marks along the step axis; -0.5 puts them between the cells of a map.
+    """
+    if not _one_per_batch(trace):
+        for x in place(trace, measures.batch_starts(trace)):
+            for ax in axes:
+                ax.axvline(x - 0.5, color=look.PAPER.grid, lw=0.5, zorder=0.5)
+    found = measures.changes(trace)
+    for ax in axes:
+        for step, _ in found:
+            _mark(ax, place(trace, step) + shift)
+    texts = [_short(text) for _, text in found]
+    at = [place(trace, step) + shift for step, _ in found]
+    height = (
+        _write_one(axes[0], at[0], texts[0]) if len(found) == 1 else _letters(axes[0], at, texts)
+    )
+    title = axes[0].get_title(loc="left")
+    if title and height:
+        axes[0].set_title(title, loc="left", pad=height + 3)
+
+
+def _mark(ax: Axes, x: float) -> None:
+    # White beneath, so that the mark is seen on dark cells too.
+    ax.axvline(x, color=look.PAPER.background, lw=1.6, alpha=0.7, zorder=2.4)
+    ax.axvline(x, color=look.PAPER.ink, lw=0.6, dashes=(3, 1.5), zorder=2.5)
+
+
+def _short(text: str) -> str:
+    text = text.replace("->", "\N{RIGHTWARDS ARROW}")
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def _above(ax: Axes, at: tuple[float, float], text: str, **where: Any) -> None:
+    """Small text above the axes, `at` = (x in data, or in the axes' width; points above)."""
+    ax.annotate(
+        text,
+        (at[0], 1),
+        (0, at[1]),
+        textcoords="offset points",
+        fontsize=TEXT,
+        color=look.PAPER.ink,
+        va="bottom",
+        annotation_clip=False,
+        **where,
+    )
+
+
+def _write_one(ax: Axes, x: float, text: str) -> float:
+    """The only sentence, at its mark and away from the nearer edge; gives its height in points."""
+    low, high = ax.get_xlim()
+    side = "left" if x <= (low + high) / 2 else "right"
+    _above(ax, (x, 1.5), text, xycoords=("data", "axes fraction"), ha=side)
+    return TEXT + 2
+
+
+def _letters(ax: Axes, at: Sequence[float], texts: Sequence[str]) -> float:
+    """A letter at each mark, what it means above them; gives the height in points."""
+    if not texts:
+        return 0.0
+    for k, x in enumerate(at):
+        _above(ax, (x, 1), _letter(k), xycoords=("data", "axes fraction"), ha="center")
+    if len(texts) > MOST_SENTENCES:
+        return TEXT + 2
+    for k, text in enumerate(reversed(texts)):
+        line = f"{_letter(len(texts) - 1 - k)}   {text}"
+        _above(ax, (0, (k + 1.2) * (TEXT + 1.5)), line, xycoords="axes fraction", ha="left")
+    return (len(texts) + 1.2) * (TEXT + 1.5)
+
+
+def _letter(k: int) -> str:
+    """a, b, ... z, and a dot for each further mark."""
+    return chr(ord("a") + k) if k < 26 else "\N{MIDDLE DOT}"
+
+
+def draw_cursor(axes: Iterable[Axes], trace: xr.Dataset, step: int | None) -> None:
+    """The chosen step, if one is chosen."""
+    if step is not None:
+        x = steps(trace)[0][measures.row_at(trace, step)]
+        for ax in axes:
+            ax.axvline(x, color=look.PAPER.accent, lw=0.8, zorder=2.6)
+
+
+def broken(trace: xr.Dataset, *values: NDArray[Any]) -> list[NDArray[Any]]:
+    """The step axis and values over it, (rows, ...), with a gap wherever another batch begins."""
+    x = steps(trace)[0].astype(float)
+    at = np.searchsorted(trace["step"].values, measures.batch_starts(trace))
+    if _one_per_batch(trace):
+        at = at[:0]
+    return [np.insert(np.asarray(v, dtype=float), at, np.nan, axis=0) for v in (x, *values)]
+
+
+def line(ax: Axes, x: NDArray[Any], y: NDArray[Any], **style: Any) -> None:
+    """A curve with gaps; a value that stands alone between gaps is a dot."""
+    style.setdefault("rasterized", y.size > MOST_POINTS)
+    ax.plot(x, y, **style)
+    alone = _lonely(y)
+    if alone.any():
+        ax.plot(x[alone], y[alone], "o", ms=2, color=style.get("color"))
+
+
+def layer_lines(ax: Axes, trace: xr.Dataset, values: NDArray[Any]) -> None:
+    """One line for each layer, (rows, L), in the colours of their depth."""
+    x, y = broken(trace, values)
+    for k, colour in enumerate(look.layer_colours(y.shape[1])):
+        line(ax, x, y[:, k], color=colour, rasterized=y.size > MOST_POINTS)
+
+
+def _lonely(y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Values without a neighbour, which a line cannot show."""
+    there = np.concatenate(([False], np.isfinite(y), [False]))
+    return there[1:-1] & ~there[:-2] & ~there[2:]
+
+
+def layer_key(fig: Figure, axes: Any, trace: xr.Dataset) -> None:
+    """A small strip that says which colour is which layer."""
+    layers = trace["layer"].values
+    n = len(layers)
+    edges = np.arange(n + 1) - 0.5
+    cmap = ListedColormap(look.layer_colours(n))
+    mappable = ScalarMappable(BoundaryNorm(edges, n), cmap)
+    bar = fig.colorbar(mappable, ax=axes, aspect=32, pad=0.015, spacing="proportional")
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    every = max(1, -(-n // 12))
+    shown = np.arange(n - 1, -1, -every)[::-1]
+    bar.set_ticks(list(shown), labels=[str(layers[k]) for k in shown])
+    bar.ax.tick_params(length=0, pad=1.5, labelsize=TEXT)
+    bar.ax.minorticks_off()
+    bar.ax.set_xlabel(look.LABELS["layer"].math, fontsize=7, labelpad=14, loc="right")
+
+
+def layer_axis(ax: Axes, trace: xr.Dataset, which: str) -> None:
+    """Whole numbers of layers on the "x" or "y" axis, whose cells are numbered 0 to L - 1."""
+    layers = trace["layer"].values
+    axis = getattr(ax, f"{which}axis")
+    axis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
+
+    def name(value: float, _: Any) -> str:
+        k = round(value)
+        return str(layers[k]) if 0 <= k < len(layers) and abs(value - k) < 1e-6 else ""
+
+    if len(layers) <= 12:
+        axis.set_ticks(range(len(layers)))
+    axis.set_major_formatter(FuncFormatter(name))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_label_text(look.LABELS["layer"].math)
+
+
+def layer_map(
+    ax: Axes, trace: xr.Dataset, values: NDArray[Any], cmap: str, norm: Normalize
+) -> ScalarMappable:
+    """Cells, step by layer, from values (rows, L); cells that are nan show the ground below."""
+    x = edges_of(steps(trace)[0])
+    y = np.arange(values.shape[1] + 1) - 0.5
+    drawn = ax.pcolormesh(
+        x, y, np.ma.masked_invalid(values.T), cmap=cmap, norm=norm, rasterized=True
+    )
+    ax.set_xlabel(steps(trace)[1].paper)
+    layer_axis(ax, trace, "y")
+    whole_steps(ax)
+    ax.spines[["top", "right"]].set_visible(True)
+    return drawn
+
+
+def ground(ax: Axes, fig: Figure, names: dict[str, NDArray[Any]], trace: xr.Dataset) -> None:
+    """Colour the cells that have no value, with a legend entry for each reason that occurs.
+
+    Args:
+        ax: of the map.
+        fig: gets the legend, in its lower corners.
+        names: which cells, (rows, L), under each reason; the first has the hatched ground, the
+            second a colour of its own.
+        trace: one lane.
+    """
+    look_of: list[dict[str, Any]] = [
+        {"facecolor": look.PAPER.unreached, "hatch": "//////", "edgecolor": look.PAPER.ghost},
+        {"facecolor": look.PAPER.accent, "edgecolor": look.PAPER.accent},
+    ]
+    x, handles = edges_of(steps(trace)[0]), []
+    for k, (name, where) in enumerate(names.items()):
+        if not where.any():
+            continue
+        handles.append(Patch(label=name, linewidth=0.4, **look_of[k]))
+        if k == 0:
+            ax.patch.set(**look_of[k], linewidth=0)
+            continue
+        cells = np.ma.masked_where(~where.T, np.ones(where.T.shape))
+        y = np.arange(where.shape[1] + 1) - 0.5
+        ax.pcolormesh(x, y, cells, cmap=ListedColormap([look.PAPER.accent]), rasterized=True)
+    for handle, corner in zip(handles, ("lower right", "lower left"), strict=False):
+        # Beside the label of the step axis, where no room has to be made.
+        fig.legend(handles=[handle], loc=corner, borderaxespad=0.1).set_in_layout(False)
+
+
+def edges_of(x: NDArray[Any]) -> NDArray[Any]:
+    """Borders of cells around the points x."""
+    x = np.asarray(x, dtype=float)
+    if len(x) == 1:
+        return np.array([x[0] - 0.5, x[0] + 0.5])
+    middle = (x[1:] + x[:-1]) / 2
+    return np.concatenate(([2 * x[0] - middle[0]], middle, [2 * x[-1] - middle[-1]]))
+
+
+def log_norm(values: NDArray[Any]) -> LogNorm:
+    """A logarithmic scale over the positive values, at least a decade wide."""
+    there = values[np.isfinite(values) & (values > 0)]
+    low, high = (float(there.min()), float(there.max())) if len(there) else (1.0, 1.0)
+    return LogNorm(min(low, high / 10), high)
+
+
+def colour_bar(fig: Figure, ax: Axes, drawn: ScalarMappable, name: str) -> None:
+    """The scale of a map, labelled in whole decades."""
+    bar = fig.colorbar(drawn, ax=ax, pad=0.02, aspect=24)
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
+    bar.set_label(look.LABELS[name].paper)
+
+
+def log_axis(ax: Axes, values: NDArray[Any]) -> None:
+    """A logarithmic y axis; a linear one where the values span less than a decade."""
+    values = values[np.isfinite(values) & (values > 0)]
+    if not len(values):
+        return
+    low, high = float(values.min()), float(values.max())
+    if high < 10 * low:
+        ax.margins(y=0.08)
+        ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        return
+    room = (high / low) ** 0.06
+    ax.set_yscale("log")
+    ax.set_ylim(low / room, high * room)
+    few = high < 100 * low
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 3) if few else (1,), numticks=6))
+    ax.yaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def whole_steps(ax: Axes) -> None:
+    """Ticks at whole steps."""
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+
+
+def step_axes(axes: Sequence[Axes], trace: xr.Dataset) -> None:
+    """One step axis for all panels, labelled at the lowest one."""
+    x, label = steps(trace)
+    wide = max(float(x[-1] - x[0]), 1.0)
+    for ax in axes:
+        ax.set_xlim(x[0] - 0.015 * wide, x[-1] + 0.015 * wide)
+        whole_steps(ax)
+    for ax in axes[:-1]:
+        ax.tick_params(labelbottom=False)
+    axes[-1].set_xlabel(label.paper)
+
+
+def bokeh() -> Any:
+    """Holoviews with a backend: imported only when a notebook asks, because it is slow."""
+    import holoviews
+
+    if not holoviews.Store.renderers:
+        holoviews.extension("bokeh")
+    return holoviews
+
+
+def layer_curves(trace: xr.Dataset, values: NDArray[Any], name: str, *, log: bool) -> Any:
+    """For the screen: one curve for each layer, with marks at changes of the recipe."""
+    hv = bokeh()
+    label = look.LABELS[name]
+    x, y = broken(trace, values)
+    axis = steps(trace)[1].plain
+    curves = [
+        hv.Curve((x, y[:, k]), axis, label.plain, label=f"layer {layer}").opts(color=colour)
+        for k, (layer, colour) in enumerate(
+            zip(trace["layer"].values, look.layer_colours(y.shape[1]), strict=True)
+        )
+    ]
+    drawn = hv.Overlay([*curves, *change_lines(trace)])
+    return drawn.opts(logy=log, responsive=True, min_height=300, legend_position="right")
+
+
+def layer_mesh(trace: xr.Dataset, values: NDArray[Any], name: str, cmap: str) -> Any:
+    """For the screen: a map of step by layer, (rows, L), with a colour of its own for nan."""
+    hv = bokeh()
+    x, label = steps(trace)
+    layers = trace["layer"].values
+    edges = edges_of(x), np.append(layers, layers[-1] + 1) - 0.5
+    axes = [label.plain, look.LABELS["layer"].plain]
+    norm = log_norm(values)
+    drawn = hv.QuadMesh((*edges, values.T), axes, look.LABELS[name].plain).opts(
+        cmap=cmap,
+        clim=(norm.vmin, norm.vmax),
+        logz=True,
+        colorbar=True,
+        bgcolor=look.LIGHT.unreached,
+        clipping_colors={"NaN": look.LIGHT.unreached},
+        responsive=True,
+        min_height=300,
+        tools=["hover"],
+    )
+    return hv.Overlay([drawn, *change_lines(trace, shift=-0.5)])
+
+
+def change_lines(trace: xr.Dataset, shift: float = 0.0) -> list[Any]:
+    """For the screen: a mark for each change of the recipe."""
+    hv = bokeh()
+    return [
+        hv.VLine(place(trace, step) + shift, label=text).opts(
+            color=look.PAPER.ink, line_dash="dashed", line_width=1
+        )
+        for step, text in measures.changes(trace)
+    ]

@@ -1,0 +1,160 @@
+"""What does the network see at this step? Its images beside the input, and their error."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from workbench import look, measures
+from workbench.views import marks
+
+TITLE = "Images"
+NEEDS = ("frame",)
+
+ROWS = {
+    "input": "input",
+    "prediction": r"$\mu_L$",
+    "swept": "sweep",
+    "image": "$h_0$",
+}
+"""The images a trace may hold, in the order in which they are drawn."""
+
+MOST_SHOWN = 8
+
+
+def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
+    """Mean squared error of the images, (frame, sample); mean pixel where there is none."""
+    _check(trace)
+    names = [f"{name}_mse" for name in ROWS if f"{name}_mse" in trace]
+    if names:
+        found = trace[names].transpose("frame", "sample", ...)
+        marks.need_numbers("reconstruction", "MSE", found[names[-1]])
+        return found
+    pixels = trace["image"].mean(("channel", "row", "column"))
+    about = {"units": "pixel", "long_name": "mean pixel of h_0"}
+    return xr.Dataset({"brightness": pixels.assign_attrs(about)})
+
+
+def images(trace: xr.Dataset, step: int | None = None) -> dict[str, NDArray[Any]]:
+    """What is to be seen at a step (the last by default): name -> (S, C, H, W)."""
+    _check(trace)
+    frame = _frame(trace, step)
+    found = {}
+    row = measures.row_at(trace, int(trace["frame_step"].values[frame]))
+    batch = trace["batch"].values[row]
+    # A free image has nothing to do with the batch's own.
+    if "input" in trace and "image" not in trace and batch in trace["shown_batch"].values:
+        found["input"] = trace["input"].sel(shown_batch=batch).values[:MOST_SHOWN]
+    for name in ("prediction", "swept", "image"):
+        if name in trace:
+            found[name] = trace[name].isel(frame=frame).values[:MOST_SHOWN]
+    return found
+
+
+def view(trace: xr.Dataset) -> Any:
+    """The images of the last step for the screen."""
+    hv = marks.bokeh()
+    shown = images(trace)
+    low, high = _range(shown)
+    rows = []
+    for name, values in shown.items():
+        for picture in values:
+            grey = np.clip((picture.mean(0) - low) / (high - low), 0, 1)
+            drawn = hv.Image(grey, label=name)
+            rows.append(
+                drawn.opts(
+                    cmap=look.LIGHT.image,
+                    clim=(0, 1),
+                    xaxis=None,
+                    yaxis=None,
+                    width=110,
+                    height=110,
+                )
+            )
+    return hv.Layout(rows).cols(max(len(v) for v in shown.values()))
+
+
+@marks.on_paper
+def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
+    """The images at one step, and below them the error over steps."""
+    shown = images(trace, step)
+    found = measure(trace, step)
+    count = max(len(v) for v in shown.values())
+    side = look.COLUMN * 0.88 / count
+    errors = "brightness" not in found
+    heights = [side * len(shown), 1.4][: 1 + errors]
+    fig = marks.sheet(sum(heights) + 0.25)
+    parts = fig.add_gridspec(len(heights), 1, height_ratios=heights)
+    _pictures(parts[0].subgridspec(len(shown), count).subplots(squeeze=False), shown)
+    row = measures.row_at(trace, int(trace["frame_step"].values[_frame(trace, step)]))
+    fig.suptitle(marks.said(trace, row), x=0.01, ha="left")
+    if errors:
+        _errors(fig.add_subplot(parts[1]), trace, found, row)
+    return fig
+
+
+def _check(trace: xr.Dataset) -> None:
+    names = [name for name in ("prediction", "swept", "image") if name in trace]
+    if not names or not trace.sizes.get("frame", 0):
+        raise ValueError(
+            "reconstruction: the trace has no images; the tasks reconstruct and dream have them"
+        )
+    for name in names:
+        marks.need_numbers("reconstruction", name, trace[name].values)
+
+
+def _frame(trace: xr.Dataset, step: int | None) -> int:
+    """The recorded frame nearest to a step."""
+    at = trace["frame_step"].values
+    return len(at) - 1 if step is None else int(np.abs(at - step).argmin())
+
+
+def _range(shown: dict[str, NDArray[Any]]) -> tuple[float, float]:
+    """Darkest and brightest pixel: the input's where there is one."""
+    values = shown.get("input")
+    if values is None:
+        values = np.concatenate([v.ravel() for v in shown.values()])
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return (low, high) if high > low else (low, low + 1)
+
+
+def _pictures(axes: NDArray[Any], shown: dict[str, NDArray[Any]]) -> None:
+    low, high = _range(shown)
+    for line, (name, values) in zip(axes, shown.items(), strict=True):
+        for ax, picture in zip(line, values, strict=False):
+            scaled = np.clip((picture - low) / (high - low), 0, 1).transpose(1, 2, 0)
+            grey = scaled.shape[2] == 1
+            ax.imshow(
+                scaled[..., 0] if grey else scaled,
+                cmap=look.PAPER.image if grey else None,
+                vmin=0,
+                vmax=1,
+                interpolation="nearest",
+            )
+        for ax in line:
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        line[0].set_ylabel(ROWS[name], rotation=0, ha="right", va="center", labelpad=4)
+
+
+def _errors(ax: Axes, trace: xr.Dataset, found: xr.Dataset, row: int) -> None:
+    """Median over samples as a line, the middle half of them as a band."""
+    colours = {"prediction_mse": look.PAPER.ghost, "swept_mse": look.PAPER.ink}
+    at = np.searchsorted(trace["step"].values, trace["frame_step"].values)
+    at = np.minimum(at, trace.sizes["step"] - 1)
+    x = marks.steps(trace)[0][at]
+    for name in found.data_vars:
+        values = found[name].transpose("frame", "sample").values.astype(float)
+        low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
+        colour = colours[str(name)]
+        ax.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
+        marks.line(ax, x, middle, color=colour, label=ROWS[str(name).removesuffix("_mse")])
+    marks.log_axis(ax, np.concatenate([found[name].values.ravel() for name in found.data_vars]))
+    ax.set_ylabel("MSE (pixel$^2$)")
+    ax.legend(loc="best", ncols=2)
+    marks.step_axes([ax], trace)
+    marks.draw_changes([ax], trace)
+    ax.axvline(marks.steps(trace)[0][row], color=look.PAPER.accent, lw=0.8)

@@ -1,0 +1,79 @@
+"""Has it settled? Total energy and residual over steps."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from workbench import look, measures
+from workbench.views import marks
+
+TITLE = "Total energy and residual"
+NEEDS = ("energy", "precision")
+
+
+def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
+    """F, the bare E, and the residual where forces were recorded, (step)."""
+    marks.need(trace, "total", NEEDS)
+    found = measures.total_energy(trace)
+    marks.need_numbers("total", "energy", found["E"])
+    if "force" in trace:
+        found["residual"] = measures.residual(trace)
+    return found
+
+
+def view(trace: xr.Dataset) -> Any:
+    """F, E and the residual for the screen, one above the other."""
+    found, trace = marks.shown(measure(trace), trace)
+    hv = marks.bokeh()
+    axis = marks.steps(trace)[1].plain
+    panels = []
+    for names in (("E", "F"), ("residual",)):
+        curves = []
+        for name in names:
+            if name in found:
+                x, y = marks.broken(trace, found[name].values)
+                label = look.LABELS[name]
+                colour = look.LIGHT.ghost if name == "E" else look.LIGHT.accent
+                height = "residual r" if name == "residual" else "energy (nat)"
+                curve = hv.Curve((x, y), axis, height, label=label.text)
+                curves.append(curve.opts(color=colour))
+        if curves:
+            drawn = hv.Overlay([*curves, *marks.change_lines(trace)])
+            panels.append(drawn.opts(logy=True, title="", responsive=True, min_height=200))
+    return hv.Layout(panels).cols(1)
+
+
+@marks.on_paper
+def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
+    """F above (with the bare E where precision makes a difference), the residual below."""
+    found, trace = marks.shown(measure(trace), trace)
+    panels = 2 if "residual" in found and (found["residual"].values > 0).any() else 1
+    fig = marks.sheet(1.6 + 1.1 * (panels - 1))
+    axes = list(np.atleast_1d(fig.subplots(panels, 1, height_ratios=[1.4, 1][:panels])))
+    if not np.array_equal(found["E"], found["F"], equal_nan=True):
+        label = "bare energy $E$"
+        _draw(axes[0], trace, found["E"], color=look.PAPER.ghost, dashes=(4, 1.5), label=label)
+    _draw(axes[0], trace, found["F"], color=look.PAPER.ink, label="total energy $F$")
+    if len(axes[0].lines) > 1:
+        axes[0].legend(loc="best")
+        axes[0].set_ylabel("energy (nat)")
+    else:
+        axes[0].set_ylabel(look.LABELS["F"].paper)
+    if panels == 2:
+        _draw(axes[1], trace, found["residual"], color=look.PAPER.ink)
+        axes[1].set_ylabel(look.LABELS["residual"].paper)
+    marks.step_axes(axes, trace)
+    marks.draw_changes(axes, trace)
+    marks.draw_cursor(axes, trace, step)
+    fig.align_ylabels()
+    return fig
+
+
+def _draw(ax: Axes, trace: xr.Dataset, values: xr.DataArray, **style: Any) -> None:
+    """A logarithmic curve; what is not positive leaves a gap."""
+    x, y = marks.broken(trace, values.values)
+    marks.line(ax, x, np.where(y > 0, y, np.nan), **style)
+    marks.log_axis(ax, y)
