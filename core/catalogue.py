@@ -9,8 +9,8 @@ import dataclasses
 import difflib
 import functools
 import importlib
-import math
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +74,7 @@ class Dial:
         Raises:
             BadInput: if the value is of another type, not finite, or outside the bounds.
         """
-        refused = BadInput(f"{field}: {_shown(value)}; {self.legal}")
+        refused = BadInput(f"{field}: {shown(value)}; {self.legal}")
         if self.type is bool:
             if not isinstance(value, bool):
                 raise refused
@@ -97,7 +97,7 @@ class Dial:
             raise refused
         if self.type is int and not isinstance(value, int):
             raise refused
-        if not math.isfinite(value):
+        if not abs(value) <= sys.float_info.max:  # nan, inf, or an integer that no float can hold
             raise refused
         if self.bounds is not None and not self.bounds[0] <= value <= self.bounds[1]:
             raise refused
@@ -109,13 +109,13 @@ class Dial:
         checked = []
         for i, row in enumerate(rows):
             if isinstance(row, str) or not isinstance(row, Iterable):
-                raise BadInput(f"{field}[{i}]: {_shown(row)}; {self.legal}")
+                raise BadInput(f"{field}[{i}]: {shown(row)}; {self.legal}")
             checked.append(
                 tuple(inner.check(cell, f"{field}[{i}][{j}]") for j, cell in enumerate(row))
             )
         if not checked or len({len(row) for row in checked}) != 1 or not checked[0]:
             lengths = [len(row) for row in checked]
-            raise BadInput(f"{field}: rows of lengths {_shown(lengths)}; {self.legal}")
+            raise BadInput(f"{field}: rows of lengths {shown(lengths)}; {self.legal}")
         return tuple(checked)
 
 
@@ -218,7 +218,7 @@ def make(kind: str, name: str, dials: Mapping[str, Any] | None = None) -> Any:
         BadInput: for an unknown name or dial (the nearest is offered) or an illegal value.
     """
     known = cards(kind)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise BadInput(f"{kind}: {unknown(name, known)}")
     given = dict(dials or {})
     names = [one.name for one in known[name].dials]
@@ -240,7 +240,7 @@ def from_dict(kind: str, data: Any) -> Any:
     if isinstance(data, str):
         return make(kind, data)
     if not isinstance(data, Mapping) or "name" not in data:
-        raise BadInput(f"{kind}: {_shown(data)}; a name, or a table with a name and dials")
+        raise BadInput(f"{kind}: {shown(data)}; a name, or a table with a name and dials")
     return make(kind, data["name"], {key: value for key, value in data.items() if key != "name"})
 
 
@@ -258,7 +258,13 @@ def unknown(name: Any, legal: Iterable[str]) -> str:
         one for one in legal if str(name).lower() == one.lower()
     ]
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"{_shown(name)}; one of {', '.join(legal)}{hint}"
+    return f"{shown(name)}; one of {', '.join(legal)}{hint}"
+
+
+def shown(value: Any) -> str:
+    """A value in an error line: on one line and not too long."""
+    text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _plain(value: Any) -> Any:
@@ -270,11 +276,6 @@ def _is_reload(kind: str, cls: type) -> bool:
     """Whether `cls` is the same entry, imported again."""
     known = _cards[kind][cls.__name__].entry
     return (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
-
-
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _dial_of(field: "dataclasses.Field[Any]") -> Dial:

@@ -39,7 +39,7 @@ def _bottom_is_free(experiment: "Experiment") -> bool:
 
 
 def _wrong_end(experiment: "Experiment") -> bool:
-    return experiment.task.image_at != experiment.network.image_at  # type: ignore[attr-defined]
+    return experiment.task.image_at != experiment.network.image_at
 
 
 def _depth(experiment: "Experiment") -> int:
@@ -112,7 +112,10 @@ def check(experiment: "Experiment") -> None:
 
 
 def refused_choices(experiment: "Experiment", kind: str) -> dict[str, str]:
-    """For a menu: the entries of `kind` that do not go with the rest, each with the sentence."""
+    """For a menu: the entries of `kind` that do not go with the rest, each with the sentence.
+
+    A task is judged with its companions.
+    """
     found = {}
     for name, card in cards(kind).items():
         sentence = _sentence_with(experiment, kind, card)
@@ -121,12 +124,32 @@ def refused_choices(experiment: "Experiment", kind: str) -> dict[str, str]:
     return found
 
 
+def companions(experiment: "Experiment", task: Any) -> dict[str, Any]:
+    """The choices that must change together with the task, the task among them.
+
+    A network whose image is at the right end, and the plainest init and energy where the present
+    ones are refused. Without it, a task and the network that it needs would refuse each other.
+    """
+    changed: dict[str, Any] = {"task": task}
+    if experiment.network.image_at != task.image_at:
+        fitting = (card.entry for card in cards("network").values())
+        changed["network"] = next(e() for e in fitting if e.image_at == task.image_at)
+    for kind, plain in (("init", "Zero"), ("energy", "SquaredError")):
+        try:
+            dataclasses.replace(experiment, **changed)
+        except BadInput as refused:
+            if str(refused).startswith(f"{kind}:"):
+                changed[kind] = cards(kind)[plain].entry()
+    return changed
+
+
 def _sentence_with(experiment: "Experiment", kind: str, card: Card) -> str | None:
     choice: Any = getattr(experiment, kind)
     if type(choice) is not card.entry:
         choice = card.entry()
+    changed = companions(experiment, choice) if kind == "task" else {kind: choice}
     try:
-        dataclasses.replace(experiment, **{kind: choice})
+        dataclasses.replace(experiment, **changed)
     except BadInput as refused:
         return str(refused).partition("; ")[2]
     return None

@@ -144,7 +144,7 @@ class FreeEnergy:
 
 
 def backprop_gradients(network: Network, roots: dict[int, Tensor], target: Tensor) -> list[Tensor]:
-    """d loss/d theta of every parameter, summed over the batch, where the loss is the output's energy.
+    """D loss/d theta of every parameter, summed over the batch, where the loss is the output's energy.
 
     Args:
         network: acyclic, with a clamped value for each root in `roots`.

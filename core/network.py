@@ -84,11 +84,11 @@ class Network(nn.Module):
         return next(self.parameters())
 
     def prediction(self, layer: int, states: Sequence[Tensor]) -> Tensor:
-        """mu of one node from its parents' states, (B, *shape)."""
+        """Mu of one node from its parents' states, (B, *shape)."""
         return self.maps[str(layer)](*[states[p] for p in self.nodes[layer].parents])
 
     def predictions(self, states: Sequence[Tensor]) -> list[Tensor]:
-        """mu of every layer, each (B, *shape), from the states as they stand."""
+        """Mu of every layer, each (B, *shape), from the states as they stand."""
         return [self.prediction(i, states) for i in self.layers]
 
     def touch(self) -> None:

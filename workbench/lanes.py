@@ -7,7 +7,7 @@ a lane is replayed. Marks stay within a memory budget: when it is full, every se
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.experiment import Experiment
+from core.experiment import Experiment, sentence
 from core.network import States
 from core.relaxation import Snapshot
 from core.trace import Trace
@@ -80,6 +80,11 @@ class Lane:
                 break
             experiment, gear = found
         return experiment, gear
+
+    @staticmethod
+    def difference(old: Experiment, new: Experiment) -> str:
+        """What changed between two choices, in one line."""
+        return sentence(old.to_dict(), new.to_dict())
 
     def mark_before(self, row: int) -> Mark:
         """The last mark at or before a row."""

@@ -9,7 +9,7 @@ the same event log give the same lanes.
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,7 @@ class Session:
         self.measured_speed = 0.0
         self.changes = 0
         self._origin = self.wanted
+        self._history: tuple[list[dict[str, Any]], int] = ([], 0)
         self._queue: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -205,18 +206,29 @@ class Session:
         """Number of the newest row of the lane."""
         return self._row
 
+    def log(self) -> dict[str, Any]:
+        """All that is needed to make this session again: first choices, events, steps taken."""
+        return {
+            "experiment": self._origin.to_dict(),
+            "events": list(self.events),
+            "taken": self.taken,
+        }
+
+    def repeat(self, events: Iterable[dict[str, Any]], taken: int = 0) -> None:
+        """Before `start`: do again, without a clock, what an event log describes.
+
+        Args:
+            events: as `log` gives them.
+            taken: steps in all, also those after the last event.
+        """
+        self._history = (list(events), taken)
+
     @classmethod
-    def replay(
-        cls, experiment: Experiment, events: Iterable[dict[str, Any]], **options: Any
-    ) -> "Session":
-        """The session that an experiment and an event log describe, made again without a clock."""
-        again = cls(experiment, **options)
+    def replay(cls, log: Mapping[str, Any], **options: Any) -> "Session":
+        """The session that `log` describes, made again in this thread."""
+        again = cls(Experiment.from_dict(log["experiment"]), **options)
+        again.repeat(log["events"], log["taken"])
         again._prepare()
-        for event in events:
-            while again.taken < event["applied"]:
-                again._one()
-            again._apply(Command(event["command"], dict(event["args"]), event["asked"]))
-        again._drain()
         return again
 
     # The worker ----------------------------------------------------------------------------------
@@ -278,6 +290,7 @@ class Session:
                 self.wanted = self.lane.experiment
         except Exception as error:
             self._stop(f"{command.name}: {type(error).__name__}: {error}")
+        self.progress = ("ready", 1.0)
         self._drain()
         if not self._owed:
             self._wake()
@@ -526,10 +539,28 @@ class Session:
     # Lanes ---------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        """Data, weights and the first lane."""
+        """Data, weights, the first lane, and whatever is to be repeated."""
         self._rebuild(self.wanted, "start", None)
+        events, taken = self._history
+        for k, event in enumerate(events):
+            self._tell("bringing the session back", k / len(events))
+            self._run_until(event["applied"])
+            self._apply(Command(event["command"], dict(event["args"]), event["asked"]))
+            self._owed = 0
+        self._run_until(taken)
+        self.playing, self._owed = False, 0
+        assert self.lane is not None
+        self.wanted = self.lane.experiment
         self.ready = True
         self.progress = ("ready", 1.0)
+
+    def _run_until(self, taken: int) -> None:
+        """Rows without a clock, until so many were taken."""
+        before = -1
+        while before < self.taken < taken:
+            before = self.taken
+            self._one()
+        self._drain()
 
     def _rebuild(self, experiment: Experiment, title: str, changed: set[str] | None) -> None:
         """A new lane for choices that cannot act between two steps."""

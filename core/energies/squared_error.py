@@ -11,7 +11,7 @@ from core.catalogue import entry
 @entry(
     "energy",
     "Squared error",
-    formula=r"E_\ell = \tfrac12 \lVert h_\ell - \mu_\ell \rVert^2",
+    formula=r"E_\ell = \frac{1}{2} \Vert h_\ell - \mu_\ell \Vert^2",
     source="whittington2017",
 )
 @dataclass(frozen=True)

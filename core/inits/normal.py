@@ -10,7 +10,7 @@ from core.start import Start
 @entry(
     "init",
     "Normal",
-    formula=r"h_\ell^{(0)} \sim \mathcal N(a, \sigma^2)",
+    formula=r"h_\ell^{(0)} \sim \mathcal{N}(a, \sigma^2)",
     source="pinchetti2026",
 )
 @dataclass(frozen=True)

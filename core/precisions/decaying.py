@@ -11,7 +11,7 @@ from core.catalogue import dial, entry
 @entry(
     "precision",
     "Decaying",
-    formula=r"\Pi_\ell(t) = \tfrac{e^{-k j}}{100} \sum_{i<R} e^{-k i},\ j = t - (L - \ell) \ge 1",
+    formula=r"\Pi_\ell(t) = \frac{e^{-k j}}{100} \sum_{i<R} e^{-k i},\ j = t - (L - \ell) \geq 1",
     source="qi2026",
 )
 @dataclass(frozen=True)

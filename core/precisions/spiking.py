@@ -32,4 +32,5 @@ class Spiking:
     def table(self, T: int, depth: Tensor) -> Tensor:
         """Precisions, (T, L): the output layer spikes at t = 0."""
         t = torch.arange(T)[:, None]  # (T, 1)
-        return torch.where(t == depth.max() - depth, 1.0, self.rest)
+        spike = torch.tensor(1.0, dtype=torch.float64)  # so that `rest` is not rounded to float32
+        return torch.where(t == depth.max() - depth, spike, self.rest)

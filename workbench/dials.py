@@ -1,0 +1,257 @@
+"""How is an entry chosen and set? One menu per kind, with the dials that its card describes."""
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+
+from core.catalogue import BadInput, Card, Dial, card_of, cards, make
+from core.compatibility import companions, refused_choices
+from core.experiment import SCALARS, Experiment, devices
+from workbench.formula import svg
+from workbench.look import Palette
+
+KINDS = {
+    "init": "Init",
+    "precision": "Precision",
+    "dynamics": "State dynamics",
+    "learning": "Weight learning",
+    "energy": "Output energy",
+    "task": "Task",
+    "network": "Network",
+    "dataset": "Data",
+    "weights": "Weight optimiser",
+}
+"""Kinds in the order of the menus."""
+
+Send = Callable[[dict[str, Any]], None]
+"""Takes the changed choices; raises BadInput when they are refused."""
+
+
+def text_of(value: Any) -> str:
+    """A dial's value as it is typed: 64 x 9 for nine times 64, rows of a table by semicolons."""
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+        return "; ".join(" ".join(f"{cell:g}" for cell in row) for row in value)
+    if isinstance(value, tuple):
+        if len(value) > 1 and len(set(value)) == 1:
+            return f"{value[0]} x {len(value)}"
+        return ", ".join(str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def value_of(dial: Dial, text: str, field: str) -> Any:
+    """What was typed, as the dial's type; `Dial.check` judges it afterwards.
+
+    Raises:
+        BadInput: when it cannot be read at all.
+    """
+    text = text.strip()
+    refused = BadInput(f"{field}: {text or 'nothing'}; {dial.legal}")
+    try:
+        if dial.table:
+            rows = [row for row in text.split(";") if row.strip()]
+            return tuple(tuple(float(c) for c in row.replace(",", " ").split()) for row in rows)
+        if dial.type is tuple:
+            if "x" in text:
+                width, times = text.split("x")
+                if not 0 < int(times) <= 1000:
+                    raise refused
+                return (int(width),) * int(times)
+            return tuple(int(part) for part in text.replace(",", " ").split())
+        if dial.type is int:
+            return int(text)
+        if dial.type is float:
+            return float(text)
+    except ValueError:
+        raise refused from None
+    return text
+
+
+class Kind:
+    """The menu of one kind and the dials of the entry that is chosen."""
+
+    def __init__(self, kind: str, send: Send, look: Palette) -> None:
+        """Build it for no experiment yet.
+
+        Args:
+            kind: of the catalogue.
+            send: takes changes.
+            look: colours of the formulas.
+        """
+        self.kind, self._send, self._look = kind, send, look
+        self._shown: Any = None
+        self._experiment: Any = None
+        self._quiet = False
+        titles = {card.title: name for name, card in cards(kind).items()}
+        self.menu = pn.widgets.Select(
+            name=KINDS[kind], options=titles, sizing_mode="stretch_width", css_classes=["kind"]
+        )
+        self.menu.param.watch(self._picked, "value")
+        self._about = pn.pane.HTML(sizing_mode="stretch_width")
+        self._fields = pn.Column(sizing_mode="stretch_width", margin=0)
+        self._error = pn.pane.HTML(visible=False, sizing_mode="stretch_width")
+        self._inputs: dict[str, Any] = {}
+        self.view = pn.Column(
+            self.menu,
+            self._about,
+            self._fields,
+            self._error,
+            sizing_mode="stretch_width",
+            css_classes=["kind-box"],
+        )
+
+    def show(self, experiment: Experiment) -> None:
+        """Set the menu and the dials to an experiment; grey what does not go with it."""
+        choice = getattr(experiment, self.kind)
+        card = card_of(choice)
+        refused = refused_choices(experiment, self.kind)
+        self._experiment = experiment
+        self._quiet = True
+        try:
+            self.menu.disabled_options = []
+            self.menu.value = card.name
+            self.menu.disabled_options = [n for n in refused if n != card.name]
+            if choice != self._shown:
+                self._fill(card, choice)
+        finally:
+            self._quiet = False
+        self._about.object = self._words(card, refused)
+        self._shown = choice
+        self._complain("")
+
+    def _fill(self, card: Card, choice: Any) -> None:
+        same = self._shown is not None and type(self._shown) is card.entry
+        if same:
+            for dial in card.dials:
+                widget = self._inputs[dial.name]
+                value = getattr(choice, dial.name)
+                plain = isinstance(widget, pn.widgets.TextInput)
+                widget.value = text_of(value) if plain else value
+            return
+        self._inputs = {d.name: self._input(d, getattr(choice, d.name)) for d in card.dials}
+        self._fields[:] = [self._with_help(d) for d in card.dials]
+
+    def _input(self, dial: Dial, value: Any) -> Any:
+        label = f"{dial.name}  {dial.symbol}".strip()
+        size: dict[str, Any] = {"sizing_mode": "stretch_width", "css_classes": ["dial"]}
+        if dial.type is bool:
+            widget: Any = pn.widgets.Checkbox(name=label, value=value, **size)
+        elif dial.choices:
+            widget = pn.widgets.Select(name=label, options=list(dial.choices), value=value, **size)
+        else:
+            widget = pn.widgets.TextInput(name=label, value=text_of(value), **size)
+        widget.param.watch(lambda event, dial=dial: self._turned(dial, event.new), "value")
+        return widget
+
+    def _with_help(self, dial: Dial) -> Any:
+        legal = "" if dial.type is bool or dial.choices else f" · {html.escape(dial.legal)}"
+        words = f"<small>{html.escape(dial.help)}{legal}</small>"
+        about = pn.pane.HTML(words, sizing_mode="stretch_width", css_classes=["help"])
+        return pn.Column(self._inputs[dial.name], about, sizing_mode="stretch_width", margin=0)
+
+    def _words(self, card: Card, refused: dict[str, str]) -> str:
+        source = f"<small>source: {html.escape(card.source)}</small>"
+        shown = svg(card.formula, self._look.ink)
+        lines = "".join(
+            f"<li>{html.escape(cards(self.kind)[name].title)}: {html.escape(why)}</li>"
+            for name, why in refused.items()
+        )
+        greyed = f"<small>greyed:<ul>{lines}</ul></small>" if lines else ""
+        return f'<p>{html.escape(card.line)}</p><div class="formula">{shown}</div>{source}{greyed}'
+
+    def _picked(self, event: Any) -> None:
+        if self._quiet:
+            return
+        chosen = make(self.kind, event.new)
+        self._try(
+            lambda: (
+                companions(self._experiment, chosen) if self.kind == "task" else {self.kind: chosen}
+            )
+        )
+
+    def _turned(self, dial: Dial, value: Any) -> None:
+        if self._quiet:
+            return
+        field = f"{self.kind}.{dial.name}"
+
+        def change() -> dict[str, Any]:
+            new = value_of(dial, value, field) if isinstance(value, str) else value
+            held = {d.name: getattr(self._shown, d.name) for d in card_of(self._shown).dials}
+            return {self.kind: make(self.kind, type(self._shown).__name__, held | {dial.name: new})}
+
+        self._try(change)
+
+    def _try(self, change: Callable[[], dict[str, Any]]) -> None:
+        try:
+            self._send(change())
+        except BadInput as refused:
+            self._complain(str(refused))
+        else:
+            self._complain("")
+
+    def _complain(self, line: str) -> None:
+        self._error.object = f'<p class="refused">{html.escape(line)}</p>'
+        self._error.visible = bool(line)
+
+
+class Scalars:
+    """The dials that belong to no entry: batch size, seed, dtype, device, first weights."""
+
+    def __init__(self, send: Send) -> None:
+        """Build them; `send` takes changes."""
+        self._send = send
+        self._quiet = False
+        names = ("pretraining", "batch_size", "seed", "dtype", "device")
+        self._inputs: dict[str, Any] = {}
+        self._error = pn.pane.HTML(visible=False, sizing_mode="stretch_width")
+        rows = []
+        for name in names:
+            dial = SCALARS[name]
+            size: dict[str, Any] = {"sizing_mode": "stretch_width", "css_classes": ["dial"]}
+            label = LABELS.get(name, name)
+            options = devices() if name == "device" else list(dial.choices)
+            if name == "pretraining":
+                options = ["random", "trained"]
+            if options:
+                widget: Any = pn.widgets.Select(name=label, options=options, **size)
+            else:
+                widget = pn.widgets.TextInput(name=label, **size)
+            widget.param.watch(lambda event, name=name: self._turned(name, event.new), "value")
+            self._inputs[name] = widget
+            legal = "" if options else f" · {dial.legal}"
+            rows += [widget, pn.pane.HTML(f"<small>{dial.help}{legal}</small>")]
+        self.view = pn.Column(
+            *rows, self._error, sizing_mode="stretch_width", css_classes=["kind-box"]
+        )
+
+    def show(self, experiment: Experiment, epochs: int) -> None:
+        """Set every dial to an experiment; `epochs` of training can be chosen from."""
+        self._quiet = True
+        try:
+            choices = ["random", *[f"epoch {k}" for k in range(1, epochs)], "trained"]
+            if experiment.pretraining not in choices:
+                choices.append(experiment.pretraining)
+            self._inputs["pretraining"].options = choices
+            for name, widget in self._inputs.items():
+                value = getattr(experiment, name)
+                widget.value = str(value) if isinstance(widget, pn.widgets.TextInput) else value
+        finally:
+            self._quiet = False
+        self._error.visible = False
+
+    def _turned(self, name: str, value: Any) -> None:
+        if self._quiet:
+            return
+        try:
+            dial = SCALARS[name]
+            new = value_of(dial, value, name) if dial.type is int else value
+            self._send({name: new})
+        except BadInput as refused:
+            self._error.object = f'<p class="refused">{html.escape(str(refused))}</p>'
+            self._error.visible = True
+        else:
+            self._error.visible = False
+
+
+LABELS = {"pretraining": "first weights", "batch_size": "batch size  B"}

@@ -1,0 +1,151 @@
+"""What opens on demand? Every choice with its dials, the export, and the log of the session."""
+
+import html
+import io
+from typing import Any
+
+import panel as pn
+
+from workbench.command import command
+from workbench.dials import KINDS, Kind, Scalars
+
+
+class Drawer:
+    """Three tabs at the side of the plots, which stay in sight."""
+
+    def __init__(self, page: Any, sheet: str) -> None:
+        """Build it for a page whose session is ready."""
+        self._page, self._sheet = page, sheet
+        self.is_open = False
+        self._log_shown = -1
+        self._kinds = [Kind(kind, self._send, page.look) for kind in KINDS]
+        self._scalars = Scalars(self._send)
+        self._per = pn.widgets.Select(
+            name="imbalance compares", options={"layers": "layer", "units": "unit"}
+        )
+        self._per.param.watch(self._compared, "value")
+        choices = pn.Column(
+            *[kind.view for kind in self._kinds],
+            self._scalars.view,
+            self._per,
+            sizing_mode="stretch_width",
+        )
+        self._log = pn.pane.HTML(sizing_mode="stretch_width")
+        self._tabs = pn.Tabs(
+            ("choices", choices),
+            ("export", self._export()),
+            ("log", self._log),
+            sizing_mode="stretch_width",
+            dynamic=False,
+        )
+        self.view = pn.Column(self._tabs, sizing_mode="stretch_width", margin=0)
+        for one in self.view.select(lambda part: hasattr(part, "stylesheets")):
+            one.stylesheets = [*one.stylesheets, sheet]
+
+    def toggle(self, tab: str) -> None:
+        """Open at a tab; close where that tab is open."""
+        at = ["choices", "export", "log"].index(tab)
+        if self.is_open and self._tabs.active == at:
+            self.is_open = False
+        else:
+            self.is_open = True
+            self._tabs.active = at
+
+    def show(self, session: Any) -> None:
+        """Set every choice to the session's newest."""
+        if not self.is_open:
+            return
+        for kind in self._kinds:
+            kind.show(session.wanted)
+        self._scalars.show(session.wanted, session.course.epochs if session.course else 1)
+        if len(session.events) != self._log_shown:
+            self._log_shown = len(session.events)
+            self._log.object = _events(session)
+            experiment = session.lane.experiment if session.lane else session.wanted
+            batch = int(session.lane.trace.row(session.cursor)["batch"]) if session.lane else 0
+            self._command.object = f"<pre>{html.escape(command(experiment, batch))}</pre>"
+
+    def _send(self, choices: dict[str, Any]) -> None:
+        self._page.session.change(**choices)
+
+    def _compared(self, event: Any) -> None:
+        self._page.per = event.new
+
+    def _export(self) -> Any:
+        from workbench.views import views
+
+        names = {module.TITLE: name for name, module in views().items()}
+        self._view = pn.widgets.Select(name="view", options=names, sizing_mode="stretch_width")
+        self._bundle = pn.widgets.FileDownload(
+            callback=self._zip,
+            filename="relaxoscope-energy_time.zip",
+            label="figure, data and recipe (zip)",
+            button_type="primary",
+            embed=False,
+            auto=True,
+            sizing_mode="stretch_width",
+        )
+        self._view.param.watch(self._named, "value")
+        self._refused = pn.pane.HTML(sizing_mode="stretch_width")
+        about = pn.pane.HTML(
+            "<small>PDF, SVG and PNG of the view at the cursor, its data as NetCDF and CSV, the "
+            "complete recipe and the event log.</small>",
+            sizing_mode="stretch_width",
+        )
+        self._command = pn.pane.HTML(sizing_mode="stretch_width")
+        copied = pn.widgets.Button(name="copy as command", sizing_mode="stretch_width")
+        copied.js_on_click(
+            args={"pane": self._command},
+            code="""
+const text = new DOMParser().parseFromString(pane.text, 'text/html');
+const inner = text.querySelector('pre') || new DOMParser().parseFromString(
+  text.body.textContent, 'text/html').querySelector('pre');
+navigator.clipboard.writeText(inner.textContent);""",
+        )
+        return pn.Column(
+            self._view,
+            self._bundle,
+            about,
+            self._refused,
+            copied,
+            self._command,
+            sizing_mode="stretch_width",
+        )
+
+    def _named(self, event: Any) -> None:
+        self._bundle.filename = f"relaxoscope-{event.new}.zip"
+
+    def _zip(self) -> io.BytesIO:
+        """The bundle of the chosen view at the cursor."""
+        from workbench import figures
+        from workbench.measures import with_samples
+
+        session = self._page.session
+        lane = session.lane
+        trace = with_samples(lane.trace.dataset(), lane.trace.batches)
+        try:
+            held = figures.bytes_of(self._view.value, trace, session.cursor)
+        except ValueError as refused:
+            self._refused.object = f'<p class="refused">{html.escape(str(refused))}</p>'
+            raise
+        self._refused.object = ""
+        return io.BytesIO(held)
+
+
+def _events(session: Any) -> str:
+    """The event log, newest first."""
+    rows = []
+    for event in reversed(session.events[-200:]):
+        args = ", ".join(f"{k} {_brief(v)}" for k, v in event["args"].items())
+        rows.append(
+            f"<li>lane {event['lane']}, row {event['row']}: {html.escape(event['command'])} "
+            f"{html.escape(args)}</li>"
+        )
+    return f"<ul>{''.join(rows)}</ul>" if rows else "<p>nothing has been asked yet</p>"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, dict):
+        dials = [f"{k} {v}" for k, v in value.items() if k != "name"]
+        return " ".join([str(value.get("name")), *dials])
+    return str(value)

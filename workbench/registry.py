@@ -1,0 +1,156 @@
+"""Which sessions are alive? Each belongs to an id in its page's address and outlives a reload.
+
+When the last page of a session goes it pauses; after a grace time its experiment and event log are
+written and its worker ends. The same address brings it back by replay. The number of sessions is
+bounded.
+"""
+
+import json
+import re
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core import cache
+
+if TYPE_CHECKING:
+    from workbench.session import Session
+
+GRACE = 60.0
+"""Seconds that a session without a page is kept."""
+
+MOST = 16
+"""Sessions at once; each keeps marks for rewinding within its own budget."""
+
+BUDGET = 2 * 2**30
+"""Bytes for the marks of all sessions together."""
+
+
+class Full(RuntimeError):
+    """No more sessions can be opened."""
+
+
+@dataclass
+class _Place:
+    session: "Session"
+    listeners: dict[int, Callable[[], None]] = field(default_factory=dict)
+    timer: threading.Timer | None = None
+
+
+_places: dict[str, _Place] = {}
+_lock = threading.RLock()
+
+
+def new_id() -> str:
+    """An id that cannot be guessed."""
+    return secrets.token_urlsafe(9)
+
+
+def legal(session_id: str) -> bool:
+    """Whether a text from an address can be an id."""
+    return re.fullmatch(r"[A-Za-z0-9_-]{8,32}", session_id) is not None
+
+
+def attach(session_id: str, key: int, wake: Callable[[], None]) -> "Session":
+    """The session of an id, made, kept or brought back; `wake` is called after its commands.
+
+    Args:
+        session_id: from the page's address.
+        key: names the page among those of the session.
+        wake: called from the worker's thread.
+
+    Raises:
+        Full: when there are too many sessions.
+    """
+    with _lock:
+        place = _places.get(session_id)
+        if place is None:
+            if len(_places) >= MOST:
+                raise Full(f"{MOST} sessions are open, which is the most; close a page and reload")
+            place = _places[session_id] = _Place(_made(session_id))
+            place.session.wake = lambda: _wake(session_id)
+            place.session.start()
+        if place.timer is not None:
+            place.timer.cancel()
+            place.timer = None
+        place.listeners[key] = wake
+        return place.session
+
+
+def release(session_id: str, key: int) -> None:
+    """A page has gone; the session of the last one pauses and ends after the grace time."""
+    with _lock:
+        place = _places.get(session_id)
+        if place is None:
+            return
+        place.listeners.pop(key, None)
+        if place.listeners:
+            return
+        place.session.pause()
+        place.timer = threading.Timer(GRACE, end, (session_id,))
+        place.timer.daemon = True
+        place.timer.start()
+
+
+def end(session_id: str) -> None:
+    """Write what the session needs to come back, and end its worker."""
+    with _lock:
+        place = _places.get(session_id)
+        if place is None or place.listeners:
+            return
+        del _places[session_id]
+    place.session.close()
+    _write(session_id, place.session)
+
+
+def alive() -> int:
+    """Number of sessions."""
+    return len(_places)
+
+
+def _wake(session_id: str) -> None:
+    place = _places.get(session_id)
+    for listener in list(place.listeners.values()) if place else ():
+        listener()
+
+
+def _made(session_id: str) -> "Session":
+    from workbench.session import Session  # torch is imported here, behind the progress line
+
+    log = _read(session_id)
+    experiment = None
+    if log is not None:
+        from core.experiment import Experiment
+
+        experiment = Experiment.from_dict(log["experiment"])
+    session = Session(experiment, budget=BUDGET // MOST)
+    if log is not None:
+        session.repeat(log["events"], log["taken"])
+    return session
+
+
+def _path(session_id: str) -> Path:
+    return cache.folder() / "sessions" / f"{session_id}.json"
+
+
+def _write(session_id: str, session: "Session") -> None:
+    if session.events:
+        text = json.dumps(session.log())
+        cache.keep(_path(session_id), lambda target: _write_text(target, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, "utf-8")
+
+
+def _read(session_id: str) -> dict[str, Any] | None:
+    path = _path(session_id)
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError:
+        return None

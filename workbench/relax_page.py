@@ -1,0 +1,363 @@
+"""Where does a person watch a relaxation? The page: a slim bar, one line of choices, live plots, a drawer.
+
+The page paints before torch is imported: figures and bar are built at once, the session is attached
+by a thread, and frames are pulled by a beat that drops what the browser has no credit for.
+"""
+
+import html
+import json
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+from bokeh.models import CustomJS, Div, TextInput
+
+from workbench import gate
+from workbench.board import Board
+from workbench.look import palette
+from workbench.places import assets
+from workbench.transport import Bar
+
+FRAME_MS = 33
+"""The beat: how often new rows are looked for."""
+
+CREDIT = 3
+"""Frames that may be on their way before the browser has painted one."""
+
+EXPIRES = 1.0
+"""Seconds after which a lost answer no longer holds frames back."""
+
+SWITCH = """
+const asked = new URLSearchParams(location.search);
+if (!asked.has('theme') && matchMedia('(prefers-color-scheme: dark)').matches) {
+  asked.set('theme', 'dark'); location.replace(location.pathname + '?' + asked);
+}"""
+
+PAINTED = """
+const said = JSON.parse(pulse.text);
+document.getElementById('readout').textContent = pulse.text;
+const page = document.getElementById('page');
+if (page.classList.contains('open') !== said.drawer) {
+  page.classList.toggle('open', said.drawer); dispatchEvent(new Event('resize'));
+}
+requestAnimationFrame(() => setTimeout(() => { back.value = 'seen ' + said.frame; }, 0));"""
+
+KEYS = """
+const line = document.getElementById('line');
+new MutationObserver((_, watch) => {
+  if (!line.querySelector('[class*="bk-"]')) return;
+  document.getElementById('boot').remove(); watch.disconnect();
+}).observe(line, {childList: true, subtree: true});
+const typing = new Set(['INPUT', 'TEXTAREA', 'SELECT']);
+const keys = {' ': 'play', ArrowRight: 'right', ArrowLeft: 'left', Home: 'home', End: 'end',
+  x: 'swap', n: 'next', r: 'restart', f: 'fit', c: 'choices'};
+let pressed = 0;
+addEventListener('keydown', event => {
+  const at = event.composedPath()[0];
+  const name = keys[event.key];
+  if (!name || typing.has(at.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (at.tagName === 'BUTTON' && event.key === ' ') return;
+  event.preventDefault();
+  const model = Bokeh.documents.map(d => d.get_model_by_name('heard')).find(m => m);
+  if (model) model.value = 'key ' + name + (event.shiftKey ? ' 10 ' : ' 1 ') + (++pressed);
+});
+if (location.hash === '' && !new URLSearchParams(location.search).has('session')) {
+  const mine = new URLSearchParams(location.search);
+  mine.set('session', 'SESSION'); history.replaceState(null, '', '?' + mine);
+}"""
+
+ICON = (
+    "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M1 2C5 2 5 13 15 13'"
+    " fill='none' stroke='%23c2410c' stroke-width='2.4' stroke-linecap='round'/%3E%3C/svg%3E"
+)
+
+
+def open_page() -> None:
+    """Serve the page to the visitor of the document being built, or say why not."""
+    if gate.refused():
+        pn.pane.HTML(
+            gate.REFUSED, styles={"font": "15px/1.5 system-ui", "padding": "2em"}
+        ).servable(title="Relaxoscope")
+        return
+    asked = pn.state.session_args
+    theme = "dark" if _argument(asked, "theme") == "dark" else "light"
+    RelaxPage(theme, _argument(asked, "session")).template.servable(title="Relaxoscope")
+
+
+def _argument(asked: dict[str, list[bytes]], name: str) -> str:
+    return asked.get(name, [b""])[0].decode("utf-8", "replace")
+
+
+class RelaxPage:
+    """One visitor's view of one session."""
+
+    def __init__(self, theme: str, session_id: str = "") -> None:
+        """Build everything that does not need the core.
+
+        Args:
+            theme: "light" or "dark".
+            session_id: from the page's address; a new one is made unless it is legal.
+        """
+        self.look = palette(theme)
+        self.session: Any = None
+        self.document = pn.state.curdoc
+        self._id = session_id
+        self._sheet = (assets() / "look" / "widgets.css").read_text("utf-8")
+        self.board = Board(theme, self._seek)
+        self.bar = Bar(self, self._sheet)
+        self._words = self._html("")
+        self._offer = pn.widgets.Button(
+            name="relax 5 batches first", visible=False, stylesheets=[self._sheet], margin=0
+        )
+        self._offer.on_click(lambda _: self._do(lambda s: s.warm_up(5)))
+        self._line = pn.Row(self._words, self._offer, sizing_mode="stretch_width", margin=0)
+        self._drawer_view = pn.Column(sizing_mode="stretch_width", margin=0)
+        self._drawer: Any = None
+        self._pulse = Div(text="{}")
+        self._back = TextInput(name="heard", value="")
+        self._pulse.js_on_change(
+            "text", CustomJS(args={"pulse": self._pulse, "back": self._back}, code=PAINTED)
+        )
+        self._back.on_change("value", self._heard)
+        self._sent = self._seen = 0
+        self._sent_at = 0.0
+        self._shown: Any = None
+        self._said = ""
+        self._woken = False
+        self._scene: Any = None
+        self.per = "layer"
+        self.frames: list[float] = []
+        self.template = self._template(theme)
+        pn.state.onload(self._begin)
+
+    # Building ------------------------------------------------------------------------------------
+
+    def _template(self, theme: str) -> Any:
+        folder = assets() / "look"
+        template = pn.Template((folder / "page.html").read_text("utf-8"))
+        look = self.look
+        colours = {
+            name: getattr(look, name)
+            for name in ("page", "background", "ink", "muted", "grid", "accent", "ghost")
+        }
+        template.add_variable("theme", theme)
+        template.add_variable("icon", ICON)
+        template.add_variable("style", (folder / "page.css").read_text("utf-8"))
+        template.add_variable("colours", "".join(f"--{k}: {v};" for k, v in colours.items()))
+        template.add_variable("early", SWITCH)
+        self._make_id()
+        template.add_variable("late", KEYS.replace("SESSION", self._id))
+        for name, figure in self.board.figures.items():
+            template.add_panel(name, pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=0))
+        template.add_panel("bar", self.bar.view)
+        template.add_panel("line", self._line)
+        template.add_panel("drawer", self._drawer_view)
+        template.add_panel("pulse", pn.pane.Bokeh(self._pulse))
+        template.add_panel("back", pn.pane.Bokeh(self._back))
+        return template
+
+    def _make_id(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{8,32}", self._id):
+            self._id = secrets.token_urlsafe(9)
+
+    def _html(self, text: str, **options: Any) -> Any:
+        return pn.pane.HTML(
+            text, stylesheets=[self._sheet], sizing_mode="stretch_width", margin=0, **options
+        )
+
+    # Coming and going ----------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """The page is painted: import the core behind a progress line, then attach the session."""
+        self._tell("loading torch", 0.02)
+        pn.state.add_periodic_callback(self._beat, period=FRAME_MS)
+        threading.Thread(target=self._attach, name="attach", daemon=True).start()
+
+    def _attach(self) -> None:
+        try:
+            from workbench import registry
+
+            key = id(self)
+            session = registry.attach(self._id, key, self._wake)
+            self.document.on_session_destroyed(_Leave(self._id, key))
+        except Exception as error:  # the page must say it, whatever it is
+            line = f"could not start: {error}"
+            self.document.add_next_tick_callback(lambda: self._tell(line, 0.0))
+            return
+        self.session = session
+        self._wake()
+
+    def _wake(self) -> None:
+        """A command has had its effect: look once, soon; called from any thread."""
+        if not self._woken:
+            self._woken = True
+            try:
+                self.document.add_next_tick_callback(self._look_now)
+            except RuntimeError:  # the page has gone
+                self._woken = False
+
+    def _look_now(self) -> None:
+        self._woken = False
+        self._show_choices()
+        self._draw(force=True)
+
+    # What the browser says -----------------------------------------------------------------------
+
+    def _heard(self, attr: str, old: str, new: str) -> None:
+        word, *rest = new.split()
+        if word == "seen":
+            self._seen = max(self._seen, int(rest[0]))
+            self.frames = [*self.frames[-59:], time.monotonic()]
+        elif word == "key":
+            self._key(rest[0], int(rest[1]))
+
+    def _key(self, name: str, by: int) -> None:
+        session = self.session
+        if session is None or not session.ready:
+            return
+        act: dict[str, Callable[[], None]] = {
+            "play": lambda: session.pause() if session.playing else session.play(),
+            "right": lambda: (
+                session.step(by)
+                if session.at_end
+                else session.seek(min(session.cursor + by, session.row))
+            ),
+            "left": lambda: session.seek(max(0, session.cursor - by)),
+            "home": lambda: session.seek(0),
+            "end": session.follow,
+            "swap": session.swap,
+            "next": session.next_batch,
+            "restart": session.restart,
+            "fit": self.fit,
+            "choices": lambda: self.toggle_drawer("choices"),
+        }
+        act[name]()
+
+    def _seek(self, row: int) -> None:
+        self._do(lambda s: s.seek(min(row, s.row)))
+
+    def _do(self, act: Callable[[Any], None]) -> None:
+        """Ask the session for something; a refusal is shown in the line."""
+        if self.session is None or not self.session.ready:
+            return
+        try:
+            act(self.session)
+        except ValueError as refused:
+            self._say(str(refused))
+
+    do = _do
+
+    def fit(self) -> None:
+        """Fit the energy limits to what is in sight."""
+        self.board.fit()
+        self._draw(force=True)
+
+    def toggle_drawer(self, tab: str) -> None:
+        """Open the drawer at a tab, or close it."""
+        if self.session is None or not self.session.ready:
+            return
+        from workbench.drawer import Drawer
+
+        if self._drawer is None:
+            self._drawer = Drawer(self, self._sheet)
+            self._drawer_view[:] = [self._drawer.view]
+        self._drawer.toggle(tab)
+        self._look_now()
+
+    # Drawing -------------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        """Pull a frame if there is something new and the browser has credit."""
+        session = self.session
+        if session is None:
+            return
+        if not session.ready or session.progress[1] < 1.0:
+            self._tell(*session.progress)
+            if not session.ready:
+                return
+        self._draw()
+
+    def _draw(self, *, force: bool = False) -> None:
+        session = self.session
+        if session is None or not session.ready or session.lane is None:
+            return
+        now = (session.lane.id, session.row, session.cursor, session.changes, self.per)
+        if not force:
+            if now == self._shown:
+                return
+            waiting = self._sent - self._seen
+            if waiting >= CREDIT and time.monotonic() - self._sent_at < EXPIRES:
+                return
+        from workbench.scene import readout, scene
+
+        drawn = scene(session, self.per)
+        if drawn is None:
+            return
+        self._shown, self._scene = now, drawn
+        images = session.lane.training.images
+        self.board.pixels(images.low, images.high)
+        self.board.draw(drawn)
+        self.bar.follow(session)
+        self._say()
+        self._sent += 1
+        self._sent_at = time.monotonic()
+        opened = self._drawer is not None and self._drawer.is_open
+        said = readout(session, drawn)
+        said |= {"frame": self._sent, "fps": self.fps, "drawer": opened}
+        self._pulse.text = json.dumps(said)
+
+    @property
+    def fps(self) -> float:
+        """Frames painted per second, over the last second or so."""
+        recent = [t for t in self.frames if t > time.monotonic() - 2]
+        if len(recent) < 2:
+            return 0.0
+        return round((len(recent) - 1) / (recent[-1] - recent[0]), 1)
+
+    def _show_choices(self) -> None:
+        """Set everything that shows choices to the session's."""
+        session = self.session
+        if session is None or not session.ready or session.lane is None:
+            return
+        self.bar.show(session)
+        if self._drawer is not None:
+            self._drawer.show(session)
+        self._offer.visible = bool(session.offer)
+
+    def _tell(self, line: str, share: float) -> None:
+        """The progress line, in place of the choices."""
+        width = max(2, round(100 * share))
+        self._put(
+            f'<div style="display:flex;gap:10px;align-items:center">'
+            f'<div style="flex:0 0 220px;height:6px;background:var(--grid);border-radius:3px">'
+            f'<div style="width:{width}%;height:6px;background:var(--accent);border-radius:3px">'
+            f'</div></div><span id="progress">{html.escape(line)}</span></div>'
+        )
+
+    def _say(self, refused: str = "") -> None:
+        """The line of choices, with what differs from the preset, and the state of the machine."""
+        from workbench.summary import summary
+
+        message = refused or self.session.message or self.session.offer
+        self._put(summary(self.session, self.bar.preset, message, self.fps))
+
+    def _put(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            self._words.object = text
+
+
+class _Leave:
+    """Called when the page has gone; holds what it needs, because the app's globals go first."""
+
+    def __init__(self, session_id: str, key: int) -> None:
+        self._id, self._key = session_id, key
+
+    def __call__(self, context: Any) -> None:
+        from workbench import registry
+
+        registry.release(self._id, self._key)

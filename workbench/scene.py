@@ -1,0 +1,253 @@
+"""What is on the screen now? Plain arrays of one lane around one cursor, computed once per frame."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench import measures
+from workbench.lanes import Lane
+from workbench.session import Session
+
+WINDOW = 400
+"""Rows that are drawn at once; the newest, or those up to the cursor."""
+
+Rows = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One lane's rows as they are drawn; n rows, L layers, cells without a value are nan.
+
+    Args:
+        step: row numbers, (n,).
+        energy: of the layers that are reached, (n, L), nat.
+        raw: of all layers, (n, L), nat.
+        reached: which layers stand above their rounding floor, (n, L).
+        total: F, weighted by precision, (n,), nat.
+        residual: RMS of dF/dh, (n,).
+        imbalance: decades between the largest and smallest reached energy, (n,).
+        error: RMS error of the layers that are reached, (n, L).
+        alignment: cosine to the backprop update, (n, L); empty where it is not recorded.
+        precision: as applied, (n, L).
+        t: step within the batch, (n,).
+        batch: number of the batch, (n,).
+    """
+
+    step: Rows
+    energy: Rows
+    raw: Rows
+    reached: Rows
+    total: Rows
+    residual: Rows
+    imbalance: Rows
+    error: Rows
+    alignment: Rows
+    precision: Rows
+    t: Rows
+    batch: Rows
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that one frame shows.
+
+    Args:
+        lane: number of the lane.
+        cursor: row number under the cursor.
+        at: position of that row in the curves.
+        curves: of the lane.
+        ghost: of the lane before, or None.
+        slope: of log10 energy against depth at the cursor, and its R2.
+        changes: (row, sentence) wherever another recipe came into force.
+        updates: rows that the weight update of their batch sees, the next one included.
+        images: pictures at the cursor, (S, H, W) each, by name.
+        labels: class of each picture.
+        probability: of the classes at the cursor, (S, C); empty where it is not recorded.
+        errors: mean squared error of the pictures at the cursor, by name.
+    """
+
+    lane: int
+    cursor: int
+    at: int
+    curves: Curves
+    ghost: Curves | None
+    slope: tuple[float, float]
+    changes: list[tuple[int, str]]
+    updates: list[int]
+    images: dict[str, Rows] = field(default_factory=dict)
+    labels: Rows = field(default_factory=lambda: np.zeros(0, int))
+    probability: Rows = field(default_factory=lambda: np.zeros((0, 0)))
+    errors: dict[str, float] = field(default_factory=dict)
+
+
+def scene(session: Session, per: str = "layer") -> Scene | None:
+    """The frame for a session as it stands, or None before its first row.
+
+    Args:
+        session: whose lane and ghost are drawn.
+        per: "layer" or "unit": what the imbalance compares.
+    """
+    lane, cursor = session.lane, session.cursor
+    if lane is None:
+        return None
+    newest = len(lane.trace)
+    rows = lane.trace.tail(WINDOW)
+    if not newest or not rows:
+        return None
+    if cursor < rows["step"][0]:
+        rows = lane.trace.tail(WINDOW, until=max(cursor, int(rows["step"][0]) - WINDOW // 2))
+    drawn = curves(lane, rows, per)
+    at = int(np.abs(drawn.step - cursor).argmin())
+    ghost = session.ghost
+    behind = None
+    if ghost is not None:
+        old = ghost.trace.tail(WINDOW, until=int(drawn.step[-1]) + WINDOW // 2)
+        if old and len(ghost.trace.layers) == len(lane.trace.layers):
+            behind = curves(ghost, old, per)
+    depth = np.array(lane.trace.depths)
+    slope, r2 = measures.slope_of(drawn.raw[at : at + 1], depth, drawn.reached[at : at + 1])
+    pictures, labels, errors = _pictures(lane, int(drawn.step[at]), int(drawn.batch[at]))
+    held = rows.get("probability")
+    return Scene(
+        lane=lane.id,
+        cursor=int(drawn.step[at]),
+        at=at,
+        curves=drawn,
+        ghost=behind,
+        slope=(float(slope[0]), float(r2[0])),
+        changes=_changes(lane, drawn.step[0]),
+        updates=_updates(rows),
+        images=pictures,
+        labels=labels,
+        probability=np.zeros((0, 0)) if held is None else held[at][: len(labels)],
+        errors=errors,
+    )
+
+
+def curves(lane: Lane, rows: dict[str, Rows], per: str = "layer") -> Curves:
+    """What is drawn of some rows of a lane."""
+    trace = lane.trace
+    energy = rows["energy"].astype(float)  # (n, L)
+    sizes = np.array(trace.sizes)
+    layer_sizes = sizes[trace.layers]
+    activity = rows["activity"][:, trace.layers] if "activity" in rows else 1.0
+    floor = measures.floor_of(layer_sizes, trace.eps, activity)
+    reached = measures.reached_of(energy, floor)
+    total, _ = measures.total_energy_of(energy, rows["precision"])
+    compared = energy / layer_sizes if per == "unit" else energy
+    shown = np.where(reached, energy, np.nan)
+    return Curves(
+        step=rows["step"],
+        energy=shown,
+        raw=energy,
+        reached=reached,
+        total=total,
+        residual=_residual(rows, sizes),
+        imbalance=measures.imbalance_of(compared, reached),
+        error=np.where(reached, _error(lane, rows, energy, layer_sizes), np.nan),
+        alignment=rows.get("alignment", np.zeros((len(energy), 0))),
+        precision=rows["precision"],
+        t=rows["t"],
+        batch=rows["batch"],
+    )
+
+
+def _residual(rows: dict[str, Rows], sizes: Rows) -> Rows:
+    if "force" not in rows:
+        return np.full(len(rows["step"]), np.nan)
+    free = measures.free_of(rows["force"], rows["batch"])
+    return measures.residual_of(rows["force"], sizes, free)
+
+
+def _error(lane: Lane, rows: dict[str, Rows], energy: Rows, sizes: Rows) -> Rows:
+    exact = np.sqrt(2 * energy / sizes)
+    return exact if "error" not in rows else np.where(lane.trace.quadratic, exact, rows["error"])
+
+
+def _updates(rows: dict[str, Rows]) -> list[int]:
+    """Rows that the weight update sees: t = T of each batch, also the one that is still to come."""
+    found = [int(s) for s in rows["step"][rows["t"] == rows["T"]]]
+    left = int(rows["T"][-1]) - int(rows["t"][-1])
+    return [*found, int(rows["step"][-1]) + left] if left > 0 else found
+
+
+def _changes(lane: Lane, first: int) -> list[tuple[int, str]]:
+    """Where the recipe changed, from the lane's own log of choices."""
+    found = []
+    for (_, old, _), (row, new, _) in zip(lane.choices, lane.choices[1:], strict=False):
+        if row >= first and old != new:
+            found.append((row, lane.difference(old, new)))
+    return found
+
+
+def _pictures(lane: Lane, row: int, batch: int) -> tuple[dict[str, Rows], Rows, dict[str, float]]:
+    """Pictures, labels and errors at a row."""
+    trace = lane.trace
+    shape = trace.pixel_shape
+    sample = trace.batches.get(batch)
+    found: dict[str, Rows] = {}
+    labels = np.zeros(0, int)
+    if sample is not None:
+        found["input"] = sample.images.reshape(-1, *shape)[:, 0]
+        labels = sample.labels[: len(found["input"])]
+    errors = {}
+    for name, values in trace.frame(row).items():
+        if name.endswith("_mse"):
+            errors[name.removesuffix("_mse")] = float(values.mean())
+        elif name != "frame_row":
+            found[name] = values.reshape(-1, *shape)[:, 0]
+    return found, labels, errors
+
+
+def readout(session: Session, drawn: Scene | None) -> dict[str, Any]:
+    """What the page shows, as plain data: the contents of the element #readout."""
+    lane = session.lane
+    found: dict[str, Any] = {
+        "ready": session.ready,
+        "playing": session.playing,
+        "gear": session.gear,
+        "speed": session.speed,
+        "following": session.following,
+        "taken": session.taken,
+        "commands": len(session.events),
+        "message": session.message,
+        "offer": session.offer,
+        "lanes": len(session.lanes),
+    }
+    if lane is None or drawn is None:
+        return found
+    c, at = drawn.curves, drawn.at
+    experiment, _ = lane.choices_at(drawn.cursor)
+    return found | {
+        "lane": lane.id,
+        "lane_title": lane.title,
+        "ghost": None if session.ghost is None else session.ghost.id,
+        "cursor": drawn.cursor,
+        "row": session.row,
+        "batch": int(c.batch[at]),
+        "step": int(c.t[at]),
+        "recipe_id": _recipe_id(lane, drawn.cursor),
+        "recipe": experiment.recipe.to_dict(),
+        "experiment": lane.experiment.to_dict(),
+        "energies": [_number(v) for v in c.raw[at]],
+        "reached": int(c.reached[at].sum()),
+        "layers": len(lane.trace.layers),
+        "total": _number(c.total[at]),
+        "residual": _number(c.residual[at]),
+        "imbalance": _number(c.imbalance[at]),
+        "slope": _number(drawn.slope[0]),
+        "accuracy": session.accuracy,
+        "diverged": lane.diverged,
+    }
+
+
+def _recipe_id(lane: Lane, row: int) -> int:
+    held = lane.trace.row(row)
+    return int(held["recipe_id"]) if held else 0
+
+
+def _number(value: float) -> float | None:
+    """JSON has no nan."""
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,93 @@
+"""What is chosen, in one line? Every choice, with what differs from the preset set apart."""
+
+import html
+from functools import lru_cache
+from typing import Any
+
+from core.catalogue import card_of
+from core.experiment import Experiment, difference
+from workbench.dials import text_of
+from workbench.presets import presets
+
+SHOWN = ("init", "precision", "dynamics", "learning", "energy", "task", "network", "dataset")
+
+
+@lru_cache(maxsize=32)
+def of_preset(name: str) -> Experiment:
+    """The experiment of a preset."""
+    return Experiment.from_dict(presets()[name].choices)
+
+
+def words(experiment: Experiment, kind: str) -> str:
+    """One choice in a few words: its title and its first numbers."""
+    choice = getattr(experiment, kind)
+    card = card_of(choice)
+    numbers = [
+        f"{dial.symbol or dial.name} {text_of(getattr(choice, dial.name))}"
+        for dial in card.dials
+        if dial.type in (int, float, tuple) and getattr(choice, dial.name) != 0.0
+    ]
+    return " ".join([card.title, *numbers[:2]])
+
+
+def summary(session: Any, preset: str, message: str, fps: float) -> str:
+    """The line as HTML.
+
+    Args:
+        session: whose newest choices are shown.
+        preset: name of the preset that they are compared with.
+        message: said after the choices, in the accent's colour.
+        fps: frames painted per second.
+    """
+    experiment = session.wanted
+    base = of_preset(preset)
+    changed = {field.partition(".")[0] for field, _, _ in _differs(base, experiment)}
+    parts = []
+    for kind in SHOWN:
+        text = html.escape(words(experiment, kind))
+        style = "color:var(--accent);font-weight:600" if kind in changed else ""
+        parts.append(f'<span title="{kind}" style="{style}">{text}</span>')
+    rest = " · ".join(parts)
+    ghost = ""
+    if session.ghost is not None and session.lane is not None:
+        lane, old = session.lane, session.ghost
+        title = lane.difference(old.experiment, lane.experiment) or lane.title
+        title = html.escape(title.replace("->", "→"))
+        ghost = (
+            '<span style="color:var(--muted)"> <b style="color:var(--ghost)">▬▬</b> '
+            f"grey: lane {old.id} before {title}  [x swaps]</span>"
+        )
+    said = (
+        f' <b style="color:var(--accent)" role="status">{html.escape(message)}</b>'
+        if message
+        else ""
+    )
+    return (
+        '<div style="display:flex;gap:14px;white-space:nowrap;overflow:hidden">'
+        f'<div style="flex:1 1 auto;overflow:hidden;text-overflow:ellipsis">{rest}</div>'
+        f'<div style="flex:0 0 auto;color:var(--muted)">{machine(session, fps)}</div></div>'
+        '<div style="white-space:nowrap;overflow:hidden;text-overflow:ellipsis;min-height:18px">'
+        f"{said}{ghost}</div>"
+    )
+
+
+def machine(session: Any, fps: float) -> str:
+    """Weights, device, dtype and speeds."""
+    experiment = session.wanted
+    parts = []
+    if session.accuracy is not None:
+        parts.append(
+            f"{experiment.pretraining} weights, test accuracy {100 * session.accuracy:.1f} %"
+        )
+    elif session.course is not None:
+        parts.append(f"{experiment.pretraining} weights, test MSE {session.course.scores[-1]:.4f}")
+    else:
+        parts.append(f"{experiment.pretraining} weights")
+    parts += [experiment.device, experiment.dtype]
+    if session.playing:
+        parts.append(f"{session.measured_speed:.0f} steps/s · {fps:.0f} fps")
+    return " · ".join(html.escape(part) for part in parts)
+
+
+def _differs(base: Experiment, experiment: Experiment) -> list[tuple[str, str, str]]:
+    return difference(base.to_dict(), experiment.to_dict())
