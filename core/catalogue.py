@@ -59,14 +59,16 @@ class Dial:
             low, high = self.bounds or (1, 65536)
             if self.table:
                 return f"a table of finite numbers in [{low:g}, {high:g}], rows of one length"
-            return f"a list of integers {low:g}..{high:g}"
+            return f"a list of integers {int(low)}..{int(high)}"
         if self.type is str:
             return "a text"
         noun = "an integer" if self.type is int else "a finite number"
         if self.bounds is None:
             return noun
         low, high = self.bounds
-        return f"{noun} {low:g}..{high:g}" if self.type is int else f"{noun} in [{low:g}, {high:g}]"
+        if self.type is int:
+            return f"{noun} {int(low)}..{int(high)}"
+        return f"{noun} in [{low:g}, {high:g}]"
 
     def check(self, value: Any, field: str) -> Any:
         """Return `value` in this dial's type, or refuse it in one line.

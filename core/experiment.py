@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from core import compatibility, kinds
-from core.catalogue import BadInput, Dial, card_of, from_dict, to_dict, unknown
+from core.catalogue import BadInput, Dial, card_of, from_dict, shown, to_dict, unknown
 from core.datasets.digits import Digits
 from core.dynamics.gradient import GradientDescent
 from core.energies.squared_error import SquaredError
@@ -133,9 +133,11 @@ class Experiment:
         Raises:
             BadInput: for an unknown key (the nearest is offered), another schema or a bad value.
         """
+        if not isinstance(data, Mapping):
+            raise BadInput(f"experiment: {shown(data)}; a table of choices")
         schema = data.get("schema", SCHEMA)
         if schema != SCHEMA:
-            raise BadInput(f"experiment.schema: {schema}; this version reads {SCHEMA}")
+            raise BadInput(f"experiment.schema: {shown(schema)}; this version reads {SCHEMA}")
         names = [one.name for one in dataclasses.fields(cls)]
         given: dict[str, Any] = {}
         for key, value in data.items():
@@ -211,9 +213,9 @@ def epoch_of(pretraining: str) -> int | None:
     if pretraining == TRAINED:
         return None
     word, _, number = pretraining.partition(" ")
-    if word == "epoch" and number.isdecimal() and int(number) >= 1:
+    if word == "epoch" and number.isdecimal() and len(number) < 10 and int(number) >= 1:
         return int(number)
-    raise BadInput(f"pretraining: {pretraining}; random, trained, or epoch k with k from 1")
+    raise BadInput(f"pretraining: {shown(pretraining)}; random, trained, or epoch k with k from 1")
 
 
 def available(name: str) -> torch.device:
@@ -225,7 +227,7 @@ def available(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise BadInput(f"device: {name}; one of {', '.join(devices())}") from None
+        raise BadInput(f"device: {shown(name)}; one of {', '.join(devices())}") from None
     if device.type == "cuda" and not (
         torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
     ):
