@@ -134,7 +134,7 @@ def companions(experiment: "Experiment", task: Any) -> dict[str, Any]:
     if experiment.network.image_at != task.image_at:
         fitting = (card.entry for card in cards("network").values())
         changed["network"] = next(e() for e in fitting if e.image_at == task.image_at)
-    for kind, plain in (("init", "Zero"), ("energy", "SquaredError")):
+    for kind, plain in (("energy", "SquaredError"), ("init", "Zero")):  # as RULES refuse them
         try:
             dataclasses.replace(experiment, **changed)
         except BadInput as refused:
