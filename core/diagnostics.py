@@ -21,8 +21,9 @@ def by_layer(network: Network, gradients: list[Tensor]) -> list[Tensor]:
 def alignment(step: Step) -> Tensor:
     r"""Cosine of each layer's update to the backprop update, if the relaxation stopped here, (L,).
 
-    $\cos_\ell = \langle G_\ell, G_\ell^{BP}\rangle / (\lVert G_\ell\rVert\,\lVert G_\ell^{BP}\rVert)$. A layer whose update
-    is exactly zero has no direction: nan. Where the bottom is free, backprop starts from h_0 as it stands.
+    $\cos_\ell = \langle G_\ell, G_\ell^{BP}\rangle / (\lVert G_\ell\rVert\,\lVert G_\ell^{BP}\rVert)$.
+    A layer whose update is exactly zero, or that has no weights, has no direction: nan. Where the
+    bottom is free, backprop starts from h_0 as it stands.
     """
     network = step.free_energy.network
     own = step.recipe.learning.gradients(step.free_energy, step.states, step.first)
@@ -30,8 +31,8 @@ def alignment(step: Step) -> Tensor:
     reference = backprop_gradients(network, roots, step.states[network.top])
     found = []
     for a, b in zip(by_layer(network, own), by_layer(network, reference), strict=True):
-        # Scaled before the product, so that a tiny update keeps its direction.
-        a, b = a / a.abs().amax(), b / b.abs().amax()
+        if len(a):  # Scaled before the product, so that a tiny update keeps its direction.
+            a, b = a / a.abs().amax(), b / b.abs().amax()
         found.append((a @ b) / (a.norm() * b.norm()))
     return torch.stack(found)
 
