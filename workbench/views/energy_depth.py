@@ -67,24 +67,15 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     k = np.arange(len(there))
     energy = found["energy"].values.astype(float)
     ax.plot(k[there], energy[there], color=look.PAPER.ghost, lw=0.8, zorder=1)
-    _samples(ax, found)
     colours = np.array(look.layer_colours(len(k)))
     ax.scatter(k[there], energy[there], c=list(colours[there]), s=14, zorder=3)
     _limits(ax, found)
+    _samples(ax, found)
     _line(ax, trace, found)
-    if not there.all():
-        ax.scatter(
-            k[~there],
-            np.full((~there).sum(), 0.04),
-            transform=ax.get_xaxis_transform(),
-            marker="v",
-            s=12,
-            facecolor=look.PAPER.background,
-            edgecolor=look.PAPER.muted,
-            linewidth=0.6,
-            zorder=3,
-            label=look.LABELS["unreached"].math,
-        )
+    finite = np.isfinite(energy)
+    below = {"marker": "v", "facecolor": look.PAPER.background, "edgecolor": look.PAPER.muted}
+    _foot(ax, k[finite & ~there], label=look.LABELS["unreached"].math, **below)
+    _foot(ax, k[~finite], label="not finite", marker="x", color=look.PAPER.accent)
     ax.set_xlim(-0.5, len(k) - 0.5)
     marks.layer_axis(ax, trace, "x")
     ax.set_ylabel(look.LABELS["energy"].paper)
@@ -94,26 +85,26 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     return fig
 
 
+def _foot(ax: Axes, k: Any, **style: Any) -> None:
+    """Marks at the foot of the axes for layers that have no place on it."""
+    if len(k):
+        at = np.full(len(k), 0.04)
+        ax.scatter(
+            k, at, transform=ax.get_xaxis_transform(), s=12, linewidth=0.6, zorder=3, **style
+        )
+
+
 def _samples(ax: Axes, found: xr.Dataset) -> None:
-    """A thin bar from quantile to quantile over the samples."""
+    """A bar from quantile to quantile over the samples, unless all are shorter than a dot."""
     if "low" not in found:
         return
-    there = found["reached"].values
+    there = found["reached"].values & (found["low"].values > 0)
     k, low, high = np.flatnonzero(there), found["low"].values[there], found["high"].values[there]
-    positive = low > 0
-    axis = np.log10(found["energy"].values[there])
-    if np.log10(high[positive] / low[positive]).max(initial=0) < 0.05 * np.ptp(axis):
-        return  # shorter than a dot
-    ax.vlines(
-        k[positive],
-        low[positive],
-        high[positive],
-        color=look.PAPER.ghost,
-        lw=5,
-        alpha=0.35,
-        zorder=1.5,
-        label=f"{BAND[0]:.0%} to {BAND[1]:.0%} of samples",
-    )
+    bottom, top = ax.get_ylim()
+    if np.log10(high / low).max(initial=0) < 0.04 * np.log10(top / bottom):
+        return
+    label = f"{BAND[0]:.0%} to {BAND[1]:.0%} of samples"
+    ax.vlines(k, low, high, color=look.PAPER.ghost, lw=5, alpha=0.35, zorder=1.5, label=label)
 
 
 def _limits(ax: Axes, found: xr.Dataset) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench import look, measures
@@ -42,38 +43,55 @@ def view(trace: xr.Dataset) -> Any:
 
 @marks.on_paper
 def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
-    """Four panels over the same steps: imbalance, reached layers, slope and R2."""
+    """Imbalance and reached layers; below them slope and R2, where a line could be fitted."""
     found, trace = marks.shown(measure(trace), trace)
-    fig = marks.sheet(3.6)
-    axes = list(fig.subplots(4, 1, height_ratios=[1.6, 0.9, 1.2, 0.7]))
-    x, layer, unit, count, slope, r2 = marks.broken(
-        trace,
-        *(
-            found[name].values
-            for name in ("imbalance", "imbalance_per_unit", "reached_count", "slope", "r2")
-        ),
-    )
-    if np.ptp(trace["layer_size"].values) > 0:
-        marks.line(
-            axes[0], x, unit, color=look.PAPER.ghost, dashes=(4, 1.5), label="of energy per unit"
-        )
-    marks.line(axes[0], x, layer, color=look.PAPER.ink, label="of energy")
-    axes[0].set_ylim(0, 1.08 * max(np.nanmax(layer), np.nanmax(unit)) + 1e-9)
-    if len(axes[0].lines) > 1:
-        axes[0].legend(loc="best")
-    axes[0].set_ylabel("imbalance\n(decades)")
-    axes[1].fill_between(x, count, step="mid", color=look.PAPER.grid, lw=0)
-    axes[1].step(x, count, where="mid", color=look.PAPER.ink)
-    axes[1].set(ylim=(0, 1.08 * trace.sizes["layer"]), yticks=(0, trace.sizes["layer"]))
-    axes[1].set_ylabel("layers\nreached")
-    axes[2].axhline(0, color=look.PAPER.grid, lw=0.6, zorder=0.5)
-    marks.line(axes[2], x, slope, color=look.PAPER.ink)
-    axes[2].set_ylabel("slope\n(dec./layer)")
-    marks.line(axes[3], x, r2, color=look.PAPER.ink)
-    axes[3].set(ylim=(0, 1.08), yticks=(0, 1))
-    axes[3].set_ylabel(look.LABELS["r2"].paper)
+    fitted = bool(np.isfinite(found["slope"].values).any())
+    fig = marks.sheet(3.6 if fitted else 2.2)
+    heights = (1.6, 0.9, 1.2, 0.7)[: 4 if fitted else 2]
+    axes = list(fig.subplots(len(heights), 1, height_ratios=heights))
+    _imbalance(axes[0], trace, found)
+    _count(axes[1], trace, found)
+    if fitted:
+        _slope(axes[2], axes[3], trace, found)
     marks.step_axes(axes, trace)
     marks.draw_changes(axes, trace)
     marks.draw_cursor(axes, trace, step)
     fig.align_ylabels()
     return fig
+
+
+def _imbalance(ax: Axes, trace: xr.Dataset, found: xr.Dataset) -> None:
+    """In decades from zero; per unit too, where layers differ in size."""
+    x, layer, unit = marks.broken(
+        trace, found["imbalance"].values, found["imbalance_per_unit"].values
+    )
+    widths_differ = bool(np.ptp(trace["layer_size"].values) > 0)
+    if widths_differ:
+        style = {"color": look.PAPER.ghost, "dashes": (4, 1.5), "label": "of energy per unit"}
+        marks.line(ax, x, unit, **style)
+    marks.line(ax, x, layer, color=look.PAPER.ink, label="of energy")
+    ax.set_ylim(0, 1.08 * np.nanmax([layer, unit]) + 1e-9)
+    if widths_differ:
+        ax.legend(loc="best")
+    ax.set_ylabel("imbalance\n(decades)")
+
+
+def _count(ax: Axes, trace: xr.Dataset, found: xr.Dataset) -> None:
+    """A staircase up to the number of layers."""
+    layers = trace.sizes["layer"]
+    x, count = marks.broken(trace, found["reached_count"].values)
+    ax.fill_between(x, count, step="mid", color=look.PAPER.grid, lw=0)
+    marks.line(ax, x, count, color=look.PAPER.ink, drawstyle="steps-mid")
+    ax.set(ylim=(0, 1.08 * layers), yticks=(0, layers))
+    ax.set_ylabel("layers\nreached")
+
+
+def _slope(above: Axes, below: Axes, trace: xr.Dataset, found: xr.Dataset) -> None:
+    """The slope about zero, and how straight the line is."""
+    x, slope, r2 = marks.broken(trace, found["slope"].values, found["r2"].values)
+    above.axhline(0, color=look.PAPER.grid, lw=0.6, zorder=0.5)
+    marks.line(above, x, slope, color=look.PAPER.ink)
+    above.set_ylabel("slope\n(dec./layer)")
+    marks.line(below, x, r2, color=look.PAPER.ink)
+    below.set(ylim=(0, 1.08), yticks=(0, 1))
+    below.set_ylabel(look.LABELS["r2"].paper)

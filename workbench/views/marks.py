@@ -1,6 +1,7 @@
 """What do all views draw alike? Step axes, marks of changes, lines and keys of layers."""
 
 import functools
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,7 +13,6 @@ from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import (
-    FuncFormatter,
     LogFormatterSciNotation,
     LogLocator,
     MaxNLocator,
@@ -35,11 +35,11 @@ HINTS = {
 MOST_BATCHES = 30
 """Beyond this number of batches each is drawn by its last row."""
 
-MOST_SENTENCES = 4
+MOST_LINES = 5
 """Lines of text above a figure."""
 
-LONGEST = 68
-"""Letters of a sentence that fit one column."""
+SHORT, LONGEST = 36, 64
+"""Letters of a sentence that fit beside its mark, and letters that fit one column."""
 
 TEXT = 6.5
 """Size of the text at marks, in points."""
@@ -156,11 +156,8 @@ def draw_changes(axes: Sequence[Axes], trace: xr.Dataset, shift: float = 0.0) ->
     for ax in axes:
         for step, _ in found:
             _mark(ax, place(trace, step) + shift)
-    texts = [_short(text) for _, text in found]
     at = [place(trace, step) + shift for step, _ in found]
-    height = (
-        _write_one(axes[0], at[0], texts[0]) if len(found) == 1 else _letters(axes[0], at, texts)
-    )
+    height = _write(axes[0], at, [text for _, text in found])
     title = axes[0].get_title(loc="left")
     if title and height:
         axes[0].set_title(title, loc="left", pad=height + 3)
@@ -172,46 +169,49 @@ def _mark(ax: Axes, x: float) -> None:
     ax.axvline(x, color=look.PAPER.ink, lw=0.6, dashes=(3, 1.5), zorder=2.5)
 
 
-def _short(text: str) -> str:
-    text = text.replace("->", "\N{RIGHTWARDS ARROW}")
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+def _write(ax: Axes, at: Sequence[float], texts: Sequence[str]) -> float:
+    """What changed, above the axes; gives the height of it in points.
+
+    One short sentence stands at its mark. Otherwise each mark has a letter, and the sentences stand
+    above them. Where they are too many there are only letters; the README of a bundle has them.
+    """
+    texts = [text.replace("->", "\N{RIGHTWARDS ARROW}") for text in texts]
+    if not texts:
+        return 0.0
+    if len(texts) == 1 and len(texts[0]) <= SHORT:
+        low, high = ax.get_xlim()
+        side = "left" if at[0] <= (low + high) / 2 else "right"
+        _above(ax, (at[0], 1.5), texts[0], xycoords=("data", "axes fraction"), ha=side)
+        return TEXT + 2
+    for k, x in enumerate(at):
+        _above(ax, (x, 1), _letter(k), xycoords=("data", "axes fraction"), ha="center")
+    lines = []
+    for k, text in enumerate(texts):
+        first, *more = textwrap.wrap(text, LONGEST)
+        lines += [f"{_letter(k)}   {first}", *(f"     {line}" for line in more)]
+    if len(lines) > MOST_LINES:
+        return TEXT + 2
+    for k, line in enumerate(reversed(lines)):
+        at_left = (0, (k + 1.2) * (TEXT + 1.5))
+        _above(ax, at_left, line, xycoords="axes fraction", ha="left")
+    return (len(lines) + 1.2) * (TEXT + 1.5)
 
 
 def _above(ax: Axes, at: tuple[float, float], text: str, **where: Any) -> None:
     """Small text above the axes, `at` = (x in data, or in the axes' width; points above)."""
-    ax.annotate(
-        text,
-        (at[0], 1),
-        (0, at[1]),
-        textcoords="offset points",
-        fontsize=TEXT,
-        color=look.PAPER.ink,
-        va="bottom",
-        annotation_clip=False,
-        **where,
-    )
-
-
-def _write_one(ax: Axes, x: float, text: str) -> float:
-    """The only sentence, at its mark and away from the nearer edge; gives its height in points."""
-    low, high = ax.get_xlim()
-    side = "left" if x <= (low + high) / 2 else "right"
-    _above(ax, (x, 1.5), text, xycoords=("data", "axes fraction"), ha=side)
-    return TEXT + 2
-
-
-def _letters(ax: Axes, at: Sequence[float], texts: Sequence[str]) -> float:
-    """A letter at each mark, what it means above them; gives the height in points."""
-    if not texts:
-        return 0.0
-    for k, x in enumerate(at):
-        _above(ax, (x, 1), _letter(k), xycoords=("data", "axes fraction"), ha="center")
-    if len(texts) > MOST_SENTENCES:
-        return TEXT + 2
-    for k, text in enumerate(reversed(texts)):
-        line = f"{_letter(len(texts) - 1 - k)}   {text}"
-        _above(ax, (0, (k + 1.2) * (TEXT + 1.5)), line, xycoords="axes fraction", ha="left")
-    return (len(texts) + 1.2) * (TEXT + 1.5)
+    # The layout makes room for its height, with a space, but not for its width.
+    for shown in (" ", text):
+        ax.annotate(
+            shown,
+            (at[0], 1),
+            (0, at[1]),
+            textcoords="offset points",
+            fontsize=TEXT,
+            color=look.PAPER.ink,
+            va="bottom",
+            annotation_clip=False,
+            **where,
+        ).set_in_layout(shown == " ")
 
 
 def _letter(k: int) -> str:
@@ -267,28 +267,25 @@ def layer_key(fig: Figure, axes: Any, trace: xr.Dataset) -> None:
     mappable = ScalarMappable(BoundaryNorm(edges, n), cmap)
     bar = fig.colorbar(mappable, ax=axes, aspect=32, pad=0.015, spacing="proportional")
     bar.outline.set_visible(False)  # type: ignore[operator]
-    every = max(1, -(-n // 12))
-    shown = np.arange(n - 1, -1, -every)[::-1]
-    bar.set_ticks(list(shown), labels=[str(layers[k]) for k in shown])
+    shown = layer_ticks(layers)
+    bar.set_ticks(shown, labels=[str(layers[k]) for k in shown])
     bar.ax.tick_params(length=0, pad=1.5, labelsize=TEXT)
     bar.ax.minorticks_off()
     bar.ax.set_xlabel(look.LABELS["layer"].math, fontsize=7, labelpad=14, loc="right")
 
 
+def layer_ticks(layers: NDArray[Any]) -> list[int]:
+    """Which of the layers are named: all of them, or those of round numbers."""
+    every = next((n for n in (1, 2, 5, 10, 20, 50) if len(layers) <= 12 * n), 100)
+    return [k for k, layer in enumerate(layers) if every == 1 or layer % every == 0]
+
+
 def layer_axis(ax: Axes, trace: xr.Dataset, which: str) -> None:
-    """Whole numbers of layers on the "x" or "y" axis, whose cells are numbered 0 to L - 1."""
+    """Numbers of layers on the "x" or "y" axis, on which layer k of L is at k = 0 to L - 1."""
     layers = trace["layer"].values
+    shown = layer_ticks(layers)
     axis = getattr(ax, f"{which}axis")
-    axis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
-
-    def name(value: float, _: Any) -> str:
-        k = round(value)
-        return str(layers[k]) if 0 <= k < len(layers) and abs(value - k) < 1e-6 else ""
-
-    if len(layers) <= 12:
-        axis.set_ticks(range(len(layers)))
-    axis.set_major_formatter(FuncFormatter(name))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_ticks(shown, labels=[str(layers[k]) for k in shown])
     axis.set_label_text(look.LABELS["layer"].math)
 
 
@@ -361,16 +358,18 @@ def colour_bar(fig: Figure, ax: Axes, drawn: ScalarMappable, name: str) -> None:
     bar.set_label(look.LABELS[name].paper)
 
 
-def log_axis(ax: Axes, values: NDArray[Any]) -> None:
-    """A logarithmic y axis; a linear one where the values span less than a decade."""
+def log_axis(ax: Axes, values: NDArray[Any]) -> bool:
+    """A logarithmic y axis, or a linear one where the values span less than a decade.
+
+    Returns:
+        Whether it is logarithmic.
+    """
     values = values[np.isfinite(values) & (values > 0)]
-    if not len(values):
-        return
-    low, high = float(values.min()), float(values.max())
+    low, high = (float(values.min()), float(values.max())) if len(values) else (1.0, 1.0)
     if high < 10 * low:
         ax.margins(y=0.08)
         ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-        return
+        return False
     room = (high / low) ** 0.06
     ax.set_yscale("log")
     ax.set_ylim(low / room, high * room)
@@ -378,6 +377,7 @@ def log_axis(ax: Axes, values: NDArray[Any]) -> None:
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 3) if few else (1,), numticks=6))
     ax.yaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
     ax.yaxis.set_minor_formatter(NullFormatter())
+    return True
 
 
 def whole_steps(ax: Axes) -> None:

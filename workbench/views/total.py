@@ -53,17 +53,17 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     panels = 2 if "residual" in found and (found["residual"].values > 0).any() else 1
     fig = marks.sheet(1.6 + 1.1 * (panels - 1))
     axes = list(np.atleast_1d(fig.subplots(panels, 1, height_ratios=[1.4, 1][:panels])))
-    if not np.array_equal(found["E"], found["F"], equal_nan=True):
-        label = "bare energy $E$"
-        _draw(axes[0], trace, found["E"], color=look.PAPER.ghost, dashes=(4, 1.5), label=label)
-    _draw(axes[0], trace, found["F"], color=look.PAPER.ink, label="total energy $F$")
-    if len(axes[0].lines) > 1:
+    weighted = not np.array_equal(found["E"], found["F"], equal_nan=True)
+    styles: dict[str, Any] = {"F": {"color": look.PAPER.ink, "label": look.LABELS["F"].math}}
+    if weighted:
+        bare = {"color": look.PAPER.ghost, "dashes": (4, 1.5), "label": look.LABELS["E"].math}
+        styles = {"E": bare, **styles}
+    _draw(axes[0], trace, found, styles)
+    axes[0].set_ylabel("energy (nat)" if weighted else look.LABELS["F"].paper)
+    if weighted:
         axes[0].legend(loc="best")
-        axes[0].set_ylabel("energy (nat)")
-    else:
-        axes[0].set_ylabel(look.LABELS["F"].paper)
     if panels == 2:
-        _draw(axes[1], trace, found["residual"], color=look.PAPER.ink)
+        _draw(axes[1], trace, found, {"residual": {"color": look.PAPER.ink}})
         axes[1].set_ylabel(look.LABELS["residual"].paper)
     marks.step_axes(axes, trace)
     marks.draw_changes(axes, trace)
@@ -72,8 +72,9 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     return fig
 
 
-def _draw(ax: Axes, trace: xr.Dataset, values: xr.DataArray, **style: Any) -> None:
-    """A logarithmic curve; what is not positive leaves a gap."""
-    x, y = marks.broken(trace, values.values)
-    marks.line(ax, x, np.where(y > 0, y, np.nan), **style)
-    marks.log_axis(ax, y)
+def _draw(ax: Axes, trace: xr.Dataset, found: xr.Dataset, styles: dict[str, Any]) -> None:
+    """Curves over one axis; where it is logarithmic, what is not positive leaves a gap."""
+    x, *curves = marks.broken(trace, *(found[name].values for name in styles))
+    logarithmic = marks.log_axis(ax, np.concatenate(curves))
+    for y, style in zip(curves, styles.values(), strict=True):
+        marks.line(ax, x, np.where(y > 0, y, np.nan) if logarithmic else y, **style)

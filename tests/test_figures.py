@@ -1,0 +1,172 @@
+"""A bundle holds everything, comes back unchanged, and is the same bytes whenever it is made."""
+
+import io
+import json
+import tomllib
+import zipfile
+
+import netCDF4
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from PIL import Image
+from test_views import full_lane
+
+from workbench import figures, measures
+from workbench.views import views
+
+FILES = {
+    "figure.pdf",
+    "figure.svg",
+    "figure.png",
+    "data.nc",
+    "data.csv",
+    "recipe.toml",
+    "events.json",
+    "README.txt",
+}
+
+
+def unpacked(zipped):
+    with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return full_lane(recipe_id=[0] * 4 + [1] * 5)
+
+
+@pytest.fixture(scope="module")
+def bundle(trace):
+    return figures.bundle("energy_time", trace)
+
+
+def test_the_same_trace_gives_the_same_bytes(bundle, trace):
+    again = unpacked(figures.bytes_of("energy_time", trace.copy(deep=True)))
+    assert set(again) == FILES
+    assert [key for key in FILES if bundle[key] != again[key]] == []
+
+
+@pytest.mark.parametrize("name", views())
+def test_every_figure_is_drawn_the_same_again(name, trace, monkeypatch):
+    monkeypatch.delitem(figures.FORMATS, "png")
+    first, again = (figures.drawn(views()[name], trace, 5) for _ in range(2))
+    assert [key for key in first if first[key] != again[key]] == []
+
+
+def test_a_zip_holds_no_date_of_its_making(trace):
+    one = figures.bytes_of("total", trace)
+    with zipfile.ZipFile(io.BytesIO(one)) as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_fonts_are_embedded_as_truetype_and_pixels_are_400_to_the_inch(bundle):
+    assert b"/FontFile2" in bundle["figure.pdf"] and b"/Type3" not in bundle["figure.pdf"]
+    assert b"CreationDate" not in bundle["figure.pdf"]
+    assert b"<text" not in bundle["figure.svg"]
+    image = Image.open(io.BytesIO(bundle["figure.png"]))
+    assert image.width == 1320
+    assert image.info["dpi"] == pytest.approx((400, 400), abs=0.1)
+
+
+def test_the_trace_comes_back_and_draws_the_same_bundle(trace, tmp_path):
+    out = figures.export("energy_time", trace, tmp_path / "new" / "figure")
+    again = figures.load(out / "data.nc")
+    xr.testing.assert_identical(again, trace)
+    assert figures.bytes_of("energy_time", again) == figures.bytes_of("energy_time", trace)
+
+
+def test_the_table_is_the_measure(bundle, trace):
+    table = pd.read_csv(io.BytesIO(bundle["data.csv"])).set_index(["step", "layer"])
+    found = views()["energy_time"].measure(trace)
+    for step in (0, 3, 8):
+        for layer in (1, 5):
+            cell = table.loc[(step, layer)]
+            one = found.sel(step=step, layer=layer)
+            assert cell["energy"] == pytest.approx(one["energy"].item(), rel=1e-8)
+            assert cell["reached"] == one["reached"].item()
+            assert cell["t"] == step
+
+
+def test_the_recipe_is_the_whole_experiment(bundle, trace):
+    assert tomllib.loads(bundle["recipe.toml"].decode()) == json.loads(trace.attrs["experiment"])
+
+
+def test_a_toggle_is_in_the_log_and_in_the_caption(bundle):
+    events = json.loads(bundle["events.json"])
+    assert events["changes"] == [{"step": 4, "change": "precision: Identity -> Spiking"}]
+    assert events["recipes"][1]["precision"]["name"] == "Spiking"
+    said = bundle["README.txt"].decode()
+    assert "row 4: precision: Identity -> Spiking" in said
+
+
+def test_the_caption_says_how_it_was_made(bundle):
+    said = bundle["README.txt"].decode()
+    for part in ("Forward (noise 0)", "GradientDescent (rate 0.1)", "T = 2 steps", "seed 7"):
+        assert part in said
+
+
+def test_attributes_of_any_kind_are_written(trace):
+    odd = trace.assign_attrs(
+        flag=True, none=None, huge=2**70, small=np.int32(3), table={"a": [1, None]}, real=0.5
+    )
+    odd["energy"].attrs = {"units": "nat", "none": None}
+    with netCDF4.Dataset("memory", memory=figures.netcdf(odd)) as written:
+        assert written.flag == 1 and written.small == 3 and written.real == 0.5
+        assert written.huge == str(2**70)
+        assert json.loads(written.table) == {"a": [1, None]}
+        assert json.loads(written["energy"].none) is None
+
+
+def test_a_trace_without_an_experiment_can_be_exported(trace):
+    bare = trace.drop_attrs(deep=False).assign_attrs(
+        eps=trace.attrs["eps"], recipes=trace.attrs["recipes"]
+    )
+    files = figures.bundle("total", bare)
+    assert "does not name its experiment" in files["README.txt"].decode()
+    assert files["recipe.toml"] == b""
+
+
+def test_none_is_left_out_of_toml():
+    written = figures.toml({"a": None, "b": {"c": None, "d": 1}, "e": [1, 2]})
+    assert tomllib.loads(written.decode()) == {"b": {"d": 1}, "e": [1, 2]}
+
+
+def test_a_zip_replaces_the_one_before_and_leaves_nothing_beside_it(trace, tmp_path):
+    path = tmp_path / "one.zip"
+    path.write_bytes(b"old")
+    assert figures.export("total", trace, path) == path
+    assert path.read_bytes() == figures.bytes_of("total", trace)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("place", ["file/figure", "file/figure.zip"])
+def test_a_path_that_cannot_be_written_is_named_in_one_line(trace, tmp_path, place):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ValueError, match=r"^figure: .*file/figure") as refused:
+        figures.export("total", trace, tmp_path / place)
+    assert "\n" not in str(refused.value)
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_is_no_trace_is_named_in_one_line(tmp_path):
+    (tmp_path / "other.nc").write_text("not NetCDF")
+    for name in ("missing.nc", "other.nc"):
+        with pytest.raises(ValueError, match=f"^trace: .*{name}; cannot be read") as refused:
+            figures.load(tmp_path / name)
+        assert "\n" not in str(refused.value)
+
+
+def test_a_view_that_has_nothing_to_draw_writes_nothing(trace, tmp_path):
+    with pytest.raises(ValueError, match=r"^alignment: "):
+        figures.export("alignment", trace.drop_vars("alignment"), tmp_path / "figure")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_batches_showed_travels_with_the_trace(trace, tmp_path):
+    out = figures.export("reconstruction", trace, tmp_path / "figure", step=4)
+    again = figures.load(out / "data.nc")
+    assert again["label"].dims == ("shown_batch", "sample")
+    assert measures.changes(again) == measures.changes(trace)
