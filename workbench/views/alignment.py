@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look
-from workbench.views import marks
+from workbench.views import marks, screen
 
 TITLE = "Alignment with backprop"
 NEEDS = ("alignment",)
@@ -24,7 +24,7 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
 def view(trace: xr.Dataset) -> Any:
     """One curve for each layer, for the screen."""
     found, trace = marks.shown(measure(trace), trace)
-    return marks.layer_curves(trace, found["alignment"].values, "alignment", log=False)
+    return screen.layer_curves(trace, found["alignment"].values, "alignment", log=False)
 
 
 @marks.on_paper

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from workbench import look, measures
-from workbench.views import marks
+from workbench.views import marks, screen
 
 TITLE = "Energy by depth"
 NEEDS = ("energy",)
@@ -45,7 +45,7 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
 def view(trace: xr.Dataset) -> Any:
     """The last step for the screen; layers that are not reached are left out."""
     found = measure(trace)
-    hv = marks.bokeh()
+    hv = screen.bokeh()
     label = look.LABELS["energy"].plain
     shown = found["energy"].where(found["reached"]).values
     points = (found["layer"].values, shown)

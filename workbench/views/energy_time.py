@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import marks
+from workbench.views import marks, screen
 
 TITLE = "Energy over steps"
 NEEDS = ("energy",)
@@ -32,7 +32,7 @@ def view(trace: xr.Dataset) -> Any:
     """A map for the screen; layers that are not reached have their own colour."""
     found, trace = marks.shown(measure(trace), trace)
     values = found["energy"].where(found["reached"]).values
-    return marks.layer_mesh(trace, values, "energy", look.LIGHT.energy)
+    return screen.layer_mesh(trace, values, "energy", look.LIGHT.energy)
 
 
 @marks.on_paper

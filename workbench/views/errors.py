@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import marks
+from workbench.views import marks, screen
 
 TITLE = "Errors of layers"
 NEEDS = ("energy", "error")
@@ -27,7 +27,7 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
 def view(trace: xr.Dataset) -> Any:
     """One curve for each layer, for the screen."""
     found, trace = marks.shown(measure(trace), trace)
-    return marks.layer_curves(trace, _shown(found), "error", log=True)
+    return screen.layer_curves(trace, _shown(found), "error", log=True)
 
 
 @marks.on_paper

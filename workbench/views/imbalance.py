@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import marks
+from workbench.views import marks, screen
 
 TITLE = "Energy imbalance"
 NEEDS = ("energy",)
@@ -30,13 +30,13 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
 def view(trace: xr.Dataset) -> Any:
     """Imbalance, reached layers and slope for the screen, one above the other."""
     found, trace = marks.shown(measure(trace), trace)
-    hv = marks.bokeh()
+    hv = screen.bokeh()
     axis = marks.steps(trace)[1].plain
     panels = []
     for name in ("imbalance", "reached_count", "slope", "r2"):
         x, y = marks.broken(trace, found[name].values)
         curve = hv.Curve((x, y), axis, look.LABELS[name].plain).opts(color=look.LIGHT.accent)
-        drawn = hv.Overlay([curve, *marks.change_lines(trace)])
+        drawn = hv.Overlay([curve, *screen.change_lines(trace)])
         panels.append(drawn.opts(responsive=True, min_height=150))
     return hv.Layout(panels).cols(1)
 

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look
-from workbench.views import marks
+from workbench.views import marks, screen
 
 TITLE = "Precision over steps"
 NEEDS = ("precision",)
@@ -25,7 +25,7 @@ def view(trace: xr.Dataset) -> Any:
     """A map for the screen; a precision of zero has its own colour."""
     found, trace = marks.shown(measure(trace), trace)
     values = found["precision"].where(found["precision"] > 0).values
-    return marks.layer_mesh(trace, values, "precision", look.LIGHT.precision)
+    return screen.layer_mesh(trace, values, "precision", look.LIGHT.precision)
 
 
 @marks.on_paper

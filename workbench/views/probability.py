@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from workbench import look, measures
-from workbench.views import marks
+from workbench.views import marks, screen
 
 TITLE = "Class probabilities"
 NEEDS = ("probability",)
@@ -34,7 +34,7 @@ def view(trace: xr.Dataset) -> Any:
     """One curve for each class of the first sample of the last batch, for the screen."""
     found = measure(trace)
     trace = _one_batch(trace, None)
-    hv = marks.bokeh()
+    hv = screen.bokeh()
     axis, label = marks.steps(trace)[1].plain, look.LABELS["probability"].plain
     x, y = marks.steps(trace)[0], found["probability"].values
     true = _label(trace, 0)
@@ -44,7 +44,7 @@ def view(trace: xr.Dataset) -> Any:
         )
         for k in range(y.shape[1])
     ]
-    drawn = hv.Overlay([*curves, *marks.change_lines(trace)])
+    drawn = hv.Overlay([*curves, *screen.change_lines(trace)])
     return drawn.opts(responsive=True, min_height=300, legend_position="right")
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from workbench import look, measures
-from workbench.views import marks
+from workbench.views import marks, screen
 
 TITLE = "Images"
 NEEDS = ("frame",)
@@ -56,7 +56,7 @@ def images(trace: xr.Dataset, step: int | None = None) -> dict[str, NDArray[Any]
 
 def view(trace: xr.Dataset) -> Any:
     """The images of the last step for the screen."""
-    hv = marks.bokeh()
+    hv = screen.bokeh()
     shown = images(trace)
     low, high = _range(shown)
     rows = []

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import marks
+from workbench.views import marks, screen
 
 TITLE = "Total energy and residual"
 NEEDS = ("energy", "precision")
@@ -27,7 +27,7 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
 def view(trace: xr.Dataset) -> Any:
     """F, E and the residual for the screen, one above the other."""
     found, trace = marks.shown(measure(trace), trace)
-    hv = marks.bokeh()
+    hv = screen.bokeh()
     axis = marks.steps(trace)[1].plain
     panels = []
     for names in (("E", "F"), ("residual",)):
@@ -41,7 +41,7 @@ def view(trace: xr.Dataset) -> Any:
                 curve = hv.Curve((x, y), axis, height, label=label.text)
                 curves.append(curve.opts(color=colour))
         if curves:
-            drawn = hv.Overlay([*curves, *marks.change_lines(trace)])
+            drawn = hv.Overlay([*curves, *screen.change_lines(trace)])
             panels.append(drawn.opts(logy=True, title="", responsive=True, min_height=200))
     return hv.Layout(panels).cols(1)
 

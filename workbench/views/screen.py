@@ -1,0 +1,68 @@
+"""What do all views draw alike on a screen? Curves and maps of layers, marks of changes."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from workbench import look, measures
+from workbench.views.marks import broken, edges_of, log_norm, place, steps
+
+
+def bokeh() -> Any:
+    """Holoviews with a backend: imported only when a notebook asks, because it is slow."""
+    import holoviews
+
+    if not holoviews.Store.renderers:
+        holoviews.extension("bokeh")
+    return holoviews
+
+
+def layer_curves(trace: xr.Dataset, values: NDArray[Any], name: str, *, log: bool) -> Any:
+    """For the screen: one curve for each layer, with marks at changes of the recipe."""
+    hv = bokeh()
+    label = look.LABELS[name]
+    x, y = broken(trace, values)
+    axis = steps(trace)[1].plain
+    curves = [
+        hv.Curve((x, y[:, k]), axis, label.plain, label=f"layer {layer}").opts(color=colour)
+        for k, (layer, colour) in enumerate(
+            zip(trace["layer"].values, look.layer_colours(y.shape[1]), strict=True)
+        )
+    ]
+    drawn = hv.Overlay([*curves, *change_lines(trace)])
+    return drawn.opts(logy=log, responsive=True, min_height=300, legend_position="right")
+
+
+def layer_mesh(trace: xr.Dataset, values: NDArray[Any], name: str, cmap: str) -> Any:
+    """For the screen: a map of step by layer, (rows, L), with a colour of its own for nan."""
+    hv = bokeh()
+    x, label = steps(trace)
+    layers = trace["layer"].values
+    edges = edges_of(x), np.append(layers, layers[-1] + 1) - 0.5
+    axes = [label.plain, look.LABELS["layer"].plain]
+    norm = log_norm(values)
+    drawn = hv.QuadMesh((*edges, values.T), axes, look.LABELS[name].plain).opts(
+        cmap=cmap,
+        clim=(norm.vmin, norm.vmax),
+        logz=True,
+        colorbar=True,
+        bgcolor=look.LIGHT.unreached,
+        clipping_colors={"NaN": look.LIGHT.unreached},
+        responsive=True,
+        min_height=300,
+        tools=["hover"],
+    )
+    return hv.Overlay([drawn, *change_lines(trace, shift=-0.5)])
+
+
+def change_lines(trace: xr.Dataset, shift: float = 0.0) -> list[Any]:
+    """For the screen: a mark for each change of the recipe."""
+    hv = bokeh()
+    return [
+        hv.VLine(place(trace, step) + shift, label=text).opts(
+            color=look.PAPER.ink, line_dash="dashed", line_width=1
+        )
+        for step, text in measures.changes(trace)
+    ]
