@@ -77,11 +77,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Weights:
-    """A copy of all weights and of the optimiser's memory."""
+    """A copy of all weights and of the optimiser's memory, with the optimiser's type."""
 
     version: int
     values: dict[str, Tensor]
     optimiser: dict[str, Any] | None
+    kind: type[torch.optim.Optimizer] | None = None
 
     @property
     def bytes(self) -> int:
@@ -90,13 +91,20 @@ class Weights:
         return size * (3 if self.optimiser else 1)
 
     def into(self, network: Network, optimiser: torch.optim.Optimizer | None) -> None:
-        """Put the copy back, unless the network still has these weights."""
+        """Put the copy back, unless the network still has these weights.
+
+        An optimiser of another type than the copy's gets an empty memory.
+        """
         if self.version == network.version:
             return
         network.load_state_dict(self.values)
         network.version = self.version
-        if optimiser is not None and self.optimiser is not None:
+        if optimiser is None or self.optimiser is None:
+            return
+        if type(optimiser) is self.kind:
             optimiser.load_state_dict(copy.deepcopy(self.optimiser))
+        else:
+            optimiser.state.clear()
 
 
 class Relaxation:
@@ -163,8 +171,8 @@ class Relaxation:
 
     @property
     def done(self) -> bool:
-        """Whether the last phase has had its steps."""
-        return self._phase == len(self.phases) - 1 and self.t >= self.phase.steps
+        """Whether the last phase has had its steps, by the recipe as it is now."""
+        return self._phase == len(self.phases) - 1 and self.t >= self.recipe.steps
 
     def step(self) -> Step:
         """The row at the states as they stand."""
@@ -251,10 +259,10 @@ class Relaxation:
         """A copy of the weights, made once for each version of them."""
         if self._saved is None or self._saved.version != self.network.version:
             values = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-            memory = None
+            memory = kind = None
             if self.optimiser is not None:
-                memory = copy.deepcopy(self.optimiser.state_dict())
-            self._saved = Weights(self.network.version, values, memory)
+                memory, kind = copy.deepcopy(self.optimiser.state_dict()), type(self.optimiser)
+            self._saved = Weights(self.network.version, values, memory, kind)
         return self._saved
 
     def load(self, weights: Weights) -> None:
@@ -316,3 +324,4 @@ class Relaxation:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.network.touch()
+        self._step = None
