@@ -5,10 +5,11 @@ board takes a `Scene` and draws it.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bokeh.core.properties import value
+from bokeh.core.property.descriptors import UnsetValueError
 from bokeh.events import Tap
 from bokeh.models import (
     BasicTicker,
@@ -28,7 +29,9 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from workbench.look import layer_colours, palette
-from workbench.scene import Curves, Scene
+
+if TYPE_CHECKING:
+    from workbench.scene import Curves, Scene
 
 ENERGY_LIMITS = (-10.0, 1.0)
 """First limits of log10 energy: fixed until the fit button asks for others."""
@@ -90,7 +93,7 @@ class Board:
 
     # Drawing -------------------------------------------------------------------------------------
 
-    def draw(self, scene: Scene) -> None:
+    def draw(self, scene: "Scene") -> None:
         """Show a scene: replace what changed and move the cursor."""
         layers = scene.curves.energy.shape[1]
         if layers != self._layers:
@@ -122,7 +125,7 @@ class Board:
         self._mapper.update(low=low, high=high)
         self.energy_axis.update(start=low, end=high)
 
-    def _draw_rows(self, scene: Scene) -> None:
+    def _draw_rows(self, scene: "Scene") -> None:
         c = scene.curves
         first, last = int(c.step[0]), int(c.step[-1])
         end = max(last, first + 10, *scene.updates)
@@ -144,7 +147,7 @@ class Board:
         self._draw_ghost(scene.ghost)
         self._draw_marks(scene)
 
-    def _draw_ghost(self, ghost: Curves | None) -> None:
+    def _draw_ghost(self, ghost: "Curves | None") -> None:
         if ghost is None:
             for source in (self._ghost_totals, self._ghost_imbalance):
                 source.data = {name: [] for name in source.column_names}
@@ -164,7 +167,7 @@ class Board:
             columns = list(values.T)
             source.data = {"xs": [ghost.step] * len(columns), "ys": columns}
 
-    def _draw_marks(self, scene: Scene) -> None:
+    def _draw_marks(self, scene: "Scene") -> None:
         drawn = (scene.changes, scene.updates)
         if drawn == self._marks_drawn:
             return
@@ -179,7 +182,7 @@ class Board:
         }
         self._updates.data = {"x": [row + 0.5 for row in scene.updates]}
 
-    def _draw_cursor(self, scene: Scene) -> None:
+    def _draw_cursor(self, scene: "Scene") -> None:
         c, at = scene.curves, scene.at
         for span in self._cursors:
             span.location = scene.cursor
@@ -222,7 +225,7 @@ class Board:
         self._say(scene)
         self._draw_images(scene)
 
-    def _say(self, scene: Scene) -> None:
+    def _say(self, scene: "Scene") -> None:
         """The numbers under the cursor, in the titles."""
         c, at = scene.curves, scene.at
         count, layers = int(c.reached[at].sum()), c.energy.shape[1]
@@ -240,7 +243,7 @@ class Board:
         fit = f"slope {slope:+.2f}, R² {r2:.2f}" if np.isfinite(slope) else "no slope yet"
         self._depth_title.text = f"energy by depth  ·  {fit}"
 
-    def _draw_images(self, scene: Scene) -> None:
+    def _draw_images(self, scene: "Scene") -> None:
         pictures, texts, title = _tiles(scene)
         names = list(pictures)
         count = max((len(p) for p in pictures.values()), default=0)
@@ -256,24 +259,39 @@ class Board:
                 top = (len(names) * (i // across) + k) * height
                 left = (i % across) * width
                 sheet[top : top + height, left : left + width] = one
-        self._pictures.data = {
-            "image": [np.flipud(sheet).astype(np.float32)],
-            "x": [0],
-            "y": [0],
-            "dw": [across],
-            "dh": [rows],
-        }
+        sheet = np.flipud(sheet).astype(np.float32)
+        if not _same_picture(self._pictures, sheet):
+            self._pictures.data = {
+                "image": [sheet],
+                "x": [0],
+                "y": [0],
+                "dw": [across],
+                "dh": [rows],
+            }
         self._square(across, rows)
-        self._texts.data = {
+        placed = {
             "x": [i % across + 0.04 for i in range(len(texts))],
             "y": [rows - len(names) * (i // across) - 0.03 for i in range(len(texts))],
             "text": texts,
         }
+        if self._texts.data != placed:
+            self._texts.data = placed
         self._images_title.text = title
+
+    def _room(self) -> tuple[float, float]:
+        """Size of the plot of images in the browser, (1, 1) before it has told."""
+        try:
+            return self.images.inner_width or 1, self.images.inner_height or 1
+        except UnsetValueError:
+            return 1, 1
+
+    def _resized(self, attr: str, old: Any, new: Any) -> None:
+        if self._last is not None:
+            self._draw_images(self._last)
 
     def _across(self, count: int, stacked: int) -> int:
         """How many pictures side by side make them largest."""
-        wide, high = self.images.inner_width or 1, self.images.inner_height or 1
+        wide, high = self._room()
         return max(
             range(1, count + 1),
             key=lambda n: (min(wide / n, high / (stacked * -(-count // n))), -n),
@@ -281,13 +299,13 @@ class Board:
 
     def _square(self, across: int, rows: int) -> None:
         """Ranges in which a picture's pixels are square, as far as the browser told its size."""
-        wide, high = self.images.inner_width or 1, self.images.inner_height or 1
+        wide, high = self._room()
         unit = min(wide / across, high / rows)
         spare_x, spare_y = wide / unit - across, high / unit - rows
         self.images.x_range.update(start=-spare_x / 2, end=across + spare_x / 2)
         self.images.y_range.update(start=-spare_y / 2, end=rows + spare_y / 2)
 
-    def _lines(self, c: Curves, values: Any) -> dict[str, Any]:
+    def _lines(self, c: "Curves", values: Any) -> dict[str, Any]:
         columns = list(values.T)
         return {
             "xs": [c.step] * len(columns),
@@ -512,7 +530,7 @@ class Board:
         self._why = Label(
             x=0,
             y=8,
-            text="fewer than two layers are reached: no imbalance yet",
+            text="fewer than two layers reached",
             text_color=self.look.muted,
             text_font=FONT,
             text_font_size="12px",
@@ -580,6 +598,8 @@ class Board:
         )
         plot.axis.visible = False
         plot.grid.visible = False
+        plot.on_change("inner_width", self._resized)
+        plot.on_change("inner_height", self._resized)
         self._gray = LinearColorMapper(
             palette=shades(look.image), low=-1, high=1, nan_color=look.background
         )
@@ -628,7 +648,7 @@ def _grid(values: Any, step: Any) -> Any:
     return np.ascontiguousarray(values[at].T)
 
 
-def _same_rows(a: Scene, b: Scene) -> bool:
+def _same_rows(a: "Scene", b: "Scene") -> bool:
     """Whether two scenes draw the same rows."""
     return (
         a.lane == b.lane
@@ -640,7 +660,12 @@ def _same_rows(a: Scene, b: Scene) -> bool:
     )
 
 
-def _tiles(scene: Scene) -> tuple[dict[str, Any], list[str], str]:
+def _same_picture(source: ColumnDataSource, sheet: Any) -> bool:
+    held = source.data["image"]
+    return len(held) == 1 and np.array_equal(held[0], sheet, equal_nan=True)
+
+
+def _tiles(scene: "Scene") -> tuple[dict[str, Any], list[str], str]:
     """Rows of pictures, a text for each sample, and the title."""
     pictures = scene.images
     names = [n for n in ("input", "prediction", "swept", "image") if n in pictures]

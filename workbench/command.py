@@ -1,6 +1,6 @@
 """How is what is on the screen run again elsewhere? One command that carries its recipe."""
 
-from typing import Any
+import re
 
 import tomli_w
 
@@ -9,7 +9,9 @@ from core.experiment import Experiment
 
 def recipe_toml(experiment: Experiment) -> str:
     """The whole experiment as TOML, as `relaxoscope relax --recipe` reads it."""
-    return tomli_w.dumps(_without_none(experiment.to_dict()))
+    text = tomli_w.dumps(experiment.to_dict())
+    lists = re.compile(r"\[\n((?:    [^\[\]\n]+,\n)+)\]")
+    return lists.sub(lambda found: f"[{' '.join(found[1].split()).rstrip(',')}]", text)
 
 
 def command(experiment: Experiment, batch: int, out: str = "trace.nc") -> str:
@@ -26,6 +28,3 @@ def command(experiment: Experiment, batch: int, out: str = "trace.nc") -> str:
         f"{recipe_toml(experiment)}TOML\n"
     )
 
-
-def _without_none(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if value is not None}

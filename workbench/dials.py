@@ -9,6 +9,7 @@ import panel as pn
 from core.catalogue import BadInput, Card, Dial, card_of, cards, make
 from core.compatibility import companions, refused_choices
 from core.experiment import SCALARS, Experiment, devices
+from core.pretraining import Course
 from workbench.formula import svg
 from workbench.look import Palette
 
@@ -71,22 +72,21 @@ def value_of(dial: Dial, text: str, field: str) -> Any:
 class Kind:
     """The menu of one kind and the dials of the entry that is chosen."""
 
-    def __init__(self, kind: str, send: Send, look: Palette) -> None:
+    def __init__(self, kind: str, send: Send, look: Palette, sheet: str) -> None:
         """Build it for no experiment yet.
 
         Args:
             kind: of the catalogue.
             send: takes changes.
             look: colours of the formulas.
+            sheet: CSS of the dials.
         """
-        self.kind, self._send, self._look = kind, send, look
+        self.kind, self._send, self._look, self._sheet = kind, send, look, sheet
         self._shown: Any = None
         self._experiment: Any = None
         self._quiet = False
         titles = {card.title: name for name, card in cards(kind).items()}
-        self.menu = pn.widgets.Select(
-            name=KINDS[kind], options=titles, sizing_mode="stretch_width", css_classes=["kind"]
-        )
+        self.menu = pn.widgets.Select(name=KINDS[kind], options=titles, sizing_mode="stretch_width")
         self.menu.param.watch(self._picked, "value")
         self._about = pn.pane.HTML(sizing_mode="stretch_width")
         self._fields = pn.Column(sizing_mode="stretch_width", margin=0)
@@ -98,7 +98,6 @@ class Kind:
             self._fields,
             self._error,
             sizing_mode="stretch_width",
-            css_classes=["kind-box"],
         )
 
     def show(self, experiment: Experiment) -> None:
@@ -134,7 +133,7 @@ class Kind:
 
     def _input(self, dial: Dial, value: Any) -> Any:
         label = f"{dial.name}  {dial.symbol}".strip()
-        size: dict[str, Any] = {"sizing_mode": "stretch_width", "css_classes": ["dial"]}
+        size: dict[str, Any] = {"sizing_mode": "stretch_width", "stylesheets": [self._sheet]}
         if dial.type is bool:
             widget: Any = pn.widgets.Checkbox(name=label, value=value, **size)
         elif dial.choices:
@@ -147,7 +146,9 @@ class Kind:
     def _with_help(self, dial: Dial) -> Any:
         legal = "" if dial.type is bool or dial.choices else f" · {html.escape(dial.legal)}"
         words = f"<small>{html.escape(dial.help)}{legal}</small>"
-        about = pn.pane.HTML(words, sizing_mode="stretch_width", css_classes=["help"])
+        about = pn.pane.HTML(
+            words, sizing_mode="stretch_width", stylesheets=[self._sheet], margin=(0, 10, 4, 10)
+        )
         return pn.Column(self._inputs[dial.name], about, sizing_mode="stretch_width", margin=0)
 
     def _words(self, card: Card, refused: dict[str, str]) -> str:
@@ -190,6 +191,11 @@ class Kind:
         else:
             self._complain("")
 
+    def complain(self, line: str) -> None:
+        """Show, beside the dials, a refusal that came later than the change."""
+        if line.partition(":")[0].partition(".")[0] == self.kind:
+            self._complain(line)
+
     def _complain(self, line: str) -> None:
         self._error.object = f'<p class="refused">{html.escape(line)}</p>'
         self._error.visible = bool(line)
@@ -208,7 +214,7 @@ class Scalars:
         rows = []
         for name in names:
             dial = SCALARS[name]
-            size: dict[str, Any] = {"sizing_mode": "stretch_width", "css_classes": ["dial"]}
+            size: dict[str, Any] = {"sizing_mode": "stretch_width"}
             label = LABELS.get(name, name)
             options = devices() if name == "device" else list(dial.choices)
             if name == "pretraining":
@@ -221,17 +227,19 @@ class Scalars:
             self._inputs[name] = widget
             legal = "" if options else f" · {dial.legal}"
             rows += [widget, pn.pane.HTML(f"<small>{dial.help}{legal}</small>")]
-        self.view = pn.Column(
-            *rows, self._error, sizing_mode="stretch_width", css_classes=["kind-box"]
-        )
+        self.view = pn.Column(*rows, self._error, sizing_mode="stretch_width")
 
-    def show(self, experiment: Experiment, epochs: int) -> None:
-        """Set every dial to an experiment; `epochs` of training can be chosen from."""
+    def show(self, experiment: Experiment, course: Course | None) -> None:
+        """Set every dial to an experiment; the epochs of a training stand with their scores."""
         self._quiet = True
         try:
-            choices = ["random", *[f"epoch {k}" for k in range(1, epochs)], "trained"]
-            if experiment.pretraining not in choices:
-                choices.append(experiment.pretraining)
+            choices = {"random": "random", "trained": "trained"}
+            if course is not None:
+                scores = [_score(course, k) for k in range(course.epochs)]
+                epochs = {f"epoch {k + 1} ({s})": f"epoch {k + 1}" for k, s in enumerate(scores)}
+                choices = {"random": "random", **epochs, f"trained ({scores[-1]})": "trained"}
+            if experiment.pretraining not in choices.values():
+                choices[experiment.pretraining] = experiment.pretraining
             self._inputs["pretraining"].options = choices
             for name, widget in self._inputs.items():
                 value = getattr(experiment, name)
@@ -252,6 +260,12 @@ class Scalars:
             self._error.visible = True
         else:
             self._error.visible = False
+
+
+def _score(course: Course, epoch: int) -> str:
+    """The score after an epoch, in the unit that it has."""
+    score = course.scores[epoch]
+    return f"{100 * score:.1f} %" if course.score == "test accuracy" else f"MSE {score:.4f}"
 
 
 LABELS = {"pretraining": "first weights", "batch_size": "batch size  B"}

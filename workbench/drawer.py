@@ -18,7 +18,7 @@ class Drawer:
         self._page, self._sheet = page, sheet
         self.is_open = False
         self._log_shown = -1
-        self._kinds = [Kind(kind, self._send, page.look) for kind in KINDS]
+        self._kinds = [Kind(kind, self._send, page.look, sheet) for kind in KINDS]
         self._scalars = Scalars(self._send)
         self._per = pn.widgets.Select(
             name="imbalance compares", options={"layers": "layer", "units": "unit"}
@@ -57,7 +57,8 @@ class Drawer:
             return
         for kind in self._kinds:
             kind.show(session.wanted)
-        self._scalars.show(session.wanted, session.course.epochs if session.course else 1)
+            kind.complain(session.message)
+        self._scalars.show(session.wanted, session.course)
         if len(session.events) != self._log_shown:
             self._log_shown = len(session.events)
             self._log.object = _events(session)

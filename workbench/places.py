@@ -4,6 +4,7 @@ In a wheel they are inside this package; in a checkout, and so in an editable
 install, they are beside it.
 """
 
+import sys
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
@@ -28,3 +29,13 @@ def _folder(name: str) -> Path:
         f"Relaxoscope is not whole: its folder {name!r} is neither {wheel} nor {checkout}. "
         "Install it again."
     )
+
+
+def keep_importable() -> None:
+    """Keep core and workbench importable after an app's script has ended.
+
+    Panel restores `sys.path` then, but the page imports the core later, behind its progress line.
+    """
+    root = str(Path(__file__).resolve().parent.parent)
+    if root not in sys.path:
+        sys.path.insert(0, root)

@@ -6,8 +6,7 @@ bounded.
 """
 
 import json
-import re
-import secrets
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 
 GRACE = 60.0
 """Seconds that a session without a page is kept."""
+
+SWITCH = 5e-4
+"""Seconds after which Python lets another thread run: a frame must not hold up many small steps."""
 
 MOST = 16
 """Sessions at once; each keeps marks for rewinding within its own budget."""
@@ -44,16 +46,6 @@ _places: dict[str, _Place] = {}
 _lock = threading.RLock()
 
 
-def new_id() -> str:
-    """An id that cannot be guessed."""
-    return secrets.token_urlsafe(9)
-
-
-def legal(session_id: str) -> bool:
-    """Whether a text from an address can be an id."""
-    return re.fullmatch(r"[A-Za-z0-9_-]{8,32}", session_id) is not None
-
-
 def attach(session_id: str, key: int, wake: Callable[[], None]) -> "Session":
     """The session of an id, made, kept or brought back; `wake` is called after its commands.
 
@@ -65,6 +57,7 @@ def attach(session_id: str, key: int, wake: Callable[[], None]) -> "Session":
     Raises:
         Full: when there are too many sessions.
     """
+    sys.setswitchinterval(SWITCH)
     with _lock:
         place = _places.get(session_id)
         if place is None:

@@ -19,7 +19,7 @@ from bokeh.models import CustomJS, Div, TextInput
 from workbench import gate
 from workbench.board import Board
 from workbench.look import palette
-from workbench.places import assets
+from workbench.places import assets, keep_importable
 from workbench.transport import Bar
 
 FRAME_MS = 33
@@ -179,6 +179,7 @@ class RelaxPage:
 
     def _attach(self) -> None:
         try:
+            keep_importable()
             from workbench import registry
 
             key = id(self)

@@ -39,6 +39,11 @@ BEAT = 0.03
 """Seconds between two hand-overs of rows while running freely."""
 
 
+def in_force(experiment: Experiment) -> dict[str, Any]:
+    """What a row of the trace was made with: the recipe and the optimiser of the weights."""
+    return experiment.recipe.to_dict() | {"weights": to_dict(experiment.weights)}
+
+
 @dataclass(frozen=True)
 class Command:
     """One thing asked for, with the number of steps taken when it was asked."""
@@ -418,7 +423,7 @@ class Session:
         assert self._relaxation is not None and self.lane is not None
         self._mark()
         self.lane.choices.append((self._row + 1, new, self.gear))
-        self.lane.trace.recipes.append(new.recipe.to_dict())
+        self.lane.trace.recipes.append(in_force(new))
         self._relaxation.recipe = new.recipe
         training = self.lane.training
         if new.weights != old.weights:
@@ -612,7 +617,7 @@ class Session:
         lane = Lane(len(self.lanes), training, self._trace(experiment, training), title)
         lane.choices.append((0, experiment, self.gear))
         lane.starts.append((0, batch))
-        lane.trace.recipes.append(experiment.recipe.to_dict())
+        lane.trace.recipes.append(in_force(experiment))
         if self.lane is not None:
             lane.parent = self.lane.id
         self._batch, self._row = batch, 0
@@ -666,8 +671,8 @@ class Session:
         recipes = lane.trace.recipes
         held = lane.trace.row(self._row)
         del recipes[(int(held["recipe_id"]) if held else 0) + 1 :]
-        if experiment.recipe.to_dict() != recipes[-1]:
-            recipes.append(experiment.recipe.to_dict())
+        if in_force(experiment) != recipes[-1]:
+            recipes.append(in_force(experiment))
         lane.choices.append((self._row + 1, experiment, self.gear))
         relaxation.recipe = experiment.recipe
         self._hold_or_move()

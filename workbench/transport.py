@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import panel as pn
+from bokeh.models import Tooltip
 
 from workbench.presets import presets
 
@@ -30,6 +31,11 @@ def icon(name: str) -> str:
         f'fill="{filled}" stroke="currentColor" stroke-width="2" stroke-linecap="round" '
         f'stroke-linejoin="round"><path d="{PATHS[name]}"/></svg>'
     )
+
+
+def tip(text: str, position: str = "bottom") -> Tooltip:
+    """A tooltip below its button, where it stays inside the window."""
+    return Tooltip(content=text, position=position)
 
 
 SPEEDS = {f"{n} /s": float(n) for n in (1, 3, 6, 15, 40)} | {"free": 0.0}
@@ -125,21 +131,24 @@ class Bar:
 
     def _button(self, name: str, about: str, act: Any) -> Any:
         button = pn.widgets.Button(
-            icon=icon(name), description=about, width=34, **self._style(name)
+            icon=icon(name), description=tip(about), width=34, **self._style(name)
         )
         button.on_click(lambda _: act())
         return button
 
     def _door(self, name: str, label: str, about: str) -> Any:
         button = pn.widgets.Button(
-            name=label, icon=icon(name), description=about, **self._style(name)
+            name=label, icon=icon(name), description=tip(about, "left"), **self._style(name)
         )
         button.on_click(lambda _: self._page.toggle_drawer(name))
         return button
 
     def _theme(self) -> Any:
         button = pn.widgets.Button(
-            icon=icon("theme"), description="light or dark", width=34, **self._style("theme")
+            icon=icon("theme"),
+            description=tip("light or dark", "left"),
+            width=34,
+            **self._style("theme"),
         )
         button.js_on_click(
             code="""
