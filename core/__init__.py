@@ -1,10 +1,10 @@
 """The core: what a predictive coding network does while it relaxes, and nothing of how it is shown.
 
-Choices come in kinds, one folder each: `inits` (where a relaxation begins), `precisions` (how much each
-layer weighs), `dynamics` (how states move), `learning` (how weights move), `energies` (what an error
-costs), `tasks` (what is clamped), `networks`, `datasets` and `weights` (torch's optimisers). An
-`Experiment` picks one of each; a `Relaxation` iterates its steps; a `Recorder` measures them; a `Trace`
-keeps them as an xarray Dataset.
+Choices come in kinds, one folder each: `inits` (where a relaxation begins), `precisions` (how much
+each layer weighs), `dynamics` (how states move), `learning` (how weights move), `energies` (what an
+error costs), `tasks` (what is clamped), `networks`, `datasets` and `weights` (torch's optimisers).
+An `Experiment` picks one of each; a `Relaxation` iterates its steps; a `Recorder` measures them; a
+`Trace` keeps them as an xarray Dataset.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +15,7 @@ from core.free_energy import FreeEnergy
 from core.network import Network, Node, States, chain
 from core.phase import Phase
 from core.recorder import FULL, LEAN, Recorder
+from core.recording import relax
 from core.relaxation import Moment, Relaxation, Step
 from core.trace import Trace
 from core.training import Training, accuracy
@@ -69,6 +70,7 @@ __all__ = [
     "make",
     "networks",
     "precisions",
+    "relax",
     "tasks",
     "weights",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.experiment import Experiment, sentence
 from core.network import States
+from core.recording import Guard
 from core.relaxation import Snapshot
 from core.trace import Trace
 from core.training import Training
@@ -49,7 +50,7 @@ class Lane:
         starts: first row and number of each batch.
         parked: where it was left.
         diverged: why it cannot go on, or None.
-        first_totals: F of its first rows, against which divergence is judged.
+        guard: watches its total energy for divergence.
         scores: number of a batch and the test accuracy before it, in the batch gear.
     """
 
@@ -64,8 +65,12 @@ class Lane:
     starts: list[tuple[int, int]] = field(default_factory=list)
     parked: Mark | None = None
     diverged: str | None = None
-    first_totals: list[float] = field(default_factory=list)
+    guard: Guard = field(init=False)
     scores: list[tuple[int, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Watch the rows from the first one on."""
+        self.guard = Guard(self.trace)
 
     @property
     def experiment(self) -> Experiment:

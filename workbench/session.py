@@ -1,4 +1,4 @@
-"""What does a person do to a relaxation? One session: lanes, a worker thread, one queue of commands.
+"""What does a person do to a relaxation? A session: lanes, a worker thread, a queue of commands.
 
 Commands are applied between two steps and logged. Only the worker touches states; what leaves it
 are rows of traces and plain attributes that are replaced as a whole. Nothing is ever deleted:
@@ -19,10 +19,10 @@ import torch
 import core
 from core.batches import ImageSet
 from core.catalogue import BadInput, from_dict, to_dict
-from core.diagnostics import diverged
 from core.experiment import LIVE, SCALARS, Experiment, sentence
 from core.pretraining import Course, first_weights
-from core.recorder import Recorder
+from core.recorder import FULL, Recorder
+from core.recording import Guard, about, fits_alignment, recorder_for
 from core.relaxation import Relaxation
 from core.trace import Sample, Trace
 from core.training import Training, accuracy
@@ -498,31 +498,16 @@ class Session:
         chunk = self._recorder.drain()
         if chunk is None:
             return
+        chunk, line = self.lane.guard.look(chunk)
         self.lane.trace.append(chunk)
+        if line:
+            self._row = int(chunk.rows["step"][-1])
+            self.lane.diverged = f"{line}, then rewind or restart"
+            self._stop(self.lane.diverged)
         if self.following:
             self.cursor = self._row
-        self._watch(chunk.rows)
 
     _drained = 0.0
-
-    def _watch(self, rows: dict[str, Any]) -> None:
-        """Stop where the relaxation has diverged, and say where."""
-        lane = self.lane
-        assert lane is not None
-        totals = (rows["energy"] * rows["precision"]).sum(1)
-        lane.first_totals += totals[: max(0, 5 - len(lane.first_totals))].tolist()
-        history = torch.tensor([*lane.first_totals, *totals.tolist()], dtype=torch.float64)
-        at = diverged(history, floor=lane.trace.eps)
-        if at is None:
-            return
-        at = max(at - len(lane.first_totals), 0)
-        energy = np.where(np.isfinite(rows["energy"][at]), rows["energy"][at], np.inf)
-        layer = lane.trace.layers[int(energy.argmax())]
-        lane.diverged = (
-            f"diverged at step {int(rows['t'][at])} of batch {int(rows['batch'][at])}, "
-            f"layer {layer}: lower dynamics.rate, then rewind or restart"
-        )
-        self._stop(lane.diverged)
 
     def _mark(self) -> None:
         lane = self.lane
@@ -580,7 +565,7 @@ class Session:
             self.course = first_weights(experiment, images, network, self._tell)
         else:
             network = old.training.network
-        aligned = self._aligned(experiment, images)
+        aligned = fits_alignment(experiment, images)
         training = Training(experiment, images, network, aligned=aligned)
         if old is not None and network is old.training.network:
             self._begun(old).snapshot.weights.into(network, training.optimiser)
@@ -642,7 +627,7 @@ class Session:
         lane.choices = [one for one in old.choices if one[0] <= row]
         lane.starts = [one for one in old.starts if one[0] <= row]
         lane.marks = [one for one in old.marks if one.row <= row]
-        lane.first_totals = list(old.first_totals)
+        lane.guard = Guard(trace, old.guard.first)
         gear = self.gear
         self._return(lane, old.mark_before(row))
         while self._row < row:
@@ -732,38 +717,22 @@ class Session:
             self.offer = f"{name} init recalls {what}; there is none yet, so this is a first guess"
 
     def _trace(self, experiment: Experiment, training: Training) -> Trace:
-        network = training.network
-        attrs = {
-            "experiment": experiment.to_dict(),
-            "device": str(network.example.device),
-            "engine": "autograd",
-            "level": "full",
-            "data": training.images.name,
-            "fingerprint": training.images.fingerprint,
-            "versions": {"relaxoscope": core.__version__, "torch": torch.__version__},
-        }
-        return Trace(network, attrs=attrs, pixel_shape=training.images.shape)
+        images = training.images
+        attrs = about(experiment, FULL, images.name, images.fingerprint)
+        return Trace(training.network, attrs=attrs, pixel_shape=images.shape)
 
     def _new_recorder(self, training: Training) -> Recorder:
-        experiment, images = training.experiment, training.images
-        task = type(experiment.task).__name__
-        return Recorder(
+        images = training.images
+        return recorder_for(
+            training.experiment,
             training.network,
-            experiment.batch_size,
-            image={"Reconstruct": "output", "Dream": "input"}.get(task),
             pixels=(images.low, images.high),
-            classify=task == "Classify",
             align=self.align,
-            capacity=64,
         )
 
     def _images(self, experiment: Experiment) -> ImageSet:
         self._tell(f"reading {core.card_of(experiment.dataset).title}", 0.0)
         return experiment.dataset()
-
-    def _aligned(self, experiment: Experiment, images: ImageSet) -> bool:
-        """Batches keep each slot's class wherever they can, so that inits compare on one batch."""
-        return experiment.batch_size % images.classes == 0
 
     def _test(self, training: Training) -> float | None:
         """Test accuracy of a classifier, by a plain forward pass."""
