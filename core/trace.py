@@ -1,10 +1,12 @@
-"""What is kept? One lane's rows in append-only xarray buffers, with the only definition of the schema.
+"""What is kept? One lane's rows in append-only xarray buffers, with the schema's only definition.
 
-A row t of a batch holds the states before update t, so that a batch has T + 1 rows and the last one is
-what the weights see. Memory is bounded: when `limit` rows are held, a trace of several batches keeps
-every second batch, a trace of one batch every second step (each time by doubling its stride); the
-rows of the newest batch, of the newest step and the last row of each kept batch stay. Frames of
-images are bounded in the same way by `frame_limit`.
+A row t of a batch holds the states before update t, so that a batch has T + 1 rows and the last one
+is what the weights see. Memory is bounded: when more than `limit` rows are held, a trace of several
+batches keeps every second batch, a trace of one batch every second step; the rows of the newest
+batch, the newest row and the last row of each kept batch stay. Rows that came since are thinned to
+the stride first, and it doubles only where they would still fill three quarters of the limit: all of
+the past stays in view, evenly, however long a run is. Frames of images are bounded in the same way
+by `frame_limit`.
 """
 
 import json
@@ -125,17 +127,23 @@ class Trace:
         return sum(a.nbytes for a in held) + images
 
     def append(self, chunk: Chunk) -> None:
-        """Take a chunk over; thins the trace when it is full."""
-        now = self._now
-        while now.n > 2 and now.n + chunk.count > self.limit:
-            now = self._thinned(now)
-        while now.f > 2 and now.f + len(chunk.frames.get("frame_row", ())) > self.frame_limit:
-            now = self._thinned_frames(now)
+        """Take a chunk over; thins the trace when it is full.
+
+        A chunk that begins with the newest row measures that row again: it takes its place.
+        """
+        now = self._without(self._now, int(chunk.rows["step"][0]))
         rows, n = _grown(now.rows, now.n, chunk.rows)
         frames, f = _grown(now.frames, now.f, chunk.frames)
-        self._now = _Buffers(rows, frames, n, f)
+        now = _Buffers(rows, frames, n, f)
+        while now.n > self.limit:
+            more, now = now.n, self._thinned(now)
+            if now.n == more:
+                break
+        if now.f > self.frame_limit:
+            now = self._thinned_frames(now)
+        self._now = now
         if len(self.batches) > 64:
-            kept = set(np.unique(rows["batch"][:n]).tolist())
+            kept = set(np.unique(now.rows["batch"][: now.n]).tolist())
             newest = max(self.batches)
             self.batches = {k: v for k, v in self.batches.items() if k in kept or k >= newest - 1}
 
@@ -245,27 +253,48 @@ class Trace:
             for k, v in plain.items()
         }
 
+    def _without(self, now: _Buffers, row: int) -> _Buffers:
+        """All but the newest row and its frame, if that row has this number."""
+        n, f = now.n, now.f
+        if n and int(now.rows["step"][n - 1]) == row:
+            n -= 1
+        if f and int(now.frames["frame_row"][f - 1]) == row:
+            f -= 1
+        return _Buffers(now.rows, now.frames, n, f)
+
     def _thinned(self, now: _Buffers) -> _Buffers:
-        """Half of the rows, by the rule in this file's header."""
+        """Fewer rows, by the rule in this file's header; all of them where none may go."""
         rows = {k: v[: now.n] for k, v in now.rows.items()}
         batch, t = rows["batch"], rows["t"]
         several = len(np.unique(batch)) > 2
+        by = batch if several else t
+        ends = (t == rows["T"]) | (np.diff(batch, append=-1) != 0)
+        stay = batch == batch[-1] if several else ends
+        stride = self.batch_stride if several else self.step_stride
+        while (kept := (by % stride == 0) | stay).sum() > _roomy(self.limit) and stride <= by.max():
+            stride *= 2
         if several:
-            self.batch_stride *= 2
-            keep = (batch % self.batch_stride == 0) | (batch == batch[-1])
+            self.batch_stride = stride
         else:
-            self.step_stride *= 2
-            keep = (t % self.step_stride == 0) | (t == rows["T"])
-        keep[-1] = True
-        return _Buffers({k: v[keep] for k, v in rows.items()}, now.frames, int(keep.sum()), now.f)
+            self.step_stride = stride
+        return _Buffers({k: v[kept] for k, v in rows.items()}, now.frames, int(kept.sum()), now.f)
 
     def _thinned_frames(self, now: _Buffers) -> _Buffers:
-        """Half of the frames: every second one, and the newest."""
-        keep = np.arange(now.f) % 2 == 0
-        keep[-1] = True
-        self.frame_stride *= 2
-        frames = {k: v[: now.f][keep] for k, v in now.frames.items()}
-        return _Buffers(now.rows, frames, now.n, int(keep.sum()))
+        """The first frame of every so many rows, and the newest."""
+        row = now.frames["frame_row"][: now.f]
+        while True:
+            first = np.unique(row // self.frame_stride, return_index=True)[1]
+            kept = np.unique([*first, now.f - 1])
+            if len(kept) <= max(_roomy(self.frame_limit), 2):
+                break
+            self.frame_stride *= 2
+        frames = {k: v[: now.f][kept] for k, v in now.frames.items()}
+        return _Buffers(now.rows, frames, now.n, len(kept))
+
+
+def _roomy(limit: int) -> int:
+    """What may be left after thinning, so that it is not done again at once."""
+    return limit - limit // 4
 
 
 def _grown(

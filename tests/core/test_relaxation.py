@@ -1,6 +1,7 @@
 """Relaxations: rows, recipes that change between two steps, snapshots and phases."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -65,7 +66,7 @@ def test_a_row_holds_the_states_before_its_update():
     rows = list(noisy(4, dynamics=GradientDescent(0.1)))
     assert rows[0].before is None
     assert same(rows[0].states, rows[0].first)
-    for old, new in zip(rows[:-1], rows[1:], strict=True):
+    for old, new in pairwise(rows):
         assert same(new.before, old.states)
         assert same(new.first, rows[0].states)
         forces = old.free_energy.forces(old.states)
@@ -252,7 +253,7 @@ def test_momentum_goes_on_where_only_a_dial_is_moved():
         if step.moment.t == 4:
             made.recipe = replace(made.recipe, dynamics=HeavyBall(0.2, 0.9))
     buffer = [torch.zeros_like(h) for h in rows[0].states]
-    for step, after in zip(rows[:-1], rows[1:], strict=True):
+    for step, after in pairwise(rows):
         m, rate = (0.5, 0.1) if step.moment.t < 4 else (0.9, 0.2)
         forces = step.free_energy.forces(step.states)
         buffer = [m * b + g for b, g in zip(buffer, forces, strict=True)]
