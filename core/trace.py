@@ -4,8 +4,8 @@ A row t of a batch holds the states before update t, so that a batch has T + 1 r
 is what the weights see. Memory is bounded: when more than `limit` rows are held, a trace of several
 batches keeps every second batch, a trace of one batch every second step; the rows of the newest
 batch, the newest row and the last row of each kept batch stay. Rows that came since are thinned to
-the stride first, and it doubles only where they would still fill three quarters of the limit: all of
-the past stays in view, evenly, however long a run is. Frames of images are bounded in the same way
+the stride first, and it doubles only where they would still fill three quarters of the limit: the
+whole past stays in view, evenly, however long a run is. Frames of images are bounded in the same way
 by `frame_limit`.
 """
 

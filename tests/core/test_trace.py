@@ -324,7 +324,7 @@ def test_many_batches_keep_every_second_one_and_the_newest_whole(size):
         assert len(trace) <= 60
         data = trace.dataset()
         assert int(data.batch[-1]) == first + size - 1
-        for number, rows in data.groupby("batch"):
+        for _, rows in data.groupby("batch"):
             assert rows.t.values.tolist() == list(range(T + 1))
         kept = set(np.unique(data.batch).tolist())
         assert {k for k in range(first + size) if k % trace.batch_stride == 0} <= kept
@@ -343,12 +343,12 @@ def test_the_last_row_of_the_newest_batch_is_always_there():
 
 def test_a_batch_that_was_left_early_keeps_its_last_row():
     trace = trace_of(limit=20)
-    for n in range(33):
+    for n in range(34):
         trace.append(chunk([n], batch=0, T=100))
-    for n in range(33, 200):
-        trace.append(chunk([n], batch=1, t=[n - 33], T=100))
+    for n in range(34, 200):
+        trace.append(chunk([n], batch=1, t=[n - 34], T=100))
     data = trace.dataset()
-    assert data.step.values[data.batch.values == 0][-1] == 32
+    assert data.step.values[data.batch.values == 0][-1] == 33
 
 
 @pytest.mark.parametrize("held", [0, 5, 30])
