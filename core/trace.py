@@ -5,8 +5,8 @@ is what the weights see. Memory is bounded: when more than `limit` rows are held
 batches keeps every second batch, a trace of one batch every second step; the rows of the newest
 batch, the newest row and the last row of each kept batch stay. Rows that came since are thinned to
 the stride first, and it doubles only where they would still fill three quarters of the limit: the
-whole past stays in view, evenly, however long a run is. Frames of images are bounded in the same way
-by `frame_limit`.
+whole past stays in view, evenly, however long a run is. Frames of images are bounded in the same
+way by `frame_limit`.
 """
 
 import json
