@@ -1,7 +1,7 @@
 """What can be gone back to? Lanes of a session, each with its trace and the marks to return by.
 
-A lane is only appended to. A mark is everything needed to relax on from one of its rows; between marks
-a lane is replayed. Marks stay within a memory budget: when it is full, every second one goes.
+A lane is only appended to. A mark is everything needed to relax on from one of its rows; between
+marks a lane is replayed. Marks stay within a memory budget: when it is full, every second one goes.
 """
 
 from dataclasses import dataclass, field
@@ -46,7 +46,7 @@ class Lane:
         parent: id of the lane it came from.
         forked_at: row of the parent from which it goes on; None for a fresh start.
         marks: rows to return to, in order.
-        choices: from which row on which experiment and gear were in force.
+        choices: from which row's update on which experiment and gear were in force.
         starts: first row and number of each batch.
         parked: where it was left.
         diverged: why it cannot go on, or None.
@@ -78,7 +78,7 @@ class Lane:
         return self.choices[-1][1]
 
     def choices_at(self, row: int) -> tuple[Experiment, str]:
-        """The choices and the gear that produced a row: those applied before it."""
+        """The choices and the gear of the update that follows a row."""
         _, experiment, gear = self.choices[0]
         for first, *found in self.choices:
             if first > row:

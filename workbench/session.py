@@ -375,7 +375,7 @@ class Session:
     def _do_set_gear(self, gear: str) -> None:
         assert self.lane is not None
         self.gear = gear
-        self.lane.choices.append((self._row + 1, self.lane.experiment, gear))
+        self.lane.choices.append((self._row, self.lane.experiment, gear))
         self._hold_or_move()
 
     def _do_restart(self) -> None:
@@ -421,16 +421,12 @@ class Session:
         if not self.at_end:
             self._fork(self.cursor)
         assert self._relaxation is not None and self.lane is not None
-        self._mark()
-        self.lane.choices.append((self._row + 1, new, self.gear))
-        self.lane.trace.recipes.append(in_force(new))
-        self._relaxation.recipe = new.recipe
         training = self.lane.training
         if new.weights != old.weights:
             training.change_optimiser(new.weights)
             self._relaxation.optimiser = training.optimiser
         training.experiment = new
-        self._hold_or_move()
+        self._go_on_with(new)
 
     # Steps ---------------------------------------------------------------------------------------
 
@@ -475,16 +471,19 @@ class Session:
         self._mark()
 
     def _record(self) -> None:
-        """Measure the row at which the relaxation stands."""
-        lane, recorder, relaxation = self.lane, self._recorder, self._relaxation
-        assert lane is not None and recorder is not None and relaxation is not None
-        recipe_id = len(lane.trace.recipes) - 1
-        recorder.take(relaxation, row=self._row, batch=self._batch, recipe_id=recipe_id)
+        """Measure the row at which the relaxation stands, a new one."""
+        self._measure()
         self.taken += 1
         if self.following:
             self.cursor = self._row
         if self._row % MARK_EVERY == 0:
             self._mark()
+
+    def _measure(self) -> None:
+        lane, recorder, relaxation = self.lane, self._recorder, self._relaxation
+        assert lane is not None and recorder is not None and relaxation is not None
+        recipe_id = len(lane.trace.recipes) - 1
+        recorder.take(relaxation, row=self._row, batch=self._batch, recipe_id=recipe_id)
 
     def _drain(self) -> None:
         """Hand the measured rows over to the trace."""
@@ -512,8 +511,9 @@ class Session:
     def _mark(self) -> None:
         lane = self.lane
         assert lane is not None
-        if not lane.marks or lane.marks[-1].row != self._row or lane.choices[-1][0] > self._row:
-            lane.add(self._here(), self.budget)
+        if lane.marks and lane.marks[-1].row == self._row:
+            lane.marks.pop()
+        lane.add(self._here(), self.budget)
 
     def _here(self) -> Mark:
         assert self._relaxation is not None and self.lane is not None
@@ -631,7 +631,7 @@ class Session:
         gear = self.gear
         self._return(lane, old.mark_before(row))
         while self._row < row:
-            experiment, self.gear = old.choices_at(self._row + 1)
+            experiment, self.gear = old.choices_at(self._row)
             assert self._relaxation is not None
             self._relaxation.recipe = experiment.recipe
             self._hold_or_move()
@@ -650,17 +650,25 @@ class Session:
         self._go_on_with(old.experiment)
 
     def _go_on_with(self, experiment: Experiment) -> None:
-        """Let the newest choices act from the next row of a forked lane on."""
-        lane, relaxation = self.lane, self._relaxation
-        assert lane is not None and relaxation is not None
-        recipes = lane.trace.recipes
+        """Let choices act on the next update: the newest row is measured again under them.
+
+        So each row holds the recipe of the update that follows it.
+        """
+        lane, relaxation, recorder = self.lane, self._relaxation, self._recorder
+        assert lane is not None and relaxation is not None and recorder is not None
+        self._drain()
         held = lane.trace.row(self._row)
-        del recipes[(int(held["recipe_id"]) if held else 0) + 1 :]
-        if in_force(experiment) != recipes[-1]:
-            recipes.append(in_force(experiment))
-        lane.choices.append((self._row + 1, experiment, self.gear))
+        recipes = lane.trace.recipes
+        if held is not None:
+            del recipes[int(held["recipe_id"]) + 1 :]
+        lane.choices.append((self._row, experiment, self.gear))
         relaxation.recipe = experiment.recipe
         self._hold_or_move()
+        if in_force(experiment) != recipes[-1]:
+            recipes.append(in_force(experiment))
+            self._measure()
+            self._drain()
+        self._mark()
 
     def _open(self, lane: Lane) -> None:
         """Make a parked lane the live one; the live one becomes the ghost."""
