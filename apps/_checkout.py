@@ -1,4 +1,4 @@
-"""Make a bare clone importable: Panel serves this folder without the checkout's root on the path."""
+"""Make a bare clone importable: Panel serves apps/ without the checkout's root on the path."""
 
 import sys
 from pathlib import Path

@@ -21,9 +21,10 @@ def by_layer(network: Network, gradients: list[Tensor]) -> list[Tensor]:
 def alignment(step: Step) -> Tensor:
     r"""Cosine of each layer's update to the backprop update, if the relaxation stopped here, (L,).
 
-    $\cos_\ell = \langle G_\ell, G_\ell^{BP}\rangle / (\lVert G_\ell\rVert\,\lVert G_\ell^{BP}\rVert)$.
-    A layer whose update is exactly zero, or that has no weights, has no direction: nan. Where the
-    bottom is free, backprop starts from h_0 as it stands.
+    $\cos_\ell = \langle G_\ell, G_\ell^{BP}\rangle
+    / (\lVert G_\ell\rVert\,\lVert G_\ell^{BP}\rVert)$. A layer whose update is exactly zero, or
+    that has no weights, has no direction: nan. Where the bottom is free, backprop starts from h_0
+    as it stands.
     """
     network = step.free_energy.network
     own = step.recipe.learning.gradients(step.free_energy, step.states, step.first)

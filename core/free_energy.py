@@ -29,8 +29,8 @@ class Balance:
 class FreeEnergy:
     """F = sum_l Pi_l E_l(h_l, mu_l) + nudge * C(h_N, target).
 
-    Two totals are kept apart: F is weighted by precision and is what is descended; E is the bare sum.
-    Both are sums over units, layers and samples.
+    Two totals are kept apart: F is weighted by precision and is what is descended; E is the bare
+    sum. Both are sums over units, layers and samples.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class FreeEnergy:
         self._last: tuple[States, Balance] | None = None
 
     def balance(self, states: States) -> Balance:
-        """All terms at `states`, by automatic differentiation of the total; the last one is kept."""
+        """All terms at `states`, by automatic differentiation of the total; the last is kept."""
         if self._last is not None and self._last[0] is states:
             return self._last[1]
         with torch.enable_grad():
@@ -89,7 +89,7 @@ class FreeEnergy:
         return self.balance(states).energies
 
     def errors(self, states: States) -> list[Tensor]:
-        """e_l of each layer, (B, *shape): state minus prediction (minus softmax for cross-entropy)."""
+        """e_l of each layer, (B, *shape): state minus prediction (cross-entropy: minus softmax)."""
         mu = self.balance(states).predictions
         nodes = self.network.nodes
         return [
@@ -144,7 +144,7 @@ class FreeEnergy:
 
 
 def backprop_gradients(network: Network, roots: dict[int, Tensor], target: Tensor) -> list[Tensor]:
-    """D loss/d theta of every parameter, summed over the batch, where the loss is the output's energy.
+    """Gradient of the output's energy by every parameter, summed over the batch.
 
     Args:
         network: acyclic, with a clamped value for each root in `roots`.

@@ -31,7 +31,7 @@ class Energy(Protocol):
 
 
 class Init(Protocol):
-    """First states; may also have `observe(start, final, memory) -> memory` to learn from a batch."""
+    """First states; may have `observe(start, final, memory) -> memory` to learn from a batch."""
 
     def __call__(self, start: Start) -> States:
         """h^(0) of every state; clamped ones are overwritten afterwards."""

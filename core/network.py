@@ -1,7 +1,7 @@
 """What predicts what? A network of states with any directed graph of parents.
 
-State 0 is the input side, state N the output side. A node with a module is a *layer*: its module maps
-its parents' states to a prediction of its own state. A node without one is a *root*.
+State 0 is the input side, state N the output side. A node with a module is a *layer*: its module
+maps its parents' states to a prediction of its own state. A node without one is a *root*.
 """
 
 import itertools
@@ -84,11 +84,11 @@ class Network(nn.Module):
         return next(self.parameters())
 
     def prediction(self, layer: int, states: Sequence[Tensor]) -> Tensor:
-        """Mu of one node from its parents' states, (B, *shape)."""
+        """The prediction mu of one node from its parents' states, (B, *shape)."""
         return self.maps[str(layer)](*[states[p] for p in self.nodes[layer].parents])
 
     def predictions(self, states: Sequence[Tensor]) -> list[Tensor]:
-        """Mu of every layer, each (B, *shape), from the states as they stand."""
+        """The prediction mu of every layer, each (B, *shape), from the states as they stand."""
         return [self.prediction(i, states) for i in self.layers]
 
     def touch(self) -> None:

@@ -15,7 +15,7 @@ class Phase:
         steps: T, the number of state updates.
         clamped: value of each clamped state by index, (B, *shape).
         nudge: beta, the weight of the cost, a number or (B,).
-        begin_from: name of the phase whose last states it starts from; None for where the states are.
+        begin_from: name of the phase whose last states it starts from; None for where they are.
         cost: C(h_N, target) per sample, (B,).
         target: of the cost, (B, *shape).
         tolerance: stop when the residual RMS of dF/dh falls below it; None to run all steps.

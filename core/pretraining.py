@@ -1,8 +1,8 @@
-"""Where do the first weights come from? Networks trained by this core on the chosen data, kept in the cache.
+"""Where do the first weights come from? Networks trained on the chosen data, kept in the cache.
 
 On random weights the phenomena are not those of the papers. A classifier is trained with spiking
 precision and the forward update (qi2026), a decoder with plain predictive coding from zero init
-(pinchetti2026); weights of every epoch are kept, so that a relaxation can be watched at any of them.
+(pinchetti2026); weights of every epoch are kept, so that a relaxation can be watched at any.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ class Course:
 
     Args:
         path: the safetensors file that holds them, keys "epoch/name".
-        scores: after each epoch: test accuracy of a classifier, test reconstruction error of a decoder.
+        scores: after each epoch: test accuracy of a classifier, reconstruction error of a decoder.
         score: what the scores are.
         how: the recipe in words.
         seconds: the training took.

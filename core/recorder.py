@@ -1,6 +1,6 @@
 """What happened in a step? Measured on the device, handed to the host in chunks.
 
-Nothing is read back per step: measures go into preallocated rings, and `drain` copies each ring once.
+Nothing is read back per step: measures go into preallocated rings, and `drain` copies each once.
 """
 
 from dataclasses import dataclass, field
@@ -60,7 +60,8 @@ class Recorder:
             network: whose layers are measured.
             batch: number of samples, B.
             level: `LEAN` or `FULL`.
-            image: "output" records prediction and sweep of a decoder, "input" the free image; None none.
+            image: "output" records prediction and sweep of a decoder, "input" the free image, None
+                nothing.
             pixels: lowest and highest legal pixel, to which images are clipped before their error.
             samples: images that are kept per frame.
             every: a frame every so many steps.

@@ -1,4 +1,4 @@
-"""How do the states move? A relaxation is an iterator of steps whose recipe may change in between."""
+"""How do states move? A relaxation is an iterator of steps whose recipe may change in between."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -110,8 +110,8 @@ class Weights:
 class Relaxation:
     """Relaxes one batch: `for step in relaxation: ...`; assign `.recipe` between two steps.
 
-    Iterating gives T + 1 steps a phase: row t holds the states before update t. `advance` may be called
-    past T: the last row of the precision table then holds.
+    Iterating gives T + 1 steps a phase: row t holds the states before update t. `advance` may be
+    called past T: the last row of the precision table then holds.
     """
 
     def __init__(

@@ -27,4 +27,3 @@ def command(experiment: Experiment, batch: int, out: str = "trace.nc") -> str:
         f"--seed {experiment.seed} --dtype {experiment.dtype} --out {out} <<'TOML'\n"
         f"{recipe_toml(experiment)}TOML\n"
     )
-

@@ -1,4 +1,4 @@
-"""Where does a person watch a relaxation? The page: a slim bar, one line of choices, live plots, a drawer.
+"""Where is a relaxation watched? The page: a slim bar, one line of choices, live plots, a drawer.
 
 The page paints before torch is imported: figures and bar are built at once, the session is attached
 by a thread, and frames are pulled by a beat that drops what the browser has no credit for.
@@ -71,8 +71,9 @@ if (location.hash === '' && !new URLSearchParams(location.search).has('session')
 }"""
 
 ICON = (
-    "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M1 2C5 2 5 13 15 13'"
-    " fill='none' stroke='%23c2410c' stroke-width='2.4' stroke-linecap='round'/%3E%3C/svg%3E"
+    "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
+    "%3Cpath d='M1 2C5 2 5 13 15 13' fill='none' stroke='%23c2410c' stroke-width='2.4'"
+    " stroke-linecap='round'/%3E%3C/svg%3E"
 )
 
 

@@ -1,4 +1,4 @@
-"""What is on the screen now? Plain arrays of one lane around one cursor, computed once per frame."""
+"""What is on the screen now? Plain arrays of one lane around one cursor, computed once a frame."""
 
 from dataclasses import dataclass, field
 from typing import Any

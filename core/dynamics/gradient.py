@@ -1,4 +1,4 @@
-"""Gradient descent on the free energy: all free states move at once, as torch.optim would move them."""
+"""Gradient descent on the free energy: all free states move at once, as in torch.optim."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +25,11 @@ def _rate(default: float) -> Any:
 )
 @dataclass(frozen=True)
 class GradientDescent:
-    """Every free state takes one step down its own gradient, all at the same time.
+    r"""Every free state takes one step down its own gradient, all at the same time.
 
-    $h_\\ell \\leftarrow h_\\ell - \\alpha\\,(\\Pi_\\ell e_\\ell - J_{\\ell+1}^\\top \\Pi_{\\ell+1} e_{\\ell+1})$. Stable for
-    $\\alpha < 2 / \\lambda_{\\max}$ of the state Hessian.
+    $h_\ell \leftarrow h_\ell - \alpha\,(\Pi_\ell e_\ell
+    - J_{\ell+1}^\top \Pi_{\ell+1} e_{\ell+1})$. Stable for $\alpha < 2 / \lambda_{\max}$ of the
+    state Hessian.
 
     Source: whittington2017.
     """
@@ -63,9 +64,10 @@ def _zeros(states: States) -> list[Tensor]:
 )
 @dataclass(frozen=True)
 class HeavyBall:
-    """Gradient descent with momentum; the buffer starts empty in every batch.
+    r"""Gradient descent with momentum; the buffer starts empty in every batch.
 
-    $b \\leftarrow m b + g$, $h \\leftarrow h - \\alpha b$, as torch.optim.SGD. It may overshoot: the energy can rise.
+    $b \leftarrow m b + g$, $h \leftarrow h - \alpha b$, as torch.optim.SGD. It may overshoot: the
+    energy can rise.
 
     Source: pinchetti2025.
     """
@@ -104,10 +106,10 @@ class HeavyBall:
 )
 @dataclass(frozen=True)
 class Nesterov(HeavyBall):
-    """Momentum that looks one step ahead; the default of the deeper-PCN code.
+    r"""Momentum that looks one step ahead; the default of the deeper-PCN code.
 
-    $b \\leftarrow m b + g$, $h \\leftarrow h - \\alpha (g + m b)$ with $g = \\partial F/\\partial h$, as torch.optim.SGD
-    with nesterov=True.
+    $b \leftarrow m b + g$, $h \leftarrow h - \alpha (g + m b)$ with $g = \partial F/\partial h$, as
+    torch.optim.SGD with nesterov=True.
 
     Source: qi2026 (released code).
     """
@@ -125,11 +127,11 @@ class Nesterov(HeavyBall):
 )
 @dataclass(frozen=True)
 class Adam:
-    """Steps scaled by running means of the gradient and of its square, as torch.optim.Adam.
+    r"""Steps scaled by running means of the gradient and of its square, as torch.optim.Adam.
 
-    $v_1 \\leftarrow \\beta_1 v_1 + (1-\\beta_1) g$, $v_2 \\leftarrow \\beta_2 v_2 + (1-\\beta_2) g^2$,
-    $h \\leftarrow h - \\alpha\\,\\hat v_1/(\\sqrt{\\hat v_2}+\\epsilon)$ with bias correction. It moves layers with a tiny
-    gradient as fast as the others, and so hides the imbalance that it feels.
+    $v_1 \leftarrow \beta_1 v_1 + (1-\beta_1) g$, $v_2 \leftarrow \beta_2 v_2 + (1-\beta_2) g^2$,
+    $h \leftarrow h - \alpha\,\hat v_1/(\sqrt{\hat v_2}+\epsilon)$ with bias correction. It moves
+    layers with a tiny gradient as fast as the others, and so hides the imbalance that it feels.
 
     Source: kingma2015.
     """

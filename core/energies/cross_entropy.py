@@ -16,10 +16,10 @@ from core.catalogue import entry
 )
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Categorical output layer: cross-entropy of the clamped target with the softmax prediction.
+    r"""Categorical output layer: cross-entropy of the clamped target with the softmax prediction.
 
-    $E_L = -\\sum_k h_{L,k} \\log \\mathrm{softmax}(\\mu_L)_k$. It is linear in $h_L$, so the output must be
-    clamped; it is not zero at $h_L = \\mu_L$.
+    $E_L = -\sum_k h_{L,k} \log \mathrm{softmax}(\mu_L)_k$. It is linear in $h_L$, so the output
+    must be clamped; it is not zero at $h_L = \mu_L$.
 
     Source: pinchetti2025.
     """
@@ -31,5 +31,5 @@ class CrossEntropy:
         return -(h * mu.log_softmax(1)).sum(1)
 
     def error(self, h: Tensor, mu: Tensor) -> Tensor:
-        """E = h - softmax(mu), minus the derivative by the prediction for targets of sum 1."""
+        """The error h - softmax(mu), minus the derivative by mu for targets of sum 1."""
         return h - mu.softmax(1)

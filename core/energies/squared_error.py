@@ -16,10 +16,10 @@ from core.catalogue import entry
 )
 @dataclass(frozen=True)
 class SquaredError:
-    """Gaussian layer: half the squared error, so that its gradient is the error itself.
+    r"""Gaussian layer: half the squared error, so that its gradient is the error itself.
 
-    $E_\\ell = \\frac12 \\lVert h_\\ell - \\mu_\\ell \\rVert^2$, the negative log-likelihood of a unit-variance
-    Gaussian up to a constant.
+    $E_\ell = \frac12 \lVert h_\ell - \mu_\ell \rVert^2$, the negative log-likelihood of a
+    unit-variance Gaussian up to a constant.
 
     Source: whittington2017.
     """
@@ -31,5 +31,5 @@ class SquaredError:
         return 0.5 * (h - mu).flatten(1).square().sum(1)
 
     def error(self, h: Tensor, mu: Tensor) -> Tensor:
-        """E = h - mu, minus the derivative of the energy by the prediction, (B, *shape)."""
+        """The error h - mu, minus the derivative of the energy by the prediction, (B, *shape)."""
         return h - mu

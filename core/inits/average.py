@@ -19,12 +19,12 @@ from core.start import Start
 )
 @dataclass(frozen=True)
 class Average:
-    """The mean of the last batch's final states over the samples of one's class.
+    r"""The mean of the last batch's final states over the samples of one's class.
 
-    $h_\\ell^{(0)}[i] = \\langle h_\\ell^{(T)}[j] \\rangle_{y_j = y_i}$ over the batch before for $\\ell > m$; a forward
-    sweep of the new input for $\\ell \\le m$ (hybrid m; m = 0 is pure average, m = L - 1 is forward). It needs labels,
-    so it is for training; the first batch starts from a forward sweep. Where a class is missing from a
-    batch, its older mean stays.
+    $h_\ell^{(0)}[i] = \langle h_\ell^{(T)}[j] \rangle_{y_j = y_i}$ over the batch before for
+    $\ell > m$; a forward sweep of the new input for $\ell \le m$ (hybrid m; m = 0 is pure average,
+    m = L - 1 is forward). It needs labels, so it is for training; the first batch starts from a
+    forward sweep. Where a class is missing from a batch, its older mean stays.
 
     Source: pinchetti2026, section 4, eq. 10.
     """

@@ -15,10 +15,11 @@ from core.start import Start
 )
 @dataclass(frozen=True)
 class Forward:
-    """One sweep from the clamped bottom, so that every hidden error is zero.
+    r"""One sweep from the clamped bottom, so that every hidden error is zero.
 
-    $h_\\ell^{(0)} = f_\\ell(h_{\\ell-1}^{(0)}) + \\sigma\\xi_\\ell$ with standard normal $\\xi_\\ell$, added after the
-    sweep. Error reaches layer L - k at step k, so that T < L - 1 steps leave the first weights without a gradient.
+    $h_\ell^{(0)} = f_\ell(h_{\ell-1}^{(0)}) + \sigma\xi_\ell$ with standard normal $\xi_\ell$,
+    added after the sweep. Error reaches layer L - k at step k, so that T < L - 1 steps leave the
+    first weights without a gradient.
 
     Raises:
         ValueError: if a root is free or the graph has a cycle.

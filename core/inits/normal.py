@@ -15,9 +15,10 @@ from core.start import Start
 )
 @dataclass(frozen=True)
 class Normal:
-    """Independent Gaussian noise in every free state, drawn anew for each batch.
+    r"""Independent Gaussian noise in every free state, drawn anew for each batch.
 
-    $h_\\ell^{(0)} \\sim \\mathcal N(a, \\sigma^2)$. Far from the forward pass, so that every layer has energy at once.
+    $h_\ell^{(0)} \sim \mathcal N(a, \sigma^2)$. Far from the forward pass, so that every layer has
+    energy at once.
 
     Source: pinchetti2026, section 3.
     """

@@ -16,11 +16,11 @@ from core.start import Start
 )
 @dataclass(frozen=True)
 class Null:
-    """Keep the states of the batch before, slot by slot.
+    r"""Keep the states of the batch before, slot by slot.
 
-    $h_\\ell^{(0)}[i, b] = h_\\ell^{(T)}[i, b-1]$ for slot $i$ of batch $b$. It makes sense where slots keep their
-    class (stream-aligned batches) or the batch is always the same. The first batch starts from a forward
-    sweep, or from zero where the bottom is free.
+    $h_\ell^{(0)}[i, b] = h_\ell^{(T)}[i, b-1]$ for slot $i$ of batch $b$. It makes sense where
+    slots keep their class (stream-aligned batches) or the batch is always the same. The first batch
+    starts from a forward sweep, or from zero where the bottom is free.
 
     Source: pinchetti2026, section 3.
     """

@@ -10,9 +10,9 @@ from core.start import Start
 @entry("init", "Zero", formula=r"h_\ell^{(0)} = 0", source="pinchetti2026")
 @dataclass(frozen=True)
 class Zero:
-    """Every free state is zero.
+    r"""Every free state is zero.
 
-    $h_\\ell^{(0)} = 0$. ReLU networks are dead there, because ReLU'(0) = 0; tanh and gelu are not.
+    $h_\ell^{(0)} = 0$. ReLU networks are dead there, because ReLU'(0) = 0; tanh and gelu are not.
 
     Source: pinchetti2026, section 3.
     """

@@ -18,10 +18,10 @@ from core.network import States
 )
 @dataclass(frozen=True)
 class Backprop:
-    """Gradient descent on the loss of the forward pass, whatever the states did.
+    r"""Gradient descent on the loss of the forward pass, whatever the states did.
 
-    $\\Delta\\theta \\propto -\\partial E_L(y, \\mu_L^{0}) / \\partial\\theta$ with the output's energy as loss. The relaxation
-    runs beside it and has no influence on the weights.
+    $\Delta\theta \propto -\partial E_L(y, \mu_L^{0}) / \partial\theta$ with the output's energy as
+    loss. The relaxation runs beside it and has no influence on the weights.
 
     Source: rumelhart1986.
     """

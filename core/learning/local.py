@@ -15,14 +15,16 @@ WEIGHTED = "whether each layer's gradient is multiplied by its precision at that
 @entry(
     "learning",
     "Predictive coding",
-    formula=r"\Delta\theta_\ell \propto -\partial E_\ell(h_\ell^{(T)}, f_\ell(h_{\ell-1}^{(T)})) / \partial\theta_\ell",
+    formula=r"\Delta\theta_\ell \propto "
+    r"-\partial E_\ell(h_\ell^{(T)}, f_\ell(h_{\ell-1}^{(T)})) / \partial\theta_\ell",
     source="whittington2017",
 )
 @dataclass(frozen=True)
 class PredictiveCoding:
-    """One update of all weights at the relaxed states.
+    r"""One update of all weights at the relaxed states.
 
-    $\\Delta\\theta_\\ell \\propto -\\partial E_\\ell / \\partial\\theta_\\ell$ at $h^{(T)}$, after T state updates.
+    $\Delta\theta_\ell \propto -\partial E_\ell / \partial\theta_\ell$ at $h^{(T)}$, after T state
+    updates.
 
     Source: whittington2017.
     """
@@ -39,15 +41,17 @@ class PredictiveCoding:
 @entry(
     "learning",
     "Forward update",
-    formula=r"\Delta\theta_\ell \propto -\partial E_\ell(h_\ell^{(T)}, f_\ell(h_{\ell-1}^{(0)})) / \partial\theta_\ell",
+    formula=r"\Delta\theta_\ell \propto "
+    r"-\partial E_\ell(h_\ell^{(T)}, f_\ell(h_{\ell-1}^{(0)})) / \partial\theta_\ell",
     source="qi2026",
 )
 @dataclass(frozen=True)
 class ForwardUpdate:
-    """The relaxed state against the prediction of the first step.
+    r"""The relaxed state against the prediction of the first step.
 
-    $\\Delta\\theta_\\ell \\propto -\\partial E_\\ell(h_\\ell^{(T)}, f_\\ell(h_{\\ell-1}^{(0)})) / \\partial\\theta_\\ell$: error and
-    input of the rule come from the states of t = 0. The output layer then gets exactly its backprop gradient.
+    $\Delta\theta_\ell \propto -\partial E_\ell(h_\ell^{(T)}, f_\ell(h_{\ell-1}^{(0)})) /
+    \partial\theta_\ell$: error and input of the rule come from the states of t = 0. The output
+    layer then gets exactly its backprop gradient.
 
     Source: qi2026 (released code).
     """
@@ -64,15 +68,16 @@ class ForwardUpdate:
 @entry(
     "learning",
     "Incremental",
-    formula=r"\Delta\theta_\ell \propto -\partial E_\ell(h_\ell^{(t)}, f_\ell(h_{\ell-1}^{(t)})) / \partial\theta_\ell,\ t < T",
+    formula=r"\Delta\theta_\ell \propto "
+    r"-\partial E_\ell(h_\ell^{(t)}, f_\ell(h_{\ell-1}^{(t)})) / \partial\theta_\ell,\ t < T",
     source="salvatori2024",
 )
 @dataclass(frozen=True)
 class Incremental:
     """The weights move with the states, at every step (iPC).
 
-    At each $t = 0..T-1$ the gradients by states and by weights are taken at the same states, then both
-    are applied. It acts in both gears; a restart gives the first weights back.
+    At each $t = 0..T-1$ the gradients by states and by weights are taken at the same states, then
+    both are applied. It acts in both gears; a restart gives the first weights back.
 
     Source: salvatori2024.
     """

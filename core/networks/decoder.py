@@ -17,9 +17,9 @@ from core.networks.activations import ACTIVATIONS, layer
 )
 @dataclass(frozen=True)
 class Decoder:
-    """A latent state at the bottom, the image at the top; the output is linear.
+    r"""A latent state at the bottom, the image at the top; the output is linear.
 
-    $\\mu_\\ell = \\phi(W_\\ell h_{\\ell-1} + b_\\ell)$ for hidden layers and $\\mu_L = W_L h_{L-1} + b_L$.
+    $\mu_\ell = \phi(W_\ell h_{\ell-1} + b_\ell)$ for hidden layers and $\mu_L = W_L h_{L-1} + b_L$.
 
     Source: pinchetti2026 (64-256-256-256-784).
     """

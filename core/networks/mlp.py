@@ -17,10 +17,10 @@ from core.networks.activations import ACTIVATIONS, layer
 )
 @dataclass(frozen=True)
 class MLP:
-    """Image at the bottom, classes at the top; hidden states are post-activation, the output is linear.
+    r"""Image at the bottom, classes at the top; hidden states are post-activation, output linear.
 
-    $\\mu_\\ell = \\phi(W_\\ell h_{\\ell-1} + b_\\ell)$ for hidden layers and $\\mu_L = W_L h_{L-1} + b_L$. The number of
-    weight layers L is one more than the number of hidden widths.
+    $\mu_\ell = \phi(W_\ell h_{\ell-1} + b_\ell)$ for hidden layers and $\mu_L = W_L h_{L-1} + b_L$.
+    The number of weight layers L is one more than the number of hidden widths.
 
     Source: pinchetti2026 (MLP-5: hidden 512, 512, 512, 512).
     """

@@ -16,11 +16,11 @@ from core.catalogue import dial, entry
 )
 @dataclass(frozen=True)
 class Decaying:
-    """Zero before the error arrives, one when it does, an exponential tail after.
+    r"""Zero before the error arrives, one when it does, an exponential tail after.
 
-    With $j = t - (L - \\ell)$ and $R = T - (L - \\ell)$: $\\Pi_\\ell(t) = 0$ for $j < 0$, 1 for $j = 0$ and
-    $\\frac{1}{100} e^{-kj} \\sum_{i<R} e^{-ki}$ for $j \\ge 1$. The name suggests a tail divided by its sum; the released
-    code multiplies by it, and so does this entry. It needs T at least L.
+    With $j = t - (L - \ell)$ and $R = T - (L - \ell)$: $\Pi_\ell(t) = 0$ for $j < 0$, 1 for $j = 0$
+    and $\frac{1}{100} e^{-kj} \sum_{i<R} e^{-ki}$ for $j \ge 1$. The name suggests a tail divided
+    by its sum; the released code multiplies by it, and so does this entry. It needs T at least L.
 
     Source: qi2026 (released code).
     """

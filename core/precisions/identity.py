@@ -11,9 +11,9 @@ from core.catalogue import entry
 @entry("precision", "Identity", formula=r"\Pi_\ell(t) = 1", source="whittington2017")
 @dataclass(frozen=True)
 class Identity:
-    """All precisions are one: the standard predictive coding network.
+    r"""All precisions are one: the standard predictive coding network.
 
-    $\\Pi_\\ell(t) = 1$.
+    $\Pi_\ell(t) = 1$.
 
     Source: whittington2017.
     """

@@ -16,11 +16,12 @@ from core.catalogue import dial, entry
 )
 @dataclass(frozen=True)
 class Spiking:
-    """A layer's precision is one on the step at which the error arrives, small at rest.
+    r"""A layer's precision is one on the step at which the error arrives, small at rest.
 
-    $\\Pi_\\ell(t) = 1$ if $t = L - \\ell$, else $a_\\Pi$. With forward init the hidden displacement becomes
-    proportional to the backprop error, with depth profile $\\alpha^{L-\\ell}(1 - \\alpha)$; a state rate of 1 erases
-    every hidden error one step after it arrives. A layer with $L - \\ell \\ge T$ never spikes.
+    $\Pi_\ell(t) = 1$ if $t = L - \ell$, else $a_\Pi$. With forward init the hidden displacement
+    becomes proportional to the backprop error, with depth profile $\alpha^{L-\ell}(1 - \alpha)$; a
+    state rate of 1 erases every hidden error one step after it arrives. A layer with
+    $L - \ell \ge T$ never spikes.
 
     Source: qi2026 (released code, indices shifted to l = 1..L).
     """

@@ -13,10 +13,10 @@ from core.catalogue import BadInput, dial, entry
 )
 @dataclass(frozen=True)
 class Table:
-    """A hand-written table: one row per step, one column per layer in depth order.
+    r"""A hand-written table: one row per step, one column per layer in depth order.
 
-    $\\Pi_\\ell(t) = \\mathrm{table}[t][\\ell]$; past the last row the last row holds. A single column is used for
-    every layer.
+    $\Pi_\ell(t) = \mathrm{table}[t][\ell]$; past the last row the last row holds. A single column
+    is used for every layer.
 
     Source: this project.
     """
@@ -30,7 +30,8 @@ class Table:
         rows = torch.tensor(self.rows, dtype=torch.float64)
         if rows.shape[1] not in (1, len(depth)):
             raise BadInput(
-                f"precision.rows: {rows.shape[1]} columns; 1, or one for each of {len(depth)} layers"
+                f"precision.rows: {rows.shape[1]} columns; "
+                f"1, or one for each of {len(depth)} layers"
             )
         at = torch.arange(T).clamp(max=len(rows) - 1)
         return rows[at].expand(T, len(depth))

@@ -14,10 +14,10 @@ from core.phase import Phase
 @entry("task", "Dream", formula=r"h_L = y,\quad h_0 \text{ free}", source="this project")
 @dataclass(frozen=True)
 class Dream:
-    """Clamp only the label of a classifier and let the image relax with the hidden states.
+    r"""Clamp only the label of a classifier and let the image relax with the hidden states.
 
     $h_L = y$, $h_0$ free without an energy of its own, so that its force is
-    $-J_1^\\top \\Pi_1 e_1$. The image is whatever lowers the energy, not a sample of the data.
+    $-J_1^\top \Pi_1 e_1$. The image is whatever lowers the energy, not a sample of the data.
 
     Source: this project.
     """

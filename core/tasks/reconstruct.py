@@ -12,10 +12,10 @@ from core.phase import Phase
 @entry("task", "Reconstruct", formula=r"h_L = x,\quad h_0 \text{ free}", source="pinchetti2026")
 @dataclass(frozen=True)
 class Reconstruct:
-    """Clamp the image at a decoder's output; the latent state and the hidden ones relax.
+    r"""Clamp the image at a decoder's output; the latent state and the hidden ones relax.
 
-    $h_L = x$, $h_0$ free without an energy of its own. The reconstruction is the feed-forward sweep from
-    the relaxed $h_0$; $\\mu_L$ also reads the hidden errors and looks better than it.
+    $h_L = x$, $h_0$ free without an energy of its own. The reconstruction is the feed-forward sweep
+    from the relaxed $h_0$; $\mu_L$ also reads the hidden errors and looks better than it.
 
     Source: pinchetti2026; pinchetti2025.
     """

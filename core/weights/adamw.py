@@ -11,15 +11,16 @@ from core.network import Network
 @entry(
     "weights",
     "AdamW",
-    formula=r"\theta \leftarrow \theta - \eta\,(\hat v_1/(\sqrt{\hat v_2}+\epsilon) + \lambda\theta)",
+    formula=r"\theta \leftarrow \theta "
+    r"- \eta\,(\hat v_1/(\sqrt{\hat v_2}+\epsilon) + \lambda\theta)",
     source="loshchilov2019",
 )
 @dataclass(frozen=True)
 class AdamW:
-    """Adam with decoupled weight decay: torch.optim.AdamW.
+    r"""Adam with decoupled weight decay: torch.optim.AdamW.
 
-    $\\theta \\leftarrow \\theta - \\eta\\,(\\hat v_1/(\\sqrt{\\hat v_2}+\\epsilon) + \\lambda\\theta)$, on gradients that are means
-    over the batch.
+    $\theta \leftarrow \theta - \eta\,(\hat v_1/(\sqrt{\hat v_2}+\epsilon) + \lambda\theta)$, on
+    gradients that are means over the batch.
 
     Source: loshchilov2019.
     """

@@ -16,9 +16,10 @@ from core.network import Network
 )
 @dataclass(frozen=True)
 class SGD:
-    """Gradient descent with optional momentum: torch.optim.SGD.
+    r"""Gradient descent with optional momentum: torch.optim.SGD.
 
-    $b \\leftarrow m b + g + \\lambda\\theta$, $\\theta \\leftarrow \\theta - \\eta b$, on gradients that are means over the batch.
+    $b \leftarrow m b + g + \lambda\theta$, $\theta \leftarrow \theta - \eta b$, on gradients that
+    are means over the batch.
 
     Source: robbins1951.
     """
