@@ -1,8 +1,9 @@
 """What can be chosen? One card per entry: its menu name, dials, formula and source.
 
-An entry is a frozen dataclass whose *fields are its dials*. The decorator `entry` registers it under
-a kind ("init", "precision", ...); everything else (menus, command line, recipes, law tests) reads
-the card. Nothing in the code looks an entry up by name except menus, presets and saved recipes.
+An entry is a frozen dataclass whose *fields are its dials*. The decorator `entry` registers it
+under a kind ("init", "precision", ...); everything else (menus, command line, recipes, law tests)
+reads the card. Nothing in the code looks an entry up by name except menus, presets and saved
+recipes.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Which choices do not go together? One list, each refusal with its sentence.
 
-Asked by the constructor of `Experiment`, by the menus (which grey a choice and show the sentence) and by
-the tests.
+Asked by the constructor of `Experiment`, by the menus (which grey a choice and show the sentence)
+and by the tests.
 """
 
 import dataclasses
