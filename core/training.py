@@ -5,6 +5,7 @@ The batch gear of a session and the training of first weights are this one loop.
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,7 +56,9 @@ class Training:
         """
         experiment = self.experiment
         phases = experiment.task.phases(self.network, batch, self.images.classes, experiment.steps)
-        generator = torch.Generator().manual_seed(experiment.seed + 2**32 * batch.number)
+        # Mixed, because torch's generator reads only 32 bits of its seed.
+        mixed = np.random.SeedSequence([experiment.seed, batch.number, 1]).generate_state(1)
+        generator = torch.Generator().manual_seed(int(mixed[0]))
         return Relaxation(
             self.network,
             phases,
