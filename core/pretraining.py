@@ -79,6 +79,7 @@ class Course:
             network.load_state_dict(
                 {key.removeprefix(prefix): held.get_tensor(key) for key in names}
             )
+        network.touch()
 
 
 def first_weights(
@@ -162,6 +163,8 @@ def _read(path: Path) -> Course | None:
     try:
         with safe_open(path, framework="pt") as held:
             about = json.loads(held.metadata()["course"])
+            if held.metadata()["digest"] != _digest({k: held.get_tensor(k) for k in held.keys()}):
+                raise ValueError("other weights than were written")
         return Course(path, **about)
     except Exception:  # a damaged file is made anew
         path.unlink(missing_ok=True)
@@ -200,7 +203,16 @@ def _train(
         "how": _words(plan),
         "seconds": time.perf_counter() - begun,
     }
-    return kept, {"course": json.dumps(about)}
+    return kept, {"course": json.dumps(about), "digest": _digest(kept)}
+
+
+def _digest(kept: dict[str, Tensor]) -> str:
+    """A SHA-256 over names and weights: safetensors has no checksum of its own."""
+    digest = hashlib.sha256()
+    for name in sorted(kept):
+        digest.update(name.encode())
+        digest.update(kept[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _score(plan: Experiment, images: ImageSet, network: Network) -> float:
