@@ -77,6 +77,7 @@ def test_an_absent_device_is_refused_in_one_line():
         run("abacus")
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_the_graphics_card_computes_the_validation_cases():
     assert [one for one in run("cuda:0") if not one.passed] == []
