@@ -14,7 +14,9 @@ import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
 
 KINDS = (
     "init",
@@ -168,7 +170,7 @@ def dial(
     )
 
 
-def entry(kind: str, title: str, *, formula: str, source: str) -> Callable[[type], type]:
+def entry(kind: str, title: str, *, formula: str, source: str) -> Callable[[type[T]], type[T]]:
     r"""Register the frozen dataclass below it as a choice of `kind`.
 
     Args:
@@ -181,12 +183,12 @@ def entry(kind: str, title: str, *, formula: str, source: str) -> Callable[[type
         ValueError: when the kind is unknown, the name is taken, or a default is out of its bounds.
     """
 
-    def register(cls: type) -> type:
+    def register(cls: type[T]) -> type[T]:
         if kind not in _cards:
             raise ValueError(f"kind: {unknown(kind, KINDS)}")
         if cls.__name__ in _cards[kind] and not _is_reload(kind, cls):
             raise ValueError(f"{kind}: {cls.__name__!r} is already the name of an entry")
-        dials = tuple(_dial_of(field) for field in dataclasses.fields(cls))
+        dials = tuple(_dial_of(field) for field in dataclasses.fields(cast(Any, cls)))
         card = Card(kind, cls.__name__, title, formula, source, cls, dials, cls.__doc__ or "")
         for one in dials:
             one.check(one.default, f"{kind}.{one.name}")

@@ -44,14 +44,13 @@ def _wrong_end(experiment: "Experiment") -> bool:
 
 def _depth(experiment: "Experiment") -> int:
     """L of the chain networks."""
-    return len(experiment.network.hidden) + 1  # type: ignore[attr-defined]
+    return len(experiment.network.hidden) + 1
 
 
 def _lopsided(experiment: "Experiment") -> bool:
     if not getattr(experiment.init, "aligned", False):
         return False
-    classes = getattr(experiment.dataset, "classes", None)
-    return classes is not None and experiment.batch_size % classes != 0
+    return experiment.batch_size % experiment.dataset.classes != 0
 
 
 RULES = (

@@ -93,7 +93,7 @@ class FreeEnergy:
         mu = self.balance(states).predictions
         nodes = self.network.nodes
         return [
-            nodes[i].energy.error(states[i], m)  # type: ignore[attr-defined]
+            nodes[i].energy.error(states[i], m)
             for i, m in zip(self.network.layers, mu, strict=True)
         ]
 

@@ -49,7 +49,10 @@ class Precision(Protocol):
 class Dynamics(Protocol):
     """One step of the states."""
 
-    rate: float
+    @property
+    def rate(self) -> float:
+        """The state learning rate."""
+        ...
 
     def init(
         self, free_energy: FreeEnergy, states: States, generator: torch.Generator | None
@@ -87,13 +90,20 @@ class NetworkKind(Protocol):
 
     image_at: ClassVar[str]
 
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Widths of the hidden layers, L - 1 of them."""
+        ...
+
     def __call__(self, shape: tuple[int, ...], classes: int) -> Network:
         """Build for images of `shape` (C, H, W); draws weights from torch's global generator."""
         ...
 
 
 class DatasetKind(Protocol):
-    """A source of images."""
+    """A source of images, with so many classes."""
+
+    classes: ClassVar[int]
 
     def __call__(self) -> ImageSet:
         """Load it."""
@@ -103,7 +113,10 @@ class DatasetKind(Protocol):
 class WeightOptimiser(Protocol):
     """One of torch's optimisers with its dials."""
 
-    rate: float
+    @property
+    def rate(self) -> float:
+        """The weight learning rate."""
+        ...
 
     def __call__(self, network: Network) -> torch.optim.Optimizer:
         """The optimiser of the network's parameters."""

@@ -5,13 +5,17 @@ maps its parents' states to a prediction of its own state. A node without one is
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from core.energies.squared_error import SquaredError
+
+if TYPE_CHECKING:
+    from core.kinds import Energy
 
 _versions = itertools.count(1)
 
@@ -37,7 +41,7 @@ class Node:
     module: nn.Module | None = None
     depth: int = 0
     name: str = ""
-    energy: Callable[[Tensor, Tensor], Tensor] = field(default_factory=SquaredError)
+    energy: "Energy" = field(default_factory=SquaredError)
 
     @property
     def size(self) -> int:
@@ -64,9 +68,10 @@ class Network(nn.Module):
             bad = [p for p in node.parents if not 0 <= p < len(self.nodes)]
             if bad:
                 raise ValueError(f"node {i}: parent {bad[0]}; nodes are 0..{len(self.nodes) - 1}")
-        self.layers = [i for i, node in enumerate(self.nodes) if node.module is not None]
+        maps = {i: node.module for i, node in enumerate(self.nodes) if node.module is not None}
+        self.layers = list(maps)
         self.roots = [i for i, node in enumerate(self.nodes) if node.module is None]
-        self.maps = nn.ModuleDict({str(i): self.nodes[i].module for i in self.layers})
+        self.maps = nn.ModuleDict({str(i): module for i, module in maps.items()})
 
     @property
     def top(self) -> int:
@@ -95,7 +100,7 @@ class Network(nn.Module):
         """Say that the weights have changed: they get a version that no others ever had."""
         self.version = next(_versions)
 
-    def give_output_energy(self, energy: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def give_output_energy(self, energy: "Energy") -> None:
         """Let the output layer be judged by another energy."""
         self.nodes[-1] = replace(self.nodes[-1], energy=energy)
 
@@ -132,10 +137,10 @@ class Network(nn.Module):
                 raise ValueError(
                     f"network: state {i} is a root and free; a feed-forward sweep needs it clamped"
                 )
-        states: list[Tensor | None] = [roots.get(i) for i in range(len(self.nodes))]
+        states = cast(States, [roots.get(i) for i in range(len(self.nodes))])  # layers follow
         for i in self.order():
-            states[i] = self.prediction(i, states)  # type: ignore[arg-type]
-        return states  # type: ignore[return-value]
+            states[i] = self.prediction(i, states)
+        return states
 
     def _cycle(self, among: Sequence[int]) -> str:
         """A cycle among nodes that all have an unfinished parent, written as 1 -> 2 -> 1."""

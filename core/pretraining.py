@@ -120,7 +120,7 @@ def _plan(experiment: Experiment) -> Experiment:
         "seed": experiment.seed,
         "pretraining": RANDOM,
     }
-    layers = len(experiment.network.hidden) + 1  # type: ignore[attr-defined]
+    layers = len(experiment.network.hidden) + 1
     if _what(experiment) == "classifier":
         return Experiment(
             init=Forward(),

@@ -76,9 +76,7 @@ class Recorder:
         new = network.example.new_empty
         self._rings: dict[str, Tensor] = {"energy": new(capacity, L), "precision": new(capacity, L)}
         self._curved = [
-            k
-            for k, i in enumerate(network.layers)
-            if not network.nodes[i].energy.quadratic  # type: ignore[attr-defined]
+            k for k, i in enumerate(network.layers) if not network.nodes[i].energy.quadratic
         ]
         if self._curved:
             self._rings["error"] = new(capacity, L)

@@ -104,10 +104,7 @@ class Trace:
         self.names = [node.name for node in nodes]
         self.depths = [nodes[i].depth for i in self.layers]
         self.sizes = [node.size for node in nodes]
-        self.quadratic = [
-            bool(nodes[i].energy.quadratic)  # type: ignore[attr-defined]
-            for i in self.layers
-        ]
+        self.quadratic = [bool(nodes[i].energy.quadratic) for i in self.layers]
         self.eps = float(np.finfo(np.dtype(str(network.example.dtype).removeprefix("torch."))).eps)
         self.recipes: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
