@@ -53,6 +53,11 @@ def _lopsided(experiment: "Experiment") -> bool:
     return experiment.batch_size % experiment.dataset.classes != 0
 
 
+def _misfitting(experiment: "Experiment") -> bool:
+    rows = getattr(experiment.precision, "rows", None)
+    return rows is not None and len(rows[0]) not in (1, _depth(experiment))
+
+
 RULES = (
     Rule(
         "task",
@@ -85,6 +90,11 @@ RULES = (
         _lopsided,
         "this init keeps each slot's class (stream-aligned batches): "
         "a multiple of the number of classes",
+    ),
+    Rule(
+        "precision",
+        _misfitting,
+        "a table has one column, or one for each of the L layers",
     ),
 )
 

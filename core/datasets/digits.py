@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -35,6 +36,8 @@ class Digits:
     """
 
     scale: str = scale_dial()
+
+    classes: ClassVar[int] = 10
 
     def __call__(self) -> ImageSet:
         """4,000 + 1,000 images, (n, 1, 28, 28); the first time on a machine takes seconds."""

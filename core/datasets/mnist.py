@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 from core.batches import ImageSet
 from core.catalogue import BadInput, dial, entry
@@ -40,6 +41,8 @@ class MNIST:
     scale: str = scale_dial()
     root: str = dial("", help=ROOT_HELP)
 
+    classes: ClassVar[int] = 10
+
     def __call__(self) -> ImageSet:
         """60,000 + 10,000 images, (n, 1, 28, 28)."""
         return _found("MNIST", self.root, self.scale, DIGITS)
@@ -57,6 +60,8 @@ class FashionMNIST:
 
     scale: str = scale_dial()
     root: str = dial("", help=ROOT_HELP)
+
+    classes: ClassVar[int] = 10
 
     def __call__(self) -> ImageSet:
         """60,000 + 10,000 images, (n, 1, 28, 28)."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ class SmallDigits:
     """
 
     scale: str = scale_dial()
+
+    classes: ClassVar[int] = 10
 
     def __call__(self) -> ImageSet:
         """1,497 + 300 images, (n, 1, 8, 8)."""

@@ -139,7 +139,7 @@ class Adam:
     rate: float = _rate(0.01)
     beta1: float = dial(0.9, bounds=(0.0, 0.9999), symbol="β₁", help="memory of the gradient")
     beta2: float = dial(0.999, bounds=(0.0, 0.99999), symbol="β₂", help="memory of its square")
-    eps: float = dial(1e-8, bounds=(0.0, 1.0), symbol="ε", help="added to the denominator")
+    eps: float = dial(1e-8, bounds=(1e-16, 1.0), symbol="ε", help="added to the denominator")
 
     def init(
         self, free_energy: FreeEnergy, states: States, generator: torch.Generator | None
