@@ -55,6 +55,13 @@ def shades(name: str, n: int = 256) -> list[str]:
 class Board:
     """All live plots of one lane and its ghost."""
 
+    _error_lines: ColumnDataSource
+    _error_ghosts: ColumnDataSource
+    _error_dots: ColumnDataSource
+    _alignment_lines: ColumnDataSource
+    _alignment_ghosts: ColumnDataSource
+    _alignment_dots: ColumnDataSource
+
     def __init__(self, theme: str, seek: Callable[[int], None]) -> None:
         """Build every figure, empty.
 
@@ -66,8 +73,8 @@ class Board:
         self._seek = seek
         self._layers = 0
         self._colours: list[str] = []
-        self.x = Range1d(-0.5, 20.5)
-        self.energy_axis = Range1d(*ENERGY_LIMITS)
+        self.x = _interval(-0.5, 20.5)
+        self.energy_axis = _interval(*ENERGY_LIMITS)
         self._cursors: list[Span] = []
         self._last: Scene | None = None
         self._marks_drawn: Any = None
@@ -218,7 +225,10 @@ class Board:
         if ghost is not None and len(ghost.step):
             near = int(np.abs(ghost.step - scene.cursor).argmin())
             seen = ghost.reached[near]
-            behind = {"layer": layers[seen], "energy": _log(ghost.energy[near])[seen]}
+            behind: dict[str, Any] = {
+                "layer": layers[seen],
+                "energy": _log(ghost.energy[near])[seen],
+            }
         else:
             behind = {"layer": [], "energy": []}
         self._ghost_profile.data = behind
@@ -274,7 +284,7 @@ class Board:
             "y": [rows - len(names) * (i // across) - 0.03 for i in range(len(texts))],
             "text": texts,
         }
-        if self._texts.data != placed:
+        if dict(self._texts.data) != placed:
             self._texts.data = placed
         self._images_title.text = title
 
@@ -396,7 +406,7 @@ class Board:
     def _build_heat(self) -> Any:
         look = self.look
         self._heat_title = self._title("energy of each layer")
-        plot = self._on_steps("heat", Range1d(0.5, 10.5), self._heat_title)
+        plot = self._on_steps("heat", _interval(0.5, 10.5), self._heat_title)
         low, high = ENERGY_LIMITS
         self._mapper = LinearColorMapper(
             palette=shades(look.energy), low=low, high=high, nan_color=look.unreached
@@ -441,7 +451,7 @@ class Board:
     def _build_precision(self) -> Any:
         look = self.look
         plot = self._on_steps(
-            "precision", Range1d(0.5, 10.5), self._title("precision Π of each layer"), label=True
+            "precision", _interval(0.5, 10.5), self._title("precision Π of each layer"), label=True
         )
         mapper = LinearColorMapper(
             palette=shades(look.precision), low=-4, high=0, nan_color=look.unreached
@@ -457,7 +467,7 @@ class Board:
     def _build_total(self) -> Any:
         look = self.look
         self._total_title = self._title("total energy F and residual")
-        plot = self._on_steps("total", Range1d(*TOTAL_LIMITS), self._total_title)
+        plot = self._on_steps("total", _interval(*TOTAL_LIMITS), self._total_title)
         plot.yaxis.formatter = CustomJSTickFormatter(code=POWERS)
         plot.yaxis.ticker = BasicTicker(min_interval=1)
         self._totals = ColumnDataSource({"step": [], "total": [], "bare": [], "residual": []})
@@ -517,7 +527,7 @@ class Board:
 
     def _build_imbalance(self) -> Any:
         self._imbalance_title = self._title("imbalance")
-        plot = self._on_steps("imbalance", Range1d(0, 16), self._imbalance_title, label=True)
+        plot = self._on_steps("imbalance", _interval(0, 16), self._imbalance_title, label=True)
         plot.yaxis.axis_label = "decades"
         self._imbalance = ColumnDataSource({"step": [], "imbalance": []})
         self._ghost_imbalance = ColumnDataSource({"step": [], "imbalance": []})
@@ -540,7 +550,7 @@ class Board:
         return plot
 
     def _build_lines(self, name: str, title: str, limits: tuple[float, float], ticks: str) -> Any:
-        plot = self._on_steps(name, Range1d(*limits), self._title(title))
+        plot = self._on_steps(name, _interval(*limits), self._title(title))
         plot.yaxis.formatter = CustomJSTickFormatter(code=ticks)
         if ticks is POWERS:
             plot.yaxis.ticker = BasicTicker(min_interval=1)
@@ -562,7 +572,7 @@ class Board:
         look = self.look
         self._depth_title = self._title("energy by depth")
         plot = self._figure(
-            "depth", self.energy_axis, self._depth_title, x_range=Range1d(0.4, 10.6)
+            "depth", self.energy_axis, self._depth_title, x_range=_interval(0.4, 10.6)
         )
         plot.yaxis.formatter = CustomJSTickFormatter(code=POWERS)
         plot.yaxis.ticker = BasicTicker(min_interval=1)
@@ -591,9 +601,9 @@ class Board:
         self._images_title = self._title("images")
         plot = self._figure(
             "images",
-            Range1d(-0.25, 2.25),
+            _interval(-0.25, 2.25),
             self._images_title,
-            x_range=Range1d(0, 4),
+            x_range=_interval(0, 4),
             match_aspect=False,
         )
         plot.axis.visible = False
@@ -630,6 +640,11 @@ class Board:
 
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+
+
+def _interval(start: float, end: float) -> Any:
+    """A range of an axis."""
+    return Range1d(start=start, end=end)
 
 
 def _log(values: Any) -> Any:

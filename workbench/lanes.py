@@ -80,10 +80,10 @@ class Lane:
     def choices_at(self, row: int) -> tuple[Experiment, str]:
         """The choices and the gear of the update that follows a row."""
         _, experiment, gear = self.choices[0]
-        for first, *found in self.choices:
+        for first, later, its_gear in self.choices:
             if first > row:
                 break
-            experiment, gear = found
+            experiment, gear = later, its_gear
         return experiment, gear
 
     @staticmethod

@@ -105,7 +105,7 @@ class RelaxPage:
         """
         self.look = palette(theme)
         self.session: Any = None
-        self.document = pn.state.curdoc
+        self.document: Any = pn.state.curdoc
         self._id = session_id
         self._sheet = (assets() / "look" / "widgets.css").read_text("utf-8")
         self.board = Board(theme, self._seek)

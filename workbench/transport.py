@@ -1,7 +1,7 @@
 """How is time driven? The bar: preset, transport, speed, gear, T, the cursor, and three doors."""
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 import panel as pn
 from bokeh.models import Tooltip
@@ -33,7 +33,7 @@ def icon(name: str) -> str:
     )
 
 
-def tip(text: str, position: str = "bottom") -> Tooltip:
+def tip(text: str, position: Literal["bottom", "left"] = "bottom") -> Tooltip:
     """A tooltip below its button, where it stays inside the window."""
     return Tooltip(content=text, position=position)
 

@@ -266,7 +266,7 @@ def layer_key(fig: Figure, axes: Any, trace: xr.Dataset) -> None:
     cmap = ListedColormap(look.layer_colours(n))
     mappable = ScalarMappable(BoundaryNorm(edges, n), cmap)
     bar = fig.colorbar(mappable, ax=axes, aspect=32, pad=0.015, spacing="proportional")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     shown = layer_ticks(layers)
     bar.set_ticks(shown, labels=[str(layers[k]) for k in shown])
     bar.ax.tick_params(length=0, pad=1.5, labelsize=TEXT)
