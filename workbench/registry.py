@@ -5,6 +5,7 @@ written and its worker ends. The same address brings it back by replay. The numb
 bounded.
 """
 
+import atexit
 import json
 import sys
 import threading
@@ -102,6 +103,13 @@ def end(session_id: str) -> None:
 def alive() -> int:
     """Number of sessions."""
     return len(_places)
+
+
+@atexit.register
+def _keep_all() -> None:
+    """The server stops: what brings each session back is written."""
+    for session_id, place in list(_places.items()):
+        _write(session_id, place.session)
 
 
 def _wake(session_id: str) -> None:

@@ -242,9 +242,14 @@ class RelaxPage:
     def _seek(self, row: int) -> None:
         self._do(lambda s: s.seek(min(row, s.row)))
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is a session that can be asked for something."""
+        return self.session is not None and self.session.ready
+
     def _do(self, act: Callable[[Any], None]) -> None:
         """Ask the session for something; a refusal is shown in the line."""
-        if self.session is None or not self.session.ready:
+        if not self.ready:
             return
         try:
             act(self.session)

@@ -168,10 +168,16 @@ location.search = asked;"""
         self._page.do(lambda s: s.follow())
 
     def _chosen(self, event: Any) -> None:
-        if not self._quiet:
-            self.preset = event.new
-            chosen = presets()[event.new].choices
-            self._page.do(lambda s: s.change(**chosen))
+        if self._quiet:
+            return
+        if not self._page.ready:
+            self._quiet = True
+            self._preset.value = event.old
+            self._quiet = False
+            return
+        self.preset = event.new
+        chosen = presets()[event.new].choices
+        self._page.do(lambda s: s.change(**chosen))
 
     def _sped(self, event: Any) -> None:
         if not self._quiet:
