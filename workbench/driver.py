@@ -1,0 +1,378 @@
+"""Where does a relaxation go on from? The driver of lanes: steps, batches, forks, restarts, swaps.
+
+It has no clock and no queue. Nothing is ever deleted: going on from an old row, a restart or a
+changed init opens a new lane. One thread at a time calls it.
+"""
+
+import time
+from typing import Any
+
+import core
+from core.batches import ImageSet
+from core.catalogue import to_dict
+from core.experiment import LIVE, Experiment
+from core.pretraining import Course, first_weights
+from core.recorder import FULL, Recorder
+from core.recording import Guard, about, fits_alignment, recorder_for
+from core.relaxation import Relaxation
+from core.trace import Sample, Trace
+from core.training import Training, accuracy
+from workbench.lanes import Lane, Mark
+
+STEP, BATCH = "step", "batch"
+"""Gears: relax one batch, or relax, update the weights and take the next."""
+
+MARK_EVERY = 16
+"""Rows between two marks to return to."""
+
+
+def in_force(experiment: Experiment) -> dict[str, Any]:
+    """What a row of the trace was made with: the recipe and the optimiser of the weights."""
+    return experiment.recipe.to_dict() | {"weights": to_dict(experiment.weights)}
+
+
+class Driver:
+    """Lanes, the live one and its ghost, and the relaxation at the end of the live one."""
+
+    def __init__(self, experiment: Experiment, *, budget: int, align: bool) -> None:
+        """Describe the driver; the first lane is opened by `rebuild`.
+
+        Args:
+            experiment: the first choices.
+            budget: bytes for the marks that rewinding needs.
+            align: whether to record each layer's cosine to the backprop update.
+        """
+        self.wanted = experiment
+        self.budget = budget
+        self.align = align
+        self.lanes: list[Lane] = []
+        self.lane: Lane | None = None
+        self.ghost: Lane | None = None
+        self.cursor = 0
+        self.following = True
+        self.playing = False
+        self.gear = STEP
+        self.progress: tuple[str, float] = ("starting", 0.0)
+        self.message = ""
+        self.offer = ""
+        self.course: Course | None = None
+        self.accuracy: float | None = None
+        self.taken = 0
+        self.measured_speed = 0.0
+        self._owed = 0
+        self._row = 0
+        self._batch = 0
+        self._drained = 0.0
+        self._stopwatch: tuple[float, int] = (0.0, 0)
+        self._relaxation: Relaxation | None = None
+        self._recorder: Recorder | None = None
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the cursor is on the newest row."""
+        return self.following or self.cursor >= self._row
+
+    @property
+    def row(self) -> int:
+        """Number of the newest row of the lane."""
+        return self._row
+
+    def _stop(self, message: str) -> None:
+        self.playing, self._owed, self.message = False, 0, message
+
+    # Steps ---------------------------------------------------------------------------------------
+
+    def _one(self) -> None:
+        """One row more, in a new lane if the cursor stands on an old one."""
+        assert self.lane is not None
+        if not self.at_end:
+            self._fork(self.cursor)
+        if self.lane.diverged:
+            self._stop(self.lane.diverged)
+            return
+        self._forward()
+        self._record()
+
+    def _forward(self) -> None:
+        """The next row of the lane, unrecorded."""
+        relaxation = self._relaxation
+        assert relaxation is not None
+        if self.gear == BATCH and relaxation.done:
+            self._take_batch()
+        else:
+            relaxation.advance()
+            self._row += 1
+
+    def _take_next_batch(self) -> None:
+        self._take_batch()
+        self._record()
+
+    def _take_batch(self) -> None:
+        """Finish this batch and begin the next one: one row."""
+        lane, relaxation = self.lane, self._relaxation
+        assert lane is not None and relaxation is not None
+        lane.training.finish(relaxation)
+        self._batch += 1
+        self._row += 1
+        self._relaxation = self._begin(lane.training, self._batch)
+        lane.starts.append((self._row, self._batch))
+        if not self._relaxation.held:
+            self.accuracy = self._test(lane.training)
+            if self.accuracy is not None:
+                lane.scores.append((self._batch, self.accuracy))
+        self._mark()
+
+    def _record(self) -> None:
+        """Measure the row at which the relaxation stands, a new one."""
+        self._measure()
+        self.taken += 1
+        if self.following:
+            self.cursor = self._row
+        if self._row % MARK_EVERY == 0:
+            self._mark()
+
+    def _measure(self) -> None:
+        lane, recorder, relaxation = self.lane, self._recorder, self._relaxation
+        assert lane is not None and recorder is not None and relaxation is not None
+        recipe_id = len(lane.trace.recipes) - 1
+        recorder.take(relaxation, row=self._row, batch=self._batch, recipe_id=recipe_id)
+
+    def _drain(self) -> None:
+        """Hand the measured rows over to the trace."""
+        self._drained = time.monotonic()
+        begun, taken = self._stopwatch
+        if self.playing and self._drained - begun > 0.5:
+            self.measured_speed = (self.taken - taken) / (self._drained - begun)
+            self._stopwatch = (self._drained, self.taken)
+        if self._recorder is None or self.lane is None:
+            return
+        chunk = self._recorder.drain()
+        if chunk is None:
+            return
+        chunk, line = self.lane.guard.look(chunk)
+        self.lane.trace.append(chunk)
+        if line:
+            self._row = int(chunk.rows["step"][-1])
+            self.lane.diverged = f"{line}, then rewind or restart"
+            self._stop(self.lane.diverged)
+        if self.following:
+            self.cursor = self._row
+
+    def _mark(self) -> None:
+        lane = self.lane
+        assert lane is not None
+        if lane.marks and lane.marks[-1].row == self._row:
+            lane.marks.pop()
+        lane.add(self._here(), self.budget)
+
+    def _here(self) -> Mark:
+        assert self._relaxation is not None and self.lane is not None
+        training = self.lane.training
+        return Mark(
+            self._row,
+            self._batch,
+            self._relaxation.snapshot(),
+            training.memory,
+            training.previous,
+        )
+
+    # Lanes ---------------------------------------------------------------------------------------
+
+    def _rebuild(self, experiment: Experiment, title: str, changed: set[str] | None) -> None:
+        """A new lane for choices that cannot act between two steps."""
+        if changed is not None and changed <= {"init", *LIVE}:
+            self._again(experiment, title)
+            return
+        old = self.lane
+        images = self._images(experiment)
+        fresh = {"network", "dataset", "energy", "seed", "dtype", "device", "pretraining"}
+        if old is None or (changed or fresh) & fresh:
+            network = experiment.build(images.shape, images.classes)
+            self.course = first_weights(experiment, images, network, self._tell)
+        else:
+            network = old.training.network
+        aligned = fits_alignment(experiment, images)
+        training = Training(experiment, images, network, aligned=aligned)
+        if old is not None and network is old.training.network:
+            self._begun(old).snapshot.weights.into(network, training.optimiser)
+        self.accuracy = self._test(training)
+        self._new_lane(training, experiment, self._batch, title)
+
+    def _again(self, experiment: Experiment, title: str) -> None:
+        """This batch from its beginning in a new lane, with what it began with."""
+        old = self.lane
+        assert old is not None
+        mark = self._begun(old)
+        training = self._training(experiment, old.training, mark)
+        same = type(experiment.init) is type(old.experiment.init)
+        training.memory = mark.memory if same else None
+        training.previous = mark.previous
+        self._new_lane(training, experiment, mark.batch, title)
+
+    def _begun(self, lane: Lane) -> Mark:
+        """The mark at which the batch under the cursor began."""
+        number = lane.mark_before(min(self.cursor, self._row)).batch
+        return next(m for m in lane.marks if m.batch == number)
+
+    def _training(self, experiment: Experiment, old: Training, mark: Mark) -> Training:
+        """The same network on the same stream under other choices, with the weights of a mark."""
+        training = Training(experiment, old.images, old.network, aligned=old.aligned)
+        same = type(experiment.weights) is type(old.experiment.weights)
+        training.network.version = -1  # so that the optimiser's memory is taken over, too
+        mark.snapshot.weights.into(training.network, training.optimiser if same else None)
+        return training
+
+    def _new_lane(self, training: Training, experiment: Experiment, batch: int, title: str) -> None:
+        """Open a lane at the first step of a batch."""
+        self._park()
+        lane = Lane(len(self.lanes), training, self._trace(experiment, training), title)
+        lane.choices.append((0, experiment, self.gear))
+        lane.starts.append((0, batch))
+        lane.trace.recipes.append(in_force(experiment))
+        if self.lane is not None:
+            lane.parent = self.lane.id
+        self._batch, self._row = batch, 0
+        self.ghost, self.lane = self.lane, lane
+        self.lanes = [*self.lanes, lane]
+        self.following, self.cursor = True, 0
+        self._relaxation = self._begin(training, batch)
+        self._recorder = self._new_recorder(training)
+        self._mark()
+        self._record()
+        self._drain()
+        self._make_offer(training)
+
+    def _fork(self, row: int) -> None:
+        """Go on from an old row in a new lane: rows so far are copied, states are replayed."""
+        old = self.lane
+        assert old is not None
+        self._park()
+        trace = self._trace(old.experiment, old.training)
+        lane = Lane(len(self.lanes), old.training, trace, f"from step {row}", old.id, row)
+        old.trace.copy_until(row, trace)
+        lane.choices = [one for one in old.choices if one[0] <= row]
+        lane.starts = [one for one in old.starts if one[0] <= row]
+        lane.marks = [one for one in old.marks if one.row <= row]
+        lane.guard = Guard(trace, old.guard.first)
+        gear = self.gear
+        self._return(lane, old.mark_before(row))
+        while self._row < row:
+            experiment, self.gear = old.choices_at(self._row)
+            assert self._relaxation is not None
+            self._relaxation.recipe = experiment.recipe
+            self._hold_or_move()
+            if any(first == self._row + 1 for first, _ in old.starts):
+                old.training.finish(self._relaxation)
+                self._batch, self._row = self._batch + 1, self._row + 1
+                self._relaxation = self._begin(old.training, self._batch)
+            else:
+                self._relaxation.advance()
+                self._row += 1
+        self.gear = gear
+        self.ghost, self.lane = old, lane
+        self.lanes = [*self.lanes, lane]
+        self.following, self.cursor = True, row
+        self._recorder = self._new_recorder(old.training)
+        self._go_on_with(old.experiment)
+
+    def _go_on_with(self, experiment: Experiment) -> None:
+        """Let choices act on the next update: the newest row is measured again under them.
+
+        So each row holds the recipe of the update that follows it.
+        """
+        lane, relaxation, recorder = self.lane, self._relaxation, self._recorder
+        assert lane is not None and relaxation is not None and recorder is not None
+        self._drain()
+        held = lane.trace.row(self._row)
+        recipes = lane.trace.recipes
+        if held is not None:
+            del recipes[int(held["recipe_id"]) + 1 :]
+        lane.choices.append((self._row, experiment, self.gear))
+        relaxation.recipe = experiment.recipe
+        self._hold_or_move()
+        if in_force(experiment) != recipes[-1]:
+            recipes.append(in_force(experiment))
+            self._measure()
+            self._drain()
+        self._mark()
+
+    def _open(self, lane: Lane) -> None:
+        """Make a parked lane the live one; the live one becomes the ghost."""
+        self._park()
+        self.playing, self._owed = False, 0
+        assert lane.parked is not None
+        self.ghost = self.lane
+        self._return(lane, lane.parked)
+        self.lane = lane
+        self.wanted = lane.experiment
+        self._recorder = self._new_recorder(lane.training)
+        self.following, self.cursor = True, self._row
+
+    def _park(self) -> None:
+        """Leave the live lane so that it can be gone on with."""
+        if self.lane is not None:
+            self._drain()
+            self.lane.parked = self._here()
+
+    def _return(self, lane: Lane, mark: Mark) -> None:
+        """Put the worker where a mark was made."""
+        training = lane.training
+        training.memory, training.previous = mark.memory, mark.previous
+        self._row, self._batch = mark.row, mark.batch
+        self._relaxation = self._begin(training, mark.batch)
+        self._relaxation.restore(mark.snapshot)
+        self._hold_or_move()
+
+    def _begin(self, training: Training, number: int) -> Relaxation:
+        """The relaxation of one batch; its samples are noted in the lane."""
+        batch = training.batches.batch(number)
+        lane = self.lane if self.lane is not None and self.lane.training is training else None
+        if lane is not None and number not in lane.trace.batches:
+            shown = min(8, len(batch.y))
+            lane.trace.batches[number] = Sample(
+                batch.y.cpu().numpy(), batch.x[:shown].cpu().numpy()
+            )
+        return training.relaxation(batch, train=self.gear == BATCH)
+
+    def _hold_or_move(self) -> None:
+        """Whether weights move follows from the gear and the learning rule."""
+        if self._relaxation is not None:
+            every_step = self._relaxation.recipe.learning.every_step
+            self._relaxation.held = not (self.gear == BATCH or every_step)
+
+    def _make_offer(self, training: Training) -> None:
+        """Inits that remember ask for a past where they have none."""
+        init = training.experiment.init
+        what = getattr(init, "remembers", None)
+        past = training.memory if hasattr(init, "observe") else training.previous
+        self.offer = ""
+        if what and past is None:
+            name = core.card_of(init).title
+            self.offer = f"{name} init recalls {what}; there is none yet, so this is a first guess"
+
+    def _trace(self, experiment: Experiment, training: Training) -> Trace:
+        images = training.images
+        attrs = about(experiment, FULL, images.name, images.fingerprint)
+        return Trace(training.network, attrs=attrs, pixel_shape=images.shape)
+
+    def _new_recorder(self, training: Training) -> Recorder:
+        images = training.images
+        return recorder_for(
+            training.experiment,
+            training.network,
+            pixels=(images.low, images.high),
+            align=self.align,
+        )
+
+    def _images(self, experiment: Experiment) -> ImageSet:
+        self._tell(f"reading {core.card_of(experiment.dataset).title}", 0.0)
+        return experiment.dataset()
+
+    def _test(self, training: Training) -> float | None:
+        """Test accuracy of a classifier, by a plain forward pass."""
+        if training.network.image != 0:
+            return None
+        return accuracy(training.network, training.images.test_x, training.images.test_y)
+
+    def _tell(self, line: str, share: float) -> None:
+        self.progress = (line, share)
