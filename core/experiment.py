@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from core import compatibility, kinds
-from core.catalogue import BadInput, Dial, card_of, from_dict, shown, to_dict, unknown
+from core.catalogue import KINDS, BadInput, Dial, card_of, cards, from_dict, shown, to_dict, unknown
 from core.datasets.digits import Digits
 from core.dynamics.gradient import GradientDescent
 from core.energies.squared_error import SquaredError
@@ -98,6 +98,10 @@ class Experiment:
         """Check every value and every pair at the door."""
         for name, one in SCALARS.items():
             one.check(getattr(self, name), name)
+        for kind in KINDS:
+            value, known = getattr(self, kind), cards(kind)
+            if type(value) not in (card.entry for card in known.values()):
+                raise BadInput(f"{kind}: {shown(value)}; one of {', '.join(known)}, as an object")
         epoch_of(self.pretraining)
         compatibility.check(self)
 

@@ -136,6 +136,19 @@ def test_a_bad_dial_inside_an_experiment_is_refused_by_its_dotted_name():
     assert line == "dynamics.momentum: 1.0; a finite number in [0, 0.999]"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_entry_of_its_kind_is_refused_with_the_names_that_are(kind):
+    for value in ("Zero", None, 3, Zero, {"name": "Zero"}, Recipe, object()):
+        line = refusal(Experiment, **{kind: value})
+        assert line.startswith(f"{kind}: ")
+        assert all(name in line for name in cards(kind))
+
+
+def test_an_entry_of_another_kind_is_refused():
+    assert refusal(Experiment, init=HeavyBall()).startswith("init: HeavyBall(rate=0.05")
+    assert refusal(Experiment, dynamics=Zero()).startswith("dynamics: Zero(); one of ")
+
+
 @pytest.mark.parametrize("data", [None, [], "x", 3, [["steps", 3]]])
 def test_what_is_no_table_is_refused(data):
     assert refusal(Experiment.from_dict, data).startswith("experiment: ")
