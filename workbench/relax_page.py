@@ -213,7 +213,7 @@ class RelaxPage:
         word, *rest = new.split()
         if word == "seen":
             self._seen = max(self._seen, int(rest[0]))
-            self.frames = [*self.frames[-59:], time.monotonic()]
+            self.frames = [*self.frames[-99:], time.monotonic()]
         elif word == "key":
             self._key(rest[0], int(rest[1]))
 
@@ -319,11 +319,8 @@ class RelaxPage:
 
     @property
     def fps(self) -> float:
-        """Frames painted per second, over the last second or so."""
-        recent = [t for t in self.frames if t > time.monotonic() - 2]
-        if len(recent) < 2:
-            return 0.0
-        return round((len(recent) - 1) / (recent[-1] - recent[0]), 1)
+        """Frames that the browser has painted per second, over the last two seconds."""
+        return sum(t > time.monotonic() - 2 for t in self.frames) / 2
 
     def _show_choices(self) -> None:
         """Set everything that shows choices to the session's."""
