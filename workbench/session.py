@@ -20,7 +20,6 @@ from core.catalogue import BadInput, from_dict, to_dict
 from core.experiment import LIVE, SCALARS, Experiment, sentence
 from workbench.driver import BATCH, STEP, Driver
 
-
 BEAT = 0.03
 """Seconds between two hand-overs of rows while running freely."""
 
