@@ -148,6 +148,9 @@ def _plan(experiment: Experiment) -> Experiment:
 
 EPOCHS = {"classifier": 8, "decoder": 4}
 
+BATCHES = 80
+"""Most batches of an epoch, so that a large data set takes no longer than the embedded digits."""
+
 
 def _key(plan: Experiment, images: ImageSet) -> str:
     text = json.dumps(
@@ -179,7 +182,7 @@ def _train(
     network = plan.build(images.shape, images.classes)
     training = Training(plan, images, network)
     what = _what(plan)
-    epochs, count = EPOCHS[what], training.batches.per_epoch
+    epochs, count = EPOCHS[what], min(training.batches.per_epoch, BATCHES)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         training.optimiser, plan.weights.rate, total_steps=epochs * count + 1, pct_start=0.15
     )

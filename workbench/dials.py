@@ -84,6 +84,7 @@ class Kind:
         self.kind, self._send, self._look, self._sheet = kind, send, look, sheet
         self._shown: Any = None
         self._experiment: Any = None
+        self._asked: Any = None
         self._quiet = False
         titles = {card.title: name for name, card in cards(kind).items()}
         self.menu = pn.widgets.Select(name=KINDS[kind], options=titles, sizing_mode="stretch_width")
@@ -106,17 +107,10 @@ class Kind:
         card = card_of(choice)
         refused = refused_choices(experiment, self.kind)
         self._experiment = experiment
-        self._quiet = True
-        try:
-            self.menu.disabled_options = []
-            self.menu.value = card.name
-            self.menu.disabled_options = [n for n in refused if n != card.name]
-            if choice != self._shown:
-                self._fill(card, choice)
-        finally:
-            self._quiet = False
+        self.menu.disabled_options = []
+        self._put(card, choice)
+        self.menu.disabled_options = [n for n in refused if n != card.name]
         self._about.object = self._words(card, refused)
-        self._shown = choice
         self._complain("")
 
     def _fill(self, card: Card, choice: Any) -> None:
@@ -152,13 +146,13 @@ class Kind:
         return pn.Column(self._inputs[dial.name], about, sizing_mode="stretch_width", margin=0)
 
     def _words(self, card: Card, refused: dict[str, str]) -> str:
-        source = f"<small>source: {html.escape(card.source)}</small>"
+        source = f"<div><small>source: {html.escape(card.source)}</small></div>"
         shown = svg(card.formula, self._look.ink)
         lines = "".join(
             f"<li>{html.escape(cards(self.kind)[name].title)}: {html.escape(why)}</li>"
             for name, why in refused.items()
         )
-        greyed = f"<small>greyed:<ul>{lines}</ul></small>" if lines else ""
+        greyed = f"<div><small>greyed:<ul>{lines}</ul></small></div>" if lines else ""
         return f'<p>{html.escape(card.line)}</p><div class="formula">{shown}</div>{source}{greyed}'
 
     def _picked(self, event: Any) -> None:
@@ -185,16 +179,32 @@ class Kind:
 
     def _try(self, change: Callable[[], dict[str, Any]]) -> None:
         try:
-            self._send(change())
+            choices = change()
+            self._asked = choices[self.kind]
+            self._send(choices)
         except BadInput as refused:
             self._complain(str(refused))
         else:
             self._complain("")
 
     def complain(self, line: str) -> None:
-        """Show, beside the dials, a refusal that came later than the change."""
-        if line.partition(":")[0].partition(".")[0] == self.kind:
-            self._complain(line)
+        """Show a refusal that came later than the change, beside the dials that can mend it."""
+        if line.partition(":")[0].partition(".")[0] != self.kind:
+            return
+        if self._asked is not None:
+            self._put(card_of(self._asked), self._asked)
+        self._complain(line)
+
+    def _put(self, card: Card, choice: Any) -> None:
+        """Set the menu and the dials to a choice."""
+        self._quiet = True
+        try:
+            self.menu.value = card.name
+            if choice != self._shown:
+                self._fill(card, choice)
+        finally:
+            self._quiet = False
+        self._shown = choice
 
     def _complain(self, line: str) -> None:
         self._error.object = f'<p class="refused">{html.escape(line)}</p>'
