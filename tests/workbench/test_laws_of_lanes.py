@@ -1,5 +1,6 @@
 """Lanes keep what happened: replay, forks, restarts and live changes, driven without a clock."""
 
+import itertools
 import json
 import random
 import time
@@ -161,7 +162,7 @@ def test_weights_move_between_the_batches_of_the_batch_gear_and_only_there():
     for _ in range(11):
         seen.append((session.lane.trace.row(session.row)["t"], network.version))
         do(session, "step", n=1)
-    changed = [int(b[0]) for a, b in zip(seen, seen[1:], strict=False) if a[1] != b[1]]
+    changed = [int(b[0]) for a, b in itertools.pairwise(seen) if a[1] != b[1]]
     assert changed == [0, 0]
     assert [int(t) for t, _ in seen] == [0, 1, 2, 3, 4] * 2 + [0]
 
