@@ -462,6 +462,18 @@ def test_the_clock_and_the_memory_begin_anew_with_a_phase():
     assert_close(rows[6].states, expected, rtol=0, atol=1e-15)
 
 
+def test_a_schedule_that_was_chosen_late_in_one_phase_starts_with_the_next_one():
+    made, _ = two_phases(init=Zero())
+    for step in made:
+        if step.moment.phase == "free" and step.moment.t == 2:
+            made.recipe = replace(made.recipe, precision=Spiking(rest=0.0))
+        if step.moment.phase == "clamped":
+            expected = Spiking(rest=0.0).table(4, torch.arange(1, 6))[
+                step.moment.t if step.moment.t < 4 else 3
+            ]
+            assert torch.equal(step.free_energy.precision, expected)
+
+
 def test_running_goes_through_all_phases():
     made, _ = two_phases(init=Zero())
     other, _ = two_phases(init=Zero())

@@ -226,6 +226,20 @@ def test_the_means_are_of_the_relaxed_states_before_the_next_batch_begins():
     assert known.all()
 
 
+def test_a_class_that_a_batch_lacks_keeps_its_mean_from_the_batches_before():
+    training = begun(PLAIN.changed(init=Average(m=0), batch_size=10), aligned=False)
+    held = {}
+    for number, relaxation in enumerate(train(training, 5)):
+        y = training.batches.batch(number).y
+        assert len(y.unique()) < 10
+        for c in y.unique().tolist():
+            held[c] = relaxation.states[1][y == c].mean(0)
+        means, known = training.memory
+        assert known.nonzero().flatten().tolist() == sorted(held)
+        for c, mean in held.items():
+            assert_close(means[1][c], mean, rtol=0, atol=1e-15)
+
+
 def test_other_dials_of_an_optimiser_keep_its_memory_and_another_one_begins_empty():
     training = begun(PLAIN.changed(weights=SGD(rate=0.1, momentum=0.9)))
     list(train(training, 2))
