@@ -21,7 +21,7 @@ def assets() -> Path:
 
 
 def _folder(name: str) -> Path:
-    wheel, checkout = _HERE / f"_{name}", _HERE.parent / name
+    wheel, checkout = _HERE / "_data" / name, _HERE.parent / name
     for folder in (wheel, checkout):
         if folder.is_dir():
             return folder
