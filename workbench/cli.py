@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     import xarray as xr
 
+    from core.batches import Batch, ImageSet
     from core.experiment import Experiment
+    from core.network import Network
     from core.relaxation import Relaxation
-    from core.trace import Trace
     from workbench.files import Data
 
 UNSOUND, BAD_INPUT, ENVIRONMENT, DAMAGED, INTERNAL = 1, 2, 3, 4, 70
@@ -34,8 +35,8 @@ INTERRUPTED, CLOSED = 130, 141
 
 OURS = ("core", "workbench")
 
-BEAT = 64
-"""Rows between two looks at whether the relaxation has diverged."""
+SPARE = 128
+"""Rows by which a trace may hold more than T before it thins itself."""
 
 EXIT_CODES = """\
 exit codes:
@@ -166,6 +167,8 @@ def _run(argv: list[str]) -> int:
         print(f"relaxoscope {_version()}")
         return 0
     if args.command is None:
+        if rest:
+            raise Refused(f"option: {_near(rest[0], ['--help', '--version', '--debug'])}")
         raise Refused(f"command: missing; one of {', '.join(commands)}")
     if args.command == "serve":
         return serve(args, rest)
@@ -335,15 +338,9 @@ def relax(args: argparse.Namespace) -> int:
 
     begun = time.perf_counter()
     out, table = _output(args, "out", ".nc"), _output(args, "csv", ".csv")
-    experiment, own = _experiment(args)
-    relaxation, trace, recorded = _prepared(args, experiment, own)
-    for path in (out, table):
-        if path is not None:
-            _probe(path)
-    diverged = _relaxed(relaxation, trace, recorded)
-    found = _dataset(trace)
-    total = (found["energy"].astype("float64") * found["precision"]).sum("layer", skipna=False)
     assert out is not None
+    found = _relaxed(args, *_experiment(args), [path for path in (out, table) if path])
+    total = (found["energy"].astype("float64") * found["precision"]).sum("layer", skipna=False)
     try:
         cache.keep(out, lambda beside: found.to_netcdf(beside))
         if table is not None:
@@ -355,9 +352,9 @@ def relax(args: argparse.Namespace) -> int:
         f"F {float(total[0]):.9g} -> {float(total[-1]):.9g} nat per sample, "
         f"{time.perf_counter() - begun:.2f} s, {out}"
     )
-    if diverged:
+    if found.attrs["diverged"]:
         sys.stdout.flush()
-        raise Refused(f"{diverged}; the rows up to there are in {out}", UNSOUND)
+        raise Refused(f"{found.attrs['diverged']}; the rows up to there are in {out}", UNSOUND)
     return 0
 
 
@@ -386,6 +383,10 @@ def _experiment(args: argparse.Namespace) -> "tuple[Experiment, Data | None]":
     if args.data is not None:
         own = files.read_data(args.data)
         choices.pop("dataset", None)
+        init = choices.get("init")
+        if getattr(init, "aligned", False):
+            name = type(init).__name__
+            raise Refused(f"init: {name}; another one with --data: no batch came before to recall")
         choices.setdefault("batch_size", len(own.x))
         if choices["pretraining"] != RANDOM:
             raise Refused(
@@ -395,157 +396,113 @@ def _experiment(args: argparse.Namespace) -> "tuple[Experiment, Data | None]":
     return Experiment(**choices), own
 
 
-def _prepared(
-    args: argparse.Namespace, experiment: "Experiment", own: "Data | None"
-) -> "tuple[Relaxation, Trace, dict[str, Any]]":
-    """The relaxation at its first step, an empty trace, and what its recorder shall record."""
-    import torch
+def _relaxed(
+    args: argparse.Namespace, experiment: "Experiment", own: "Data | None", outputs: list[Path]
+) -> "xr.Dataset":
+    """The trace of one batch; whatever can be refused is refused before the first step."""
+    import numpy as np
 
-    import core
-    from core.pretraining import first_weights
+    from core import FULL, LEAN, recording
     from core.trace import Sample, Trace
-    from core.training import Training
     from workbench import files
 
-    number, level = _batch_number(args.batch), _one_of("level", args.level, (core.LEAN, core.FULL))
+    number, level = _batch_number(args.batch), _one_of("level", args.level, (LEAN, FULL))
     _check_device(experiment.device)
     if experiment.device == "mps" and experiment.dtype == "float64":
         raise Refused("dtype: float64; float32 on an Apple GPU")
     images = experiment.dataset() if own is None else None
-    shape, classes = _sizes(images or own)
-    _check_memory(experiment, shape, classes, level)
-    network = experiment.build(shape, classes)
+    source: Any = images or own
+    _check_memory(experiment, source.shape, source.classes, level)
+    network = experiment.build(source.shape, source.classes)
     if args.weights is not None:
         network.load_state_dict(files.read_weights(args.weights, network))
         network.touch()
-    labels = None
-    if own is None:
-        assert images is not None
-        first_weights(experiment, images, network, _tell(set()))
-        aligned = experiment.batch_size % images.classes == 0  # as in a session
-        training = Training(experiment, images, network, aligned=aligned)
-        batch = training.batches.batch(number)
-        relaxation = training.relaxation(batch, train=False)
-        labels = batch.y
+    for path in outputs:
+        _probe(path)
+    if images is None:
+        assert own is not None
+        relaxation, batch = _of_file(experiment, own, network, number)
+        name, fingerprint, pixels = own.name, own.sha256[:16], (-float("inf"), float("inf"))
     else:
-        batch = own.batch(number, experiment.batch_size)
-        phases, labels = own.phases(experiment, network, batch)
-        relaxation = core.Relaxation(
-            network,
-            phases,
-            experiment.recipe,
-            labels=labels,
-            classes=classes,
-            generator=torch.Generator().manual_seed(experiment.seed + 2**32 * number),
-            optimiser=experiment.weights(network),
-            held=not experiment.learning.every_step,
-        )
-    remembers = getattr(experiment.init, "remembers", None)
-    if remembers:
-        name = core.card_of(experiment.init).title
-        line = f"note: {name} init recalls {remembers}; there is none, so this is its first guess"
-        print(line, file=sys.stderr)
-    attrs = _attributes(args, experiment, images or own, level)
-    trace = Trace(network, attrs=attrs, pixel_shape=shape, limit=experiment.steps + 2 * BEAT)
+        relaxation, batch = _of_set(experiment, images, network, number)
+        name, fingerprint, pixels = images.name, images.fingerprint, (images.low, images.high)
+    _note_memory(experiment)
+    trace = Trace(
+        network,
+        attrs=recording.about(experiment, level, name, fingerprint) | {"files": _files(args)},
+        pixel_shape=source.shape,
+        limit=experiment.steps + SPARE,
+    )
     trace.recipes.append(experiment.recipe.to_dict())
     trace.batches[number] = Sample(batch.y.cpu().numpy(), batch.x[:8].cpu().numpy())
-    task, full = type(experiment.task).__name__, level == core.FULL
-    recorded = {
-        "level": level,
-        "align": args.align,
-        "image": {"Reconstruct": "output", "Dream": "input"}.get(task) if full else None,
-        "pixels": (images.low, images.high) if images else (-float("inf"), float("inf")),
-        "classify": full and task == "Classify" and labels is not None,
-        "number": number,
-    }
-    return relaxation, trace, recorded
-
-
-def _relaxed(relaxation: "Relaxation", trace: "Trace", recorded: dict[str, Any]) -> str:
-    """Relax to the end, or to the step at which it diverges; that is said."""
-    from core.recorder import Recorder
-
-    number = recorded.pop("number")
-    size = len(relaxation.states[0])
-    recorder = Recorder(relaxation.network, size, capacity=BEAT, **recorded)
-    first: list[float] = []
-    row = 0
-    while True:
-        recorder.take(relaxation, row=row, batch=number, recipe_id=0)
-        if row % BEAT == BEAT - 1 or relaxation.done:
-            line = _append(trace, recorder, first)
-            if line or relaxation.done:
-                return line
-        relaxation.advance()
-        row += 1
-
-
-def _append(trace: "Trace", recorder: Any, first: list[float]) -> str:
-    """Hand the new rows over, up to the one that diverged; `first` gathers F of the first rows."""
-    import numpy as np
-    import torch
-
-    from core.diagnostics import diverged
-    from core.recorder import Chunk
-
-    chunk = recorder.drain()
-    rows = chunk.rows
-    energy = rows["energy"].astype(np.float64)
-    with np.errstate(all="ignore"):
-        totals = (energy * rows["precision"]).sum(1)
-    before = len(first)
-    first += totals[: max(0, 5 - before)].tolist()
-    history = torch.tensor([*first[:before], *totals.tolist()], dtype=torch.float64)
-    at = diverged(history, floor=trace.eps)
-    if at is None:
-        trace.append(chunk)
-        return ""
-    at -= before
-    last = rows["step"][at]
-    seen = chunk.frames.get("frame_row", np.empty(0)) <= last
-    shown = {name: values[seen] for name, values in chunk.frames.items()}
-    trace.append(Chunk({name: values[: at + 1] for name, values in rows.items()}, shown))
-    worst = int(np.where(np.isfinite(energy[at]), energy[at], np.inf).argmax())
-    return f"diverged at step {last}, layer {trace.layers[worst]}: lower dynamics.rate"
-
-
-def _dataset(trace: "Trace") -> "xr.Dataset":
-    """The trace as a Dataset; a diverged one may overflow on the way."""
-    import numpy as np
-
-    with np.errstate(all="ignore"):
+    labels = own is None or own.labels is not None
+    recorder = recording.recorder_for(
+        experiment, network, level=level, pixels=pixels, labels=labels, align=args.align
+    )
+    trace.attrs["diverged"] = recording.record(relaxation, trace, recorder, batch=number)
+    with np.errstate(all="ignore"):  # one that has diverged overflows
         return trace.dataset()
 
 
-def _attributes(
-    args: argparse.Namespace, experiment: "Experiment", source: Any, level: str
-) -> dict[str, Any]:
-    """What the trace says about where it comes from."""
+def _of_set(
+    experiment: "Experiment", images: "ImageSet", network: "Network", number: int
+) -> "tuple[Relaxation, Batch]":
+    """The relaxation of a batch of a named set, as the page has it."""
+    from core.pretraining import first_weights
+    from core.recording import fits_alignment
+    from core.training import Training
+
+    first_weights(experiment, images, network, _tell(set()))
+    training = Training(experiment, images, network, aligned=fits_alignment(experiment, images))
+    batch = training.batches.batch(number)
+    return training.relaxation(batch, train=False), batch
+
+
+def _of_file(
+    experiment: "Experiment", own: "Data", network: "Network", number: int
+) -> "tuple[Relaxation, Batch]":
+    """The relaxation of a batch of a file, with the noise of that batch number in a named set."""
+    import numpy as np
     import torch
 
-    import core
+    from core.relaxation import Relaxation
+
+    batch = own.batch(number, experiment.batch_size)
+    phases, labels = own.phases(experiment, network, batch)
+    mixed = np.random.SeedSequence([experiment.seed, number, 1]).generate_state(1)
+    made = Relaxation(
+        network,
+        phases,
+        experiment.recipe,
+        labels=labels,
+        classes=own.classes,
+        generator=torch.Generator().manual_seed(int(mixed[0])),
+        optimiser=experiment.weights(network),
+        held=not experiment.learning.every_step,
+    )
+    return made, batch
+
+
+def _note_memory(experiment: "Experiment") -> None:
+    """Say that an init which recalls earlier batches has none to recall."""
+    from core.catalogue import card_of
+
+    remembers = getattr(experiment.init, "remembers", None)
+    if remembers:
+        name = card_of(experiment.init).title
+        line = f"note: {name} init recalls {remembers}; there is none, so this is its first guess"
+        print(line, file=sys.stderr)
+
+
+def _files(args: argparse.Namespace) -> dict[str, dict[str, str]]:
+    """Name and SHA-256 of each file that was handed in."""
     from workbench import files
 
-    given = {
+    return {
         name: {"name": Path(path).name, "sha256": files.sha256(path)}
         for name in ("network", "weights", "data", "recipe")
         if (path := getattr(args, name)) not in (None, files.STDIN)
     }
-    return {
-        "experiment": experiment.to_dict(),
-        "device": experiment.device,
-        "engine": "autograd",
-        "level": level,
-        "data": source.name,
-        "fingerprint": getattr(source, "fingerprint", None) or source.sha256[:16],
-        "files": given,
-        "versions": {"relaxoscope": core.__version__, "torch": torch.__version__},
-    }
-
-
-def _sizes(source: Any) -> tuple[tuple[int, ...], int]:
-    """Shape of one sample and number of classes."""
-    return tuple(source.shape), source.classes
 
 
 def _batch_number(text: str) -> int:

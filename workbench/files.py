@@ -209,7 +209,7 @@ def read_data(path: str | Path) -> Data:
     x = _floats(arrays["x"], "data.x")
     if x.ndim not in (2, 3, 4) or 0 in x.shape:
         raise BadInput(
-            f"data.x: shape {x.shape}; (n, d), (n, H, W) or (n, C, H, W), without empty axes"
+            f"data.x: shape {tuple(x.shape)}; (n, d), (n, H, W) or (n, C, H, W), without empty axes"
         )
     _check_finite(x, "data.x", "a finite number")
     shaped = {2: x[:, None, None], 3: x[:, None], 4: x}[x.dim()]
