@@ -96,6 +96,11 @@ RULES = (
         _misfitting,
         "a table has one column, or one for each of the L layers",
     ),
+    Rule(
+        "dtype",
+        lambda e: e.dtype == "float64" and e.device.startswith("mps"),
+        "an Apple GPU has no float64: float32, or device cpu",
+    ),
 )
 
 

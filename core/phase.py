@@ -12,13 +12,12 @@ class Phase:
 
     Args:
         name: as the trace labels its rows.
-        steps: T, the number of state updates.
+        steps: T, the number of state updates; a recipe in force has the say.
         clamped: value of each clamped state by index, (B, *shape).
         nudge: beta, the weight of the cost, a number or (B,).
         begin_from: name of the phase whose last states it starts from; None for where they are.
         cost: C(h_N, target) per sample, (B,).
         target: of the cost, (B, *shape).
-        tolerance: stop when the residual RMS of dF/dh falls below it; None to run all steps.
     """
 
     name: str
@@ -28,4 +27,3 @@ class Phase:
     begin_from: str | None = None
     cost: Callable[[Tensor, Tensor], Tensor] | None = None
     target: Tensor | None = None
-    tolerance: float | None = None

@@ -7,7 +7,9 @@ precision and the forward update (qi2026), a decoder with plain predictive codin
 
 import hashlib
 import json
+import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +106,12 @@ def trained(experiment: Experiment, images: ImageSet, progress: Progress) -> Cou
     found = _read(path)
     if found is None:
         kept, about = _train(plan, images, progress)
-        cache.keep(path, lambda target: save_file(kept, target, about))
+        try:
+            cache.keep(path, lambda target: save_file(kept, target, about))
+        except OSError as failed:
+            warnings.warn(f"cache: {path.parent}; not writable ({failed})", stacklevel=2)
+            path = Path(tempfile.mkdtemp(prefix="relaxoscope-")) / path.name
+            save_file(kept, path, about)
         found = _read(path)
         if found is None:
             raise BadInput(f"cache: {path}; the trained weights could not be read back")

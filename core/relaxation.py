@@ -67,6 +67,7 @@ class Snapshot:
     memory: Any
     generator: Tensor | None
     weights: "Weights"
+    ends: dict[str, States]
 
     @property
     def bytes(self) -> int:
@@ -152,6 +153,7 @@ class Relaxation:
         self._phase = 0
         self._clock = 0
         self._saved: Weights | None = None
+        self._ends: dict[str, States] = {}
         self.start = Start(
             network, dict(self.phases[0].clamped), labels, classes, memory, previous, generator
         )
@@ -240,6 +242,7 @@ class Relaxation:
             self._memory,
             generator,
             self.weights(),
+            dict(self._ends),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -248,7 +251,7 @@ class Relaxation:
         self.recipe = self._adopted = snapshot.recipe
         self._follow_steps()
         self.states, self.before, self.first = snapshot.states, snapshot.before, snapshot.first
-        self._memory = snapshot.memory
+        self._memory, self._ends = snapshot.memory, dict(snapshot.ends)
         self._table = self._precisions()
         if self.generator is not None and snapshot.generator is not None:
             self.generator.set_state(snapshot.generator)
@@ -289,8 +292,10 @@ class Relaxation:
         self.phases = [replace(one, steps=self.recipe.steps) for one in self.phases]
 
     def _begin(self, phase: int) -> None:
+        self._ends[self.phase.name] = self.states
         self._phase, self.t, self._clock = phase, 0, 0
-        self.states = self._clamped(self.states)
+        begin = self.phase.begin_from
+        self.states = self._clamped(self.states if begin is None else self._ends[begin])
         self.before = None
         self._memory = self.recipe.dynamics.init(self._free_energy(), self.states, self.generator)
         self._step = None

@@ -301,13 +301,14 @@ def _grown(
     if not new:
         return held, n
     count = len(next(iter(new.values())))
+    if n and set(held) != set(new):
+        changed = ", ".join(sorted(set(held) ^ set(new)))
+        raise ValueError(f"trace: {changed}; a lane keeps the variables of its first row")
     grown = {}
     for name, values in new.items():
         old = held.get(name)
         if old is None:
             old = np.empty((0, *values.shape[1:]), values.dtype)
-            if n:
-                raise ValueError(f"trace: {name} appears for the first time in row {n}")
         room = old
         if n + count > len(old) or old.dtype != np.result_type(old, values):
             size = max(2 * len(old), n + count, 64)

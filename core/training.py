@@ -11,7 +11,6 @@ from torch import Tensor
 
 from core.batches import Batch, Batches, ImageSet
 from core.experiment import Experiment
-from core.kinds import WeightOptimiser
 from core.network import Network, States
 from core.relaxation import Relaxation
 
@@ -72,9 +71,19 @@ class Training:
             held=not (train or experiment.learning.every_step),
         )
 
-    def change_optimiser(self, weights: WeightOptimiser) -> None:
-        """Go on with other dials of the optimiser, or with another one and an empty memory."""
-        old, new = self.optimiser, weights(self.network)
+    def follow(self, experiment: Experiment) -> None:
+        """Go on under other choices on the same network and stream."""
+        changed = experiment.weights != self.experiment.weights
+        self.experiment = experiment
+        if changed:
+            self.renew_optimiser()
+
+    def renew_optimiser(self) -> None:
+        """Give the optimiser the dials of the experiment.
+
+        It keeps its memory; one of another type begins anew.
+        """
+        old, new = self.optimiser, self.experiment.weights(self.network)
         if type(old) is type(new):
             fresh = new.state_dict()["param_groups"]
             new.load_state_dict({**old.state_dict(), "param_groups": fresh})

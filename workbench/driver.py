@@ -195,6 +195,7 @@ class Driver:
         training = Training(experiment, images, network, aligned=aligned)
         if old is not None and network is old.training.network:
             self._begun(old).snapshot.weights.into(network, training.optimiser)
+            training.renew_optimiser()
         self.accuracy = self._test(training)
         self._new_lane(training, experiment, self._batch, title)
 
@@ -220,6 +221,7 @@ class Driver:
         same = type(experiment.weights) is type(old.experiment.weights)
         training.network.version = -1  # so that the optimiser's memory is taken over, too
         mark.snapshot.weights.into(training.network, training.optimiser if same else None)
+        training.renew_optimiser()
         return training
 
     def _new_lane(self, training: Training, experiment: Experiment, batch: int, title: str) -> None:
@@ -242,8 +244,11 @@ class Driver:
         self._drain()
         self._make_offer(training)
 
-    def _fork(self, row: int) -> None:
-        """Go on from an old row in a new lane: rows so far are copied, states are replayed."""
+    def _fork(self, row: int, choices: Experiment | None = None) -> None:
+        """Go on from an old row in a new lane: rows so far are copied, states are replayed.
+
+        From there on `choices` act, by default the newest ones of the lane before.
+        """
         old = self.lane
         assert old is not None
         self._park()
@@ -259,8 +264,7 @@ class Driver:
         while self._row < row:
             experiment, self.gear = old.choices_at(self._row)
             assert self._relaxation is not None
-            self._relaxation.recipe = experiment.recipe
-            self._hold_or_move()
+            self._adopt(experiment)
             if any(first == self._row + 1 for first, _ in old.starts):
                 old.training.finish(self._relaxation)
                 self._batch, self._row = self._batch + 1, self._row + 1
@@ -273,7 +277,7 @@ class Driver:
         self.lanes = [*self.lanes, lane]
         self.following, self.cursor = True, row
         self._recorder = self._new_recorder(old.training)
-        self._go_on_with(old.experiment)
+        self._go_on_with(choices or old.experiment)
 
     def _go_on_with(self, experiment: Experiment) -> None:
         """Let choices act on the next update: the newest row is measured again under them.
@@ -288,13 +292,21 @@ class Driver:
         if held is not None:
             del recipes[int(held["recipe_id"]) + 1 :]
         lane.choices.append((self._row, experiment, self.gear))
-        relaxation.recipe = experiment.recipe
-        self._hold_or_move()
+        self._adopt(experiment)
         if in_force(experiment) != recipes[-1]:
             recipes.append(in_force(experiment))
             self._measure()
             self._drain()
         self._mark()
+
+    def _adopt(self, experiment: Experiment) -> None:
+        """Let the live relaxation and its training go on under these choices."""
+        assert self._relaxation is not None and self.lane is not None
+        training = self.lane.training
+        training.follow(experiment)
+        self._relaxation.optimiser = training.optimiser
+        self._relaxation.recipe = experiment.recipe
+        self._hold_or_move()
 
     def _open(self, lane: Lane) -> None:
         """Make a parked lane the live one; the live one becomes the ghost."""
@@ -317,10 +329,13 @@ class Driver:
     def _return(self, lane: Lane, mark: Mark) -> None:
         """Put the worker where a mark was made."""
         training = lane.training
+        training.follow(lane.choices_at(mark.row)[0])
         training.memory, training.previous = mark.memory, mark.previous
         self._row, self._batch = mark.row, mark.batch
         self._relaxation = self._begin(training, mark.batch)
         self._relaxation.restore(mark.snapshot)
+        training.renew_optimiser()  # weights that several marks share have the dials of the first
+        self._relaxation.optimiser = training.optimiser
         self._hold_or_move()
 
     def _begin(self, training: Training, number: int) -> Relaxation:

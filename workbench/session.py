@@ -363,15 +363,10 @@ class Session(Driver):
         if not all(name in LIVE for name in choices):
             self._rebuild(new, title, set(choices))
             return
-        if not self.at_end:
-            self._fork(self.cursor)
-        assert self._relaxation is not None and self.lane is not None
-        training = self.lane.training
-        if new.weights != old.weights:
-            training.change_optimiser(new.weights)
-            self._relaxation.optimiser = training.optimiser
-        training.experiment = new
-        self._go_on_with(new)
+        if self.at_end:
+            self._go_on_with(new)
+        else:
+            self._fork(self.cursor, new)
 
     # Replay --------------------------------------------------------------------------------------
 

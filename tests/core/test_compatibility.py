@@ -72,6 +72,7 @@ def broken_by(rule):
             {"precision": Table(rows=((1.0,) * 4,) * 2)},
             {"precision": Table(rows=((1.0,) * 3,)), "network": MLP(hidden=(4,) * 9)},
         ],
+        [{"dtype": "float64", "device": "mps"}, {"dtype": "float64", "device": "mps:0"}],
     ][RULES.index(rule)]
 
 

@@ -206,3 +206,12 @@ def test_training_twice_gives_the_same_file(cache, tmp_path, monkeypatch):
     a, b = tensors(one.path), tensors(two.path)
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning_and_no_weights(tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("RELAXOSCOPE_CACHE", str(blocked / "cache"))
+    with pytest.warns(UserWarning, match="cache"):
+        _, course = first(CLASSIFIER)
+    assert course.epochs >= 1

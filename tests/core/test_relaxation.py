@@ -503,3 +503,21 @@ def test_a_snapshot_in_the_second_phase_comes_back_there():
     other.restore(snapshot)
     other.run()
     assert same(end, other.states)
+
+
+def test_a_phase_begins_from_the_end_of_the_phase_that_it_names():
+    plain = noisy(3)
+    x, y = plain.states[0], plain.states[-1]
+    top = len(plain.states) - 1
+    phases = [
+        Phase("free", 3, {0: x}),
+        Phase("plus", 3, {0: x, top: y}),
+        Phase("minus", 3, {0: x, top: -y}, begin_from="free"),
+    ]
+    ends = {}
+    for step in Relaxation(plain.network, phases, replace(plain.recipe, init=Forward())):
+        if step.moment.t == 0 and step.moment.phase == "minus":
+            assert same(step.states[:top], ends["free"][:top])
+            assert not same(step.states[:top], ends["plus"][:top])
+        ends[step.moment.phase] = step.states
+    assert set(ends) == {"free", "plus", "minus"}

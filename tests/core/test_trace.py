@@ -186,7 +186,7 @@ def test_a_variable_that_comes_late_is_refused_by_name():
     trace.append(chunk(range(3)))
     late = chunk(range(3, 6))
     late.rows["alignment"] = np.zeros((3, 2))
-    with pytest.raises(ValueError, match="alignment appears for the first time in row 3"):
+    with pytest.raises(ValueError, match="alignment; a lane keeps the variables of its first row"):
         trace.append(late)
 
 

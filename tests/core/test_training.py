@@ -244,13 +244,13 @@ def test_other_dials_of_an_optimiser_keep_its_memory_and_another_one_begins_empt
     training = begun(PLAIN.changed(weights=SGD(rate=0.1, momentum=0.9)))
     list(train(training, 2))
     held = [s["momentum_buffer"].clone() for s in training.optimiser.state.values()]
-    training.change_optimiser(SGD(rate=0.5, momentum=0.8))
+    training.follow(training.experiment.changed(weights=SGD(rate=0.5, momentum=0.8)))
     kept = [s["momentum_buffer"] for s in training.optimiser.state.values()]
     assert len(kept) == 6
     assert all(torch.equal(a, b) for a, b in zip(held, kept, strict=True))
     (group,) = training.optimiser.param_groups
     assert (group["lr"], group["momentum"]) == (0.5, 0.8)
-    training.change_optimiser(AdamW(rate=0.25))
+    training.follow(training.experiment.changed(weights=AdamW(rate=0.25)))
     assert type(training.optimiser) is torch.optim.AdamW
     assert not training.optimiser.state
     list(train(training, 1))

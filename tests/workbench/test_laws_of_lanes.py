@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core import Experiment, make
-from core.catalogue import BadInput
+from core.catalogue import BadInput, to_dict
 from workbench.session import Command, Session
 
 SMALL = Experiment(
@@ -270,3 +270,40 @@ def waited(done, seconds=20.0):
     while not done():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.01)
+
+
+def test_a_rewind_before_a_change_of_the_optimiser_brings_its_dials_and_memory_back():
+    session = opened()
+    do(session, "set_gear", gear="batch")
+    do(session, "step", n=22)
+    do(session, "change", weights={"name": "AdamW", "rate": 0.05})
+    do(session, "step", n=10)
+    do(session, "change", weights={"name": "SGD", "rate": 0.5})
+    do(session, "step", n=13)
+    first = session.lane
+    for row in (3, 24, 38):
+        if session.lane is not first:
+            session._open(first)
+        do(session, "seek", row=row)
+        experiment, _ = first.choices_at(row)
+        do(session, "change", weights={"name": "AdamW", "rate": 0.01})
+        session._open(first)
+        do(session, "seek", row=row)
+        do(session, "change", weights=to_dict(experiment.weights))
+        upto = 22 if row < 22 else 32 if row < 32 else 45
+        do(session, "step", n=upto - row)
+        a, b = rows(first), rows(session.lane)
+        np.testing.assert_array_equal(
+            a.energy.sel(step=slice(0, upto - 1)).values,
+            b.energy.sel(step=slice(0, upto - 1)).values,
+        )
+
+
+def test_a_restart_trains_at_the_rate_that_the_dial_shows():
+    session = opened()
+    do(session, "set_gear", gear="batch")
+    do(session, "step", n=7)
+    do(session, "change", weights={"name": "AdamW", "rate": 0.05})
+    do(session, "restart")
+    (group,) = session.lane.training.optimiser.param_groups
+    assert group["lr"] == 0.05
