@@ -130,9 +130,9 @@ class Adam:
     r"""Steps scaled by running means of the gradient and of its square, as torch.optim.Adam.
 
     $v_1 \leftarrow \beta_1 v_1 + (1-\beta_1) g$, $v_2 \leftarrow \beta_2 v_2 + (1-\beta_2) g^2$,
-    $h \leftarrow h - \alpha\,\hat v_1/(\sqrt{\hat v_2}+\epsilon)$ with bias correction. It moves
-    layers with a tiny gradient as fast as the others, and so hides the imbalance that it feels. With a fixed rate it does not
-    settle: near the equilibrium it wanders by about the rate.
+    $h \leftarrow h - \alpha\,\hat v_1/(\sqrt{\hat v_2}+\epsilon)$ with bias correction. It
+    moves layers with a tiny gradient as fast as the others, and so hides the imbalance that it
+    feels. With a fixed rate it does not settle: near the equilibrium it wanders by about the rate.
 
     Source: kingma2015.
     """
