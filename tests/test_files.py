@@ -18,7 +18,7 @@ from core.networks.decoder import Decoder
 from core.networks.mlp import MLP
 from core.tasks.dream import Dream
 from core.tasks.reconstruct import Reconstruct
-from workbench import files
+from workbench import archives, files
 
 LINEAR = MLP(hidden=(3,), activation="identity", bias=True)
 
@@ -142,7 +142,7 @@ def test_what_is_not_in_the_catalogue_is_refused_with_the_nearest(read, toml, te
     assert all(word in line for word in words), line
 
 
-@pytest.mark.parametrize("read", [files.read_network, files.read_recipe, files.read_data])
+@pytest.mark.parametrize("read", [files.read_network, files.read_recipe, archives.read_data])
 def test_a_missing_file_and_a_folder_are_named(read, tmp_path):
     assert "nowhere; no such file" in refusal(read, tmp_path / "nowhere")
     assert str(tmp_path) in refusal(read, tmp_path)
@@ -235,7 +235,7 @@ def test_a_mutilated_weights_file_is_refused_or_read_but_never_crashes(tensors, 
 )
 def test_samples_keep_their_order_and_get_channels(npz, given, shape):
     x = np.arange(np.prod(given), dtype=np.float64).reshape(given)
-    data = files.read_data(npz(x=x, y=np.array([0, 2, 1, 0])))
+    data = archives.read_data(npz(x=x, y=np.array([0, 2, 1, 0])))
     assert data.shape == shape
     assert data.x.flatten(1).tolist() == x.reshape(4, -1).tolist()
     assert data.labels.tolist() == [0, 2, 1, 0]
@@ -244,7 +244,7 @@ def test_samples_keep_their_order_and_get_channels(npz, given, shape):
 
 @pytest.mark.parametrize("kind", ["<f2", "<f4", ">f4", "<f8", ">f8"])
 def test_any_floating_type_and_byte_order_is_read(npz, kind):
-    data = files.read_data(npz(x=np.array([[1.5, -2.0]], kind), y=np.array([[0.25]], kind)))
+    data = archives.read_data(npz(x=np.array([[1.5, -2.0]], kind), y=np.array([[0.25]], kind)))
     assert data.x.flatten().tolist() == [1.5, -2.0]
     assert data.targets.tolist() == [[0.25]]
     assert (data.classes, data.labels) == (1, None)
@@ -252,7 +252,7 @@ def test_any_floating_type_and_byte_order_is_read(npz, kind):
 
 def test_classes_may_be_more_than_the_labels_show(npz):
     x = np.zeros((2, 3))
-    assert files.read_data(npz(x=x, y=np.array([0, 1], np.uint8), classes=5)).classes == 5
+    assert archives.read_data(npz(x=x, y=np.array([0, 1], np.uint8), classes=5)).classes == 5
 
 
 GOOD = {"x": np.zeros((3, 2)), "y": np.array([0, 1, 1])}
@@ -286,7 +286,7 @@ GOOD = {"x": np.zeros((3, 2)), "y": np.array([0, 1, 1])}
 )
 def test_a_wrong_array_is_named_with_its_first_bad_place(npz, changes, words):
     arrays = {key: v for key, v in (GOOD | changes).items() if v is not None}
-    line = refusal(files.read_data, npz(**arrays))
+    line = refusal(archives.read_data, npz(**arrays))
     assert all(word in line for word in words), line
 
 
@@ -298,12 +298,12 @@ def test_a_header_that_promises_terabytes_is_not_believed(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", header.getvalue() + bytes(16))
     with pytest.raises(files.Damaged, match="4000000000000 bytes"):
-        files.read_data(path)
+        archives.read_data(path)
 
 
 def test_more_bytes_than_fit_are_refused_before_they_are_unpacked(npz, monkeypatch):
-    monkeypatch.setattr(files, "LARGEST_ARRAYS", 100)
-    assert "at most 100" in refusal(files.read_data, npz(**GOOD))
+    monkeypatch.setattr(archives, "LARGEST_ARRAYS", 100)
+    assert "at most 100" in refusal(archives.read_data, npz(**GOOD))
 
 
 def test_a_mutilated_data_file_is_refused_or_read_but_never_crashes(npz, tmp_path):
@@ -312,11 +312,11 @@ def test_a_mutilated_data_file_is_refused_or_read_but_never_crashes(npz, tmp_pat
     for length in range(2, len(whole), 3):
         path.write_bytes(whole[:length])
         with pytest.raises(files.Damaged):
-            files.read_data(path)
+            archives.read_data(path)
     for at in range(2, len(whole), 3):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         try:
-            files.read_data(path)
+            archives.read_data(path)
         except BadInput:
             pass
 
@@ -324,11 +324,11 @@ def test_a_mutilated_data_file_is_refused_or_read_but_never_crashes(npz, tmp_pat
 def test_what_is_no_archive_is_bad_input_and_not_damage(tmp_path):
     path = tmp_path / "d.csv"
     path.write_text("1,2\n")
-    assert "an .npz file" in refusal(files.read_data, path)
+    assert "an .npz file" in refusal(archives.read_data, path)
 
 
 def test_batches_are_consecutive_and_full(npz):
-    data = files.read_data(npz(x=np.arange(14.0).reshape(7, 2), y=np.arange(7)))
+    data = archives.read_data(npz(x=np.arange(14.0).reshape(7, 2), y=np.arange(7)))
     batch = data.batch(1, 3)
     assert (batch.index.tolist(), batch.y.tolist(), batch.number) == ([3, 4, 5], [3, 4, 5], 1)
     assert batch.x.flatten(1).tolist() == [[6, 7], [8, 9], [10, 11]]
@@ -348,7 +348,7 @@ def phases(data, **choices):
 
 
 def test_labels_are_clamped_as_one_hot(npz):
-    clamped, labels = phases(files.read_data(npz(**GOOD)))
+    clamped, labels = phases(archives.read_data(npz(**GOOD)))
     assert clamped[2].tolist() == [[1, 0], [0, 1], [0, 1]]
     assert labels.tolist() == [0, 1, 1]
 
@@ -356,7 +356,7 @@ def test_labels_are_clamped_as_one_hot(npz):
 @pytest.mark.parametrize("choices", [{}, {"task": Dream(), "init": Zero()}])
 def test_real_targets_are_clamped_as_they_are(npz, choices):
     y = np.array([[0.5, -1.0], [2.0, 3.0], [4.0, 5.5]])
-    clamped, labels = phases(files.read_data(npz(x=GOOD["x"], y=y)), **choices)
+    clamped, labels = phases(archives.read_data(npz(x=GOOD["x"], y=y)), **choices)
     assert clamped[2].tolist() == y.tolist()
     assert labels is None
 
@@ -364,28 +364,28 @@ def test_real_targets_are_clamped_as_they_are(npz, choices):
 def test_a_reconstruction_needs_no_y_and_refuses_targets(npz):
     choices = {"task": Reconstruct(), "init": Zero(), "network": Decoder(2, (2,))}
     x = np.arange(6.0).reshape(3, 2)
-    clamped, _ = phases(files.read_data(npz(x=x)), **choices)
+    clamped, _ = phases(archives.read_data(npz(x=x)), **choices)
     assert clamped[2].tolist() == x.tolist()
-    data = files.read_data(npz(x=x, y=np.zeros((3, 2))))
+    data = archives.read_data(npz(x=x, y=np.zeros((3, 2))))
     with pytest.raises(BadInput, match=r"data\.y: .*leave y out"):
         phases(data, **choices)
 
 
 def test_a_classification_needs_y(npz):
-    data = files.read_data(npz(x=GOOD["x"]))
+    data = archives.read_data(npz(x=GOOD["x"]))
     with pytest.raises(BadInput, match=r"data\.y: missing"):
         phases(data)
 
 
 def test_cross_entropy_needs_targets_that_are_distributions(npz):
     y = np.array([[0.5, 0.5], [1.0, 0.0], [0.7, 0.7]])
-    data = files.read_data(npz(x=GOOD["x"], y=y))
+    data = archives.read_data(npz(x=GOOD["x"], y=y))
     with pytest.raises(BadInput, match=r"data\.y: sum 1\.4 at sample 2"):
         phases(data, energy=CrossEntropy())
 
 
 def test_numbers_that_overflow_the_dtype_are_refused(npz):
-    data = files.read_data(npz(x=np.full((3, 2), 1e300), y=GOOD["y"]))
+    data = archives.read_data(npz(x=np.full((3, 2), 1e300), y=GOOD["y"]))
     with pytest.raises(BadInput, match="dtype: float32"):
         phases(data)
     assert float(phases(data, dtype="float64")[0][0].max()) == 1e300

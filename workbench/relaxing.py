@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from core.experiment import Experiment
     from core.network import Network
     from core.relaxation import Relaxation
-    from workbench.files import Data
+    from workbench.archives import Data
 
 SPARE = 128
 """Rows by which a trace may hold more than T before it thins itself."""
@@ -107,7 +107,7 @@ def _experiment(args: argparse.Namespace) -> "tuple[Experiment, Data | None]":
     """The experiment that files and options describe, and the samples of a file."""
     from core.catalogue import from_dict
     from core.experiment import RANDOM, SCALARS, Experiment
-    from workbench import files
+    from workbench import archives, files
 
     for a, b in (("data", "dataset"), ("weights", "pretraining")):
         if getattr(args, a) is not None and getattr(args, b) is not None:
@@ -126,7 +126,7 @@ def _experiment(args: argparse.Namespace) -> "tuple[Experiment, Data | None]":
     choices.setdefault("pretraining", RANDOM)
     own = None
     if args.data is not None:
-        own = files.read_data(args.data)
+        own = archives.read_data(args.data)
         choices.pop("dataset", None)
         init = choices.get("init")
         if getattr(init, "aligned", False):
