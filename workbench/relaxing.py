@@ -153,8 +153,6 @@ def _relaxed(
 
     number, level = _batch_number(args.batch), _one_of("level", args.level, (LEAN, FULL))
     check_device(experiment.device)
-    if experiment.device == "mps" and experiment.dtype == "float64":
-        raise Refused("dtype: float64; float32 on an Apple GPU")
     images = experiment.dataset() if own is None else None
     source: Any = images or own
     _check_memory(experiment, source.shape, source.classes, level)
