@@ -107,9 +107,11 @@ class Kind:
         card = card_of(choice)
         refused = refused_choices(experiment, self.kind)
         self._experiment = experiment
-        self.menu.disabled_options = []
+        greyed = [name for name in refused if name != card.name]
+        if card.name in self.menu.disabled_options:
+            self.menu.disabled_options = []  # the chosen option must never be a greyed one
         self._put(card, choice)
-        self.menu.disabled_options = [n for n in refused if n != card.name]
+        self.menu.disabled_options = greyed
         self._about.object = self._words(card, refused)
         self._complain("")
 
@@ -186,6 +188,12 @@ class Kind:
             self._complain(str(refused))
         else:
             self._complain("")
+
+    def grey_again(self) -> None:
+        """Send the greyed options once more."""
+        greyed = self.menu.disabled_options
+        self.menu.disabled_options = []
+        self.menu.disabled_options = greyed
 
     def complain(self, line: str) -> None:
         """Show a refusal that came later than the change, beside the dials that can mend it."""

@@ -39,6 +39,8 @@ class Drawer:
             dynamic=False,
         )
         self.view = pn.Column(self._tabs, sizing_mode="stretch_width", margin=0)
+        for kind in self._kinds:
+            kind.show(page.session.wanted)
         for one in self.view.select(lambda part: hasattr(part, "stylesheets")):
             one.stylesheets = [*one.stylesheets, sheet]
 
@@ -50,6 +52,13 @@ class Drawer:
         else:
             self.is_open = True
             self._tabs.active = at
+            for wait in (400, 2000):
+                self._page.document.add_timeout_callback(self._grey, wait)
+
+    def _grey(self) -> None:
+        """Once the menus are on the screen: a select that is only just drawn greys nothing."""
+        for kind in self._kinds:
+            kind.grey_again()
 
     def show(self, session: Any) -> None:
         """Set every choice to the session's newest."""
