@@ -55,9 +55,6 @@ class Training:
         """
         experiment = self.experiment
         phases = experiment.task.phases(self.network, batch, self.images.classes, experiment.steps)
-        # Mixed, because torch's generator reads only 32 bits of its seed.
-        mixed = np.random.SeedSequence([experiment.seed, batch.number, 1]).generate_state(1)
-        generator = torch.Generator().manual_seed(int(mixed[0]))
         return Relaxation(
             self.network,
             phases,
@@ -66,7 +63,7 @@ class Training:
             classes=self.images.classes,
             memory=self.memory,
             previous=self.previous,
-            generator=generator,
+            generator=noise(experiment.seed, batch.number),
             optimiser=self.optimiser,
             held=not (train or experiment.learning.every_step),
         )
@@ -97,6 +94,18 @@ class Training:
         if observe is not None:
             with torch.no_grad():
                 self.memory = observe(relaxation.start, relaxation.states, self.memory)
+
+
+def noise(seed: int, number: int) -> torch.Generator:
+    """The generator of all noise in the relaxation of one batch.
+
+    Args:
+        seed: of the experiment.
+        number: of the batch.
+    """
+    # Mixed, because torch's generator reads only 32 bits of its seed.
+    mixed = np.random.SeedSequence([seed, number, 1]).generate_state(1)
+    return torch.Generator().manual_seed(int(mixed[0]))
 
 
 def accuracy(network: Network, images: Tensor, labels: Tensor) -> float:

@@ -205,21 +205,18 @@ def _of_file(
     experiment: "Experiment", own: "Data", network: "Network", number: int
 ) -> "tuple[Relaxation, Batch]":
     """The relaxation of a batch of a file, with the noise of that batch number in a named set."""
-    import numpy as np
-    import torch
-
     from core.relaxation import Relaxation
+    from core.training import noise
 
     batch = own.batch(number, experiment.batch_size)
     phases, labels = own.phases(experiment, network, batch)
-    mixed = np.random.SeedSequence([experiment.seed, number, 1]).generate_state(1)
     made = Relaxation(
         network,
         phases,
         experiment.recipe,
         labels=labels,
         classes=own.classes,
-        generator=torch.Generator().manual_seed(int(mixed[0])),
+        generator=noise(experiment.seed, number),
         optimiser=experiment.weights(network),
         held=not experiment.learning.every_step,
     )
