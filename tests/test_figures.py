@@ -170,3 +170,11 @@ def test_what_batches_showed_travels_with_the_trace(trace, tmp_path):
     again = figures.load(out / "data.nc")
     assert again["label"].dims == ("shown_batch", "sample")
     assert measures.changes(again) == measures.changes(trace)
+
+
+def test_a_lean_trace_is_written_whole_and_comes_back(trace, tmp_path):
+    lean = trace[["energy", "error", "precision"]].assign_coords(
+        state=np.arange(6), state_size=("state", [2] * 6)
+    )
+    out = figures.export("energy_time", lean, tmp_path / "figure")
+    xr.testing.assert_identical(figures.load(out / "data.nc"), lean)

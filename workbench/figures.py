@@ -93,8 +93,10 @@ def drawn(module: ModuleType, trace: xr.Dataset, step: int | None) -> dict[str, 
 def netcdf(trace: xr.Dataset) -> bytes:
     """The whole trace as NetCDF."""
     # In one order, whatever the order in which the trace was put together.
-    safe = trace[sorted(str(name) for name in trace.data_vars)].drop_encoding()
-    safe = safe.assign_coords({name: safe[name] for name in sorted(map(str, trace.coords))})
+    trace = trace.drop_encoding()
+    safe = trace[sorted(str(name) for name in trace.data_vars)]
+    # From the trace, because a choice of variables loses the coordinates of axes that none has.
+    safe = safe.assign_coords({name: trace[name] for name in sorted(map(str, trace.coords))})
     safe.attrs = _plain(trace.attrs)
     for name in safe.variables:
         safe[name].attrs = _plain(safe[name].attrs)
