@@ -86,8 +86,11 @@ class Kind:
         self._experiment: Any = None
         self._asked: Any = None
         self._quiet = False
-        titles = {card.title: name for name, card in cards(kind).items()}
-        self.menu = pn.widgets.Select(name=KINDS[kind], options=titles, sizing_mode="stretch_width")
+        # By title, not by name: greyed options are found in the page by what they show.
+        self._names = {card.title: name for name, card in cards(kind).items()}
+        self.menu = pn.widgets.Select(
+            name=KINDS[kind], options=list(self._names), sizing_mode="stretch_width"
+        )
         self.menu.param.watch(self._picked, "value")
         self._about = pn.pane.HTML(sizing_mode="stretch_width")
         self._fields = pn.Column(sizing_mode="stretch_width", margin=0)
@@ -107,11 +110,11 @@ class Kind:
         card = card_of(choice)
         refused = refused_choices(experiment, self.kind)
         self._experiment = experiment
-        greyed = [name for name in refused if name != card.name]
-        if card.name in self.menu.disabled_options:
+        greyed = [title for title, name in self._names.items() if name in refused]
+        if card.title in self.menu.disabled_options:
             self.menu.disabled_options = []  # the chosen option must never be a greyed one
         self._put(card, choice)
-        self.menu.disabled_options = greyed
+        self.menu.disabled_options = [title for title in greyed if title != card.title]
         self._about.object = self._words(card, refused)
         self._complain("")
 
@@ -160,7 +163,7 @@ class Kind:
     def _picked(self, event: Any) -> None:
         if self._quiet:
             return
-        chosen = make(self.kind, event.new)
+        chosen = make(self.kind, self._names[event.new])
         self._try(
             lambda: (
                 companions(self._experiment, chosen) if self.kind == "task" else {self.kind: chosen}
@@ -189,12 +192,6 @@ class Kind:
         else:
             self._complain("")
 
-    def grey_again(self) -> None:
-        """Send the greyed options once more."""
-        greyed = self.menu.disabled_options
-        self.menu.disabled_options = []
-        self.menu.disabled_options = greyed
-
     def complain(self, line: str) -> None:
         """Show a refusal that came later than the change, beside the dials that can mend it."""
         if line.partition(":")[0].partition(".")[0] != self.kind:
@@ -207,7 +204,7 @@ class Kind:
         """Set the menu and the dials to a choice."""
         self._quiet = True
         try:
-            self.menu.value = card.name
+            self.menu.value = card.title
             if choice != self._shown:
                 self._fill(card, choice)
         finally:

@@ -52,13 +52,6 @@ class Drawer:
         else:
             self.is_open = True
             self._tabs.active = at
-            for wait in (400, 2000):
-                self._page.document.add_timeout_callback(self._grey, wait)
-
-    def _grey(self) -> None:
-        """Once the menus are on the screen: a select that is only just drawn greys nothing."""
-        for kind in self._kinds:
-            kind.grey_again()
 
     def show(self, session: Any) -> None:
         """Set every choice to the session's newest."""
@@ -133,8 +126,9 @@ navigator.clipboard.writeText(inner.textContent);""",
         session = self._page.session
         lane = session.lane
         trace = with_samples(lane.trace.dataset(), lane.trace.batches)
+        newest = int(trace["step"].values[-1])  # while it plays, the cursor runs ahead of the trace
         try:
-            held = figures.bytes_of(self._view.value, trace, session.cursor)
+            held = figures.bytes_of(self._view.value, trace, min(session.cursor, newest))
         except ValueError as refused:
             self._refused.object = f'<p class="refused">{html.escape(str(refused))}</p>'
             raise
