@@ -4,6 +4,7 @@ import io
 import json
 import tomllib
 import zipfile
+from types import SimpleNamespace
 
 import netCDF4
 import numpy as np
@@ -178,3 +179,33 @@ def test_a_lean_trace_is_written_whole_and_comes_back(trace, tmp_path):
     )
     out = figures.export("energy_time", lean, tmp_path / "figure")
     xr.testing.assert_identical(figures.load(out / "data.nc"), lean)
+
+
+@pytest.mark.parametrize("step", [-1, 2, 9, 10**6])
+def test_a_step_beyond_the_recorded_rows_is_refused_in_one_line(trace, tmp_path, step):
+    later = trace.isel(step=slice(3, None))
+    with pytest.raises(ValueError, match=rf"^step: {step}; a row 3\.\.8$"):
+        figures.export("total", later, tmp_path / "figure", step=step)
+    with pytest.raises(ValueError, match=r"^step: "):
+        figures.bytes_of("total", later, step)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_between_two_rows_of_a_thinned_trace_draws_the_nearest(trace):
+    thinned = trace.isel(step=slice(None, None, 4))
+    said = figures.bundle("total", thinned, 3)["README.txt"].decode()
+    assert "step t = 4 of" in said
+    assert figures.bundle("total", thinned, 8)
+
+
+def test_the_page_exports_the_newest_row_while_its_cursor_runs_ahead(trace):
+    from workbench.drawer import Drawer
+
+    held = SimpleNamespace(dataset=lambda: trace, batches={})
+    session = SimpleNamespace(lane=SimpleNamespace(trace=held), cursor=50)
+    drawer = SimpleNamespace(
+        _page=SimpleNamespace(session=session),
+        _view=SimpleNamespace(value="total"),
+        _refused=SimpleNamespace(object=""),
+    )
+    assert Drawer._zip(drawer).read() == figures.bytes_of("total", trace, 8)

@@ -40,10 +40,12 @@ def export(view: str, trace: xr.Dataset, path: str | Path, step: int | None = No
         view: name of a view.
         trace: one lane.
         path: where to; missing folders are made, files of the same name replaced.
-        step: the step that is shown or marked; None for the view's own choice.
+        step: the step that is shown or marked, or the recorded one nearest to it; None for the
+            view's own choice.
 
     Raises:
-        ValueError: if the view has nothing to draw, or naming the path if it cannot be written.
+        ValueError: if the view has nothing to draw, naming the step if it lies beyond the recorded
+            ones, or naming the path if it cannot be written.
     """
     path = Path(path).expanduser()
     files = bundle(view, trace, step)
@@ -68,6 +70,7 @@ def bytes_of(view: str, trace: xr.Dataset, step: int | None = None) -> bytes:
 def bundle(view: str, trace: xr.Dataset, step: int | None = None) -> dict[str, bytes]:
     """All files of a view's bundle by name."""
     module = view_named(view)
+    _check_step(trace, step)
     found = module.measure(trace, step)
     files = drawn(module, trace, step)
     files["data.nc"] = netcdf(trace)
@@ -173,6 +176,15 @@ def caption(
         *_made_with(trace),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _check_step(trace: xr.Dataset, step: int | None) -> None:
+    """Refuse a step before the first or after the last recorded one; between, rows may be thin."""
+    if step is None or not trace.sizes.get("step"):
+        return
+    first, last = (int(trace["step"].values[at]) for at in (0, -1))
+    if not first <= step <= last:
+        raise ValueError(f"step: {step}; a row {first}..{last}")
 
 
 def _experiment(trace: xr.Dataset) -> dict[str, Any]:
