@@ -479,6 +479,17 @@ def test_offline_a_download_is_one_line_and_the_socket_default_is_restored(
     assert socket.getdefaulttimeout() == before
 
 
+@pytest.mark.parametrize("own", ["", "root", "root/FashionMNIST", "root/FashionMNIST/raw"])
+def test_offline_a_download_removes_the_empty_folders_that_it_made(own, mirror, tmp_path):
+    mirror.files.clear()
+    here = tmp_path / "here"
+    (here / own).mkdir(parents=True)
+    before = sorted(here.rglob("*"))
+    with pytest.raises(NotFetched):
+        download("FashionMNIST", str(here / "root"), lambda *_: None)
+    assert sorted(here.rglob("*")) == before
+
+
 def test_only_sets_that_need_it_can_be_downloaded(tmp_path):
     with pytest.raises(BadInput, match=r"^dataset: Digits; one of MNIST, FashionMNIST"):
         download("Digits", str(tmp_path), lambda *_: None)

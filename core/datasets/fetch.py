@@ -73,21 +73,22 @@ def download(name: str, root: str, progress: Callable[[str, float], None]) -> Pa
         raise BadInput(f"dataset: {unknown(name, SETS)}")
     folder = root_folder(root)
     files = raw_files(name, folder)
-    try:
-        files[0].parent.mkdir(parents=True, exist_ok=True)
-    except OSError as refused:
-        line = f"root: {folder}; a folder that can be written ({refused.strerror})"
-        raise BadInput(line) from refused
-    if not os.access(files[0].parent, os.W_OK):
-        raise BadInput(f"root: {folder}; a folder that can be written")
-    for done, path in enumerate(files):
-        label = f"{path.name}.gz ({done + 1} of {len(files)})"
-        if is_whole(path):
-            progress(f"{label} is here already", (done + 1) / len(files))
-            continue
-        progress(f"{label} is being fetched", done / len(files))
-        _fetch(name, path)
-        progress(f"{label} is here", (done + 1) / len(files))
+    with _folders(files[0].parent):
+        try:
+            files[0].parent.mkdir(parents=True, exist_ok=True)
+        except OSError as refused:
+            line = f"root: {folder}; a folder that can be written ({refused.strerror})"
+            raise BadInput(line) from refused
+        if not os.access(files[0].parent, os.W_OK):
+            raise BadInput(f"root: {folder}; a folder that can be written")
+        for done, path in enumerate(files):
+            label = f"{path.name}.gz ({done + 1} of {len(files)})"
+            if is_whole(path):
+                progress(f"{label} is here already", (done + 1) / len(files))
+                continue
+            progress(f"{label} is being fetched", done / len(files))
+            _fetch(name, path)
+            progress(f"{label} is here", (done + 1) / len(files))
     return folder
 
 
@@ -119,6 +120,18 @@ def _fetch(name: str, path: Path) -> None:
         f"{name}: {archive} did not arrive ({'; '.join(reasons)}); "
         f"go online, or copy its files into {path.parent}"
     )
+
+
+@contextlib.contextmanager
+def _folders(deepest: Path) -> Iterator[None]:
+    """Remove the folders that were made within and left empty."""
+    new = [one for one in (deepest, *deepest.parents) if not os.path.lexists(one)]
+    try:
+        yield
+    finally:
+        for one in new:
+            with contextlib.suppress(OSError):  # not empty, or not made
+                one.rmdir()
 
 
 @contextlib.contextmanager
