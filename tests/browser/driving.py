@@ -1,0 +1,351 @@
+"""What a person at the page does and sees: a server, a Chromium, clicks, the readout, pixels.
+
+Used by the browser tests and by benchmarks/page.py.
+"""
+
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Browser, ElementHandle, Error, Locator, Page, Playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+
+NAMES = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HOW_TO_GET = "no Chromium: apt-get install chromium, or CHROMIUM=/path/to/it"
+
+PANEL = (
+    "from workbench import registry; registry.GRACE = {grace}; "
+    "from panel.command import main; main()"
+)
+"""`python -m panel`, with another grace time for sessions without a page: there may be 16."""
+
+PLOTS = ("heat", "errors", "depth", "total", "alignment", "images", "imbalance", "precision")
+
+VIEW = """name => Bokeh.index.query_one(v => v.model.tags?.includes(name))?.el ?? null"""
+INSIDE = """([name, what]) => {
+  const el = Bokeh.index.query_one(v => v.model.tags?.includes(name))?.el;
+  return el?.shadowRoot?.querySelector(what) ?? null; }"""
+
+DEEP_TEXT = """what => {
+  const texts = node => node.shadowRoot ? texts(node.shadowRoot)
+    : node.nodeType === Node.TEXT_NODE ? node.data
+    : ['STYLE', 'SCRIPT'].includes(node.tagName) ? ''
+    : [...node.childNodes].map(texts).join(' ');
+  return texts(document.querySelector(what)).replace(/\\s+/g, ' ').trim(); }"""
+
+Json = dict[str, Any]
+
+
+# Server and browser ------------------------------------------------------------------------------
+
+
+def find_chromium() -> str | None:
+    """The first Chromium that is here."""
+    return next((found for n in NAMES if n and (found := shutil.which(n))), None)
+
+
+def launch(playwright: Playwright, executable: str) -> Browser:
+    return playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+
+
+class Server:
+    """`panel serve apps/` on a free port, with its own cache folder, and what it writes."""
+
+    def __init__(self, cache: Path, log: Path, grace: float = 60) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/apps"
+        self.cache = cache
+        self._log = log
+        self._read = 0
+        command = [sys.executable, "-c", PANEL.format(grace=grace), "serve", "apps/"]
+        command += ["--address", "127.0.0.1", "--port", str(self.port)]
+        # A page that has gone is noticed at once, so that its session does not count for long.
+        command += ["--unused-session-lifetime", "5000", "--check-unused-sessions", "500"]
+        given = {"RELAXOSCOPE_CACHE": str(cache), "RELAXOSCOPE_DATA": str(cache / "no-data")}
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=os.environ | given,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self, timeout: float = 60) -> float:
+        """Seconds until it answered."""
+        begun = time.monotonic()
+        while time.monotonic() - begun < timeout:
+            if self.process.poll() is not None:
+                break
+            try:
+                # Not the page itself: that would open a session.
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/static/js/bokeh.min.js"):
+                    return time.monotonic() - begun
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError(f"the server does not answer:\n{self._log.read_text()[-3000:]}")
+
+    def complaints(self) -> list[str]:
+        """Errors in its log since the last call, but not those about pages that have gone."""
+        lines = self._log.read_text("utf-8", "replace").splitlines()
+        new, self._read = lines[self._read :], len(lines)
+        closed = ("WebSocketClosedError", "StreamClosedError")
+        ends = [one for one in new if one[:1].isalpha() and "Error" in one.partition(":")[0]]
+        return [one for one in ends if not one.partition(":")[0].endswith(closed)]
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(one for one in status.splitlines() if one.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Witness:
+    """What a page asked for and complained about."""
+
+    def __init__(self, page: Page) -> None:
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("websocket", lambda socket: self.requests.append(socket.url))
+        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
+        page.on("console", self._said)
+
+    def _said(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    @property
+    def left(self) -> list[str]:
+        """Requests to anywhere but this machine."""
+        here = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:http://127.0.0.1:")
+        return [url for url in self.requests if not url.startswith(here)]
+
+
+# What is shown -----------------------------------------------------------------------------------
+
+
+def readout(page: Page) -> Json:
+    """What the page shows, as plain data; empty before it shows anything."""
+    text = page.evaluate("() => document.getElementById('readout')?.textContent")
+    return json.loads(text or "{}")
+
+
+def wait_for(
+    page: Page, predicate: Callable[[Json], Any], timeout: float = 15, what: str = ""
+) -> Json:
+    """The first readout of which the predicate is true; AssertionError after `timeout` seconds."""
+    end = time.monotonic() + timeout
+    shown: Json = {}
+    while time.monotonic() < end:
+        try:
+            shown = readout(page)
+        except Error:  # the page is just being replaced
+            shown = {}
+        if shown and predicate(shown):
+            return shown
+        time.sleep(0.02)
+    brief = {k: v for k, v in shown.items() if k not in ("experiment", "recipe")}
+    raise AssertionError(f"not within {timeout:g} s: {what or 'the readout'}; it shows {brief}")
+
+
+def progress(page: Page) -> str:
+    """The progress line, empty where there is none."""
+    return " ".join(page.locator("#progress").all_inner_texts())
+
+
+def wait_ready(page: Page, timeout: float = 120) -> Json:
+    """The first readout with a row; reloads while too many sessions of other tests are open."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        try:
+            shown = readout(page)
+            if shown.get("ready") and "row" in shown:
+                return shown
+            if "sessions are open" in progress(page):
+                time.sleep(2)
+                page.reload(wait_until="commit")
+        except Error:
+            pass
+        time.sleep(0.02)
+    raise AssertionError(f"not ready within {timeout:g} s: {progress(page) or 'no progress line'}")
+
+
+def settle(page: Page, quiet: float = 0.35, timeout: float = 5) -> Json:
+    """Wait until no frame was sent for a while and the last one is painted."""
+    end = time.monotonic() + timeout
+    frame, since = -1, time.monotonic()
+    while time.monotonic() < end and time.monotonic() - since < quiet:
+        now = readout(page).get("frame", 0)
+        if now != frame:
+            frame, since = now, time.monotonic()
+        time.sleep(0.03)
+    page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+    return readout(page)
+
+
+def canvas_pixels(page: Page, section: str) -> np.ndarray:
+    """A section of the board as (H, W, 3)."""
+    return decoded(page.locator(f"#{section}").screenshot())
+
+
+def all_pixels(page: Page) -> dict[str, np.ndarray]:
+    """Every section of the board, from one screenshot."""
+    sheet = decoded(page.screenshot())
+    found = {}
+    for name in PLOTS:
+        box = page.locator(f"#{name}").bounding_box()
+        assert box is not None, f"#{name} is not shown"
+        x, y, w, h = (round(box[k]) for k in ("x", "y", "width", "height"))
+        found[name] = sheet[y : y + h, x : x + w]
+    return found
+
+
+def decoded(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def colours(pixels: np.ndarray) -> int:
+    """How many different colours there are."""
+    return len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0))
+
+
+def line(page: Page) -> str:
+    """The line of choices and what is said in it."""
+    return page.evaluate(DEEP_TEXT, "#line")
+
+
+def said(page: Page) -> str:
+    """What the line says besides the choices: a refusal, a divergence, an offer."""
+    return " ".join(page.locator("#line [role=status]").all_inner_texts()).strip()
+
+
+# What a person does ------------------------------------------------------------------------------
+
+
+def control(page: Page, name: str, what: str = "") -> ElementHandle:
+    """The element of a control of the bar; `what` is a CSS selector inside it."""
+    found = page.evaluate_handle(INSIDE, [name, what]) if what else page.evaluate_handle(VIEW, name)
+    element = found.as_element()
+    assert element is not None, f"no control {name} {what}"
+    return element
+
+
+def click(page: Page, name: str) -> None:
+    """Click a button of the bar."""
+    control(page, name, "button").click()
+
+
+def choose_preset(page: Page, title: str) -> None:
+    control(page, "preset", "select").select_option(label=title)
+
+
+def set_speed(page: Page, label: str) -> None:
+    control(page, "speed: steps per second", "select").select_option(label=label)
+    wanted = None if label == "free" else float(label.split()[0])
+    wait_for(page, lambda r: r["speed"] == wanted, what=f"speed {label}")
+
+
+def set_steps(page: Page, text: str) -> None:
+    """Type T."""
+    field = control(page, "T", "input")
+    field.fill(text)
+    field.press("Enter")
+
+
+def leave_field(page: Page) -> None:
+    """Take the focus from fields, so that keys go to the page."""
+    page.evaluate(
+        """() => { let at = document.activeElement;
+        while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement; at?.blur(); }"""
+    )
+
+
+def press(page: Page, key: str) -> None:
+    """A key for the page."""
+    leave_field(page)
+    page.keyboard.press(key)
+
+
+def step(page: Page, n: int = 1) -> Json:
+    """n steps from the newest row, by tens and ones, each waited for."""
+    shown = readout(page)
+    for _ in range(n // 10):
+        new = shown["row"] + 10
+        press(page, "Shift+ArrowRight")
+        shown = wait_for(page, lambda r, n=new: r["row"] == r["cursor"] == n, what=f"row {new}")
+    for _ in range(n % 10):
+        row = shown["row"]
+        press(page, "ArrowRight")
+        shown = wait_for(
+            page, lambda r, n=row + 1: r["row"] == r["cursor"] == n, what=f"row {row + 1}"
+        )
+    return shown
+
+
+# The drawer --------------------------------------------------------------------------------------
+
+
+def open_drawer(page: Page, tab: str = "choices") -> None:
+    """Open the drawer at a tab."""
+    if not readout(page).get("drawer"):
+        press(page, "c")
+        wait_for(page, lambda r: r["drawer"], what="the drawer is open")
+    page.locator("#drawer .bk-tab", has_text=tab).click()
+
+
+def menu(page: Page, title: str) -> Locator:
+    """The select of the drawer with this label."""
+    group = page.locator("#drawer .bk-input-group", has=page.locator(f'label:text-is("{title}")'))
+    return group.locator("select")
+
+
+def dial(page: Page, label: str, nth: int = 0) -> Locator:
+    """The text field of the drawer with this label; nth among equals."""
+    group = page.locator("#drawer .bk-input-group", has=page.locator(f'label:text-is("{label}")'))
+    return group.locator("input").nth(nth)
+
+
+def turn(page: Page, label: str, text: str, nth: int = 0) -> None:
+    """Type a dial's value."""
+    field = dial(page, label, nth)
+    field.fill(text)
+    field.press("Enter")
+
+
+def refusals(page: Page) -> list[str]:
+    """The lines in the drawer that refuse something."""
+    return [
+        one.strip() for one in page.locator("#drawer .refused").all_inner_texts() if one.strip()
+    ]

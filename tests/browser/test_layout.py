@@ -1,0 +1,147 @@
+"""Everything has its place: at two sizes of the window, in light and dark, nothing is cut off."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from driving import (
+    PLOTS,
+    all_pixels,
+    colours,
+    decoded,
+    open_drawer,
+    press,
+    settle,
+    step,
+    wait_for,
+)
+
+SIZES = [(1280, 800), (1920, 1080)]
+THEMES = ["light", "dark"]
+
+MOST_CONTROLS = 15
+"""Controls in sight before anything is opened."""
+
+CONTROLS = """() => {
+  const found = [];
+  const walk = root => { for (const e of root.querySelectorAll('*')) {
+    const box = e.getBoundingClientRect();
+    const is = ['BUTTON', 'SELECT', 'INPUT', 'TEXTAREA', 'A'].includes(e.tagName)
+      || e.classList.contains('noUi-target') || e.getAttribute('role') === 'button';
+    const seen = e.checkVisibility({checkVisibilityCSS: true, checkOpacity: true})
+      && box.width > 0 && box.height > 0 && box.right > 0 && box.left < innerWidth
+      && box.bottom > 0 && box.top < innerHeight;
+    if (is && seen) found.push({what: e.tagName + ' ' + (e.textContent || e.value || ''),
+      left: box.left, top: box.top, right: box.right, bottom: box.bottom,
+      spills: e.tagName !== 'SELECT' && e.scrollWidth > e.clientWidth + 1});
+    if (e.shadowRoot) walk(e.shadowRoot);
+  } };
+  walk(document);
+  return found; }"""
+
+TEXTS = """() => {
+  const found = [];
+  const walk = root => { for (const e of root.querySelectorAll('*')) {
+    const own = [...e.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.data.trim());
+    if (own && e.getClientRects().length && !['STYLE', 'SCRIPT'].includes(e.tagName)) {
+      const range = document.createRange(); range.selectNodeContents(e);
+      const box = range.getBoundingClientRect();
+      found.push({what: e.textContent.trim().slice(0, 60), left: box.left, right: box.right,
+        cut: e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflow === 'hidden'});
+    }
+    if (e.shadowRoot) walk(e.shadowRoot);
+  } };
+  walk(document.getElementById('line'));
+  return found; }"""
+
+BOXES = """what => [...document.querySelectorAll(what)].map(e => {
+  const b = e.getBoundingClientRect();
+  return {what: e.id, left: b.left, top: b.top, right: b.right, bottom: b.bottom}; })"""
+
+
+def overlaps(a, b):
+    """Whether two boxes share more than an edge."""
+    across = min(a["right"], b["right"]) - max(a["left"], b["left"])
+    down = min(a["bottom"], b["bottom"]) - max(a["top"], b["top"])
+    return across > 0.5 and down > 0.5
+
+
+def outside(box, width, height):
+    right, bottom = box["right"] > width + 0.5, box["bottom"] > height + 0.5
+    return box["left"] < -0.5 or box["top"] < -0.5 or right or bottom
+
+
+def assert_in_place(boxes, width, height):
+    assert [b["what"] for b in boxes if outside(b, width, height)] == []
+    pairs = combinations(boxes, 2)
+    assert [(a["what"], b["what"]) for a, b in pairs if overlaps(a, b)] == []
+
+
+EDGE = 3
+"""Pixels of a section outside its canvas: the border and the inset."""
+
+
+def assert_drawn_whole(drawn):
+    """Nothing that is drawn runs into the edge of its canvas."""
+    cut = []
+    for name in PLOTS:
+        one = drawn[name]
+        assert colours(one) > 16, f"{name} is empty"
+        inner = one[EDGE:-EDGE, EDGE:-EDGE]
+        edges = {"top": inner[0], "bottom": inner[-1], "left": inner[:, 0], "right": inner[:, -1]}
+        cut += [f"{name} at its {side}" for side, e in edges.items() if colours(e[None]) > 3]
+    assert cut == []
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_everything_is_in_sight_and_nothing_overlaps(visit, tmp_path, width, height, theme):
+    page = visit(f"?theme={theme}", viewport={"width": width, "height": height})
+    step(page, 12)
+    settle(page)
+    page.screenshot(path=tmp_path / f"page-{width}-{theme}.png")
+
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    assert page.evaluate("() => document.documentElement.scrollHeight") <= height
+
+    controls = page.evaluate(CONTROLS)
+    assert 8 <= len(controls) <= MOST_CONTROLS, [one["what"] for one in controls]
+    assert_in_place(controls, width, height)
+    assert [one["what"] for one in controls if one["spills"]] == []
+
+    texts = page.evaluate(TEXTS)
+    assert any("Gradient descent" in one["what"] for one in texts)
+    assert [one for one in texts if one["left"] < 0 or one["right"] > width] == []
+    assert [one["what"] for one in texts if one["cut"]] == []
+
+    areas = page.evaluate(BOXES, "#bar, #line, #board > section")
+    assert len(areas) == 2 + len(PLOTS)
+    assert_in_place(areas, width, height)
+    assert min(b["right"] - b["left"] for b in areas) > 150
+    plots = page.evaluate(BOXES, "#board > section")
+    covered = sum((b["right"] - b["left"]) * (b["bottom"] - b["top"]) for b in plots)
+    assert covered > 0.8 * width * height, "the plots have most of the window"
+
+    assert_drawn_whole(all_pixels(page))
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_open_drawer_leaves_the_plots_in_sight(visit, tmp_path, theme):
+    width, height = SIZES[0]
+    page = visit(f"?theme={theme}", viewport={"width": width, "height": height})
+    step(page, 3)
+    open_drawer(page)
+    settle(page)
+    page.screenshot(path=tmp_path / f"drawer-{theme}.png")
+    areas = page.evaluate(BOXES, "#bar, #line, #board > section, #drawer")
+    assert len(areas) == 3 + len(PLOTS)
+    assert_in_place(areas, width, height)
+    controls = [one for one in page.evaluate(CONTROLS) if one["bottom"] <= height]
+    assert_in_place(controls, width, height)
+    assert_drawn_whole(all_pixels(page))
+    before = decoded(page.screenshot())
+    press(page, "c")
+    wait_for(page, lambda r: not r["drawer"])
+    settle(page)
+    assert len(page.evaluate(CONTROLS)) <= MOST_CONTROLS
+    assert not np.array_equal(before, decoded(page.screenshot()))
