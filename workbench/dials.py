@@ -261,7 +261,7 @@ class Scalars:
                 widget.value = str(value) if isinstance(widget, pn.widgets.TextInput) else value
         finally:
             self._quiet = False
-        self._error.visible = False
+        self._error.object, self._error.visible = "", False
 
     def _turned(self, name: str, value: Any) -> None:
         if self._quiet:
@@ -274,7 +274,7 @@ class Scalars:
             self._error.object = f'<p class="refused">{html.escape(str(refused))}</p>'
             self._error.visible = True
         else:
-            self._error.visible = False
+            self._error.object, self._error.visible = "", False
 
 
 def _score(course: Course, epoch: int) -> str:
