@@ -322,7 +322,7 @@ class Plots:
     def _build_depth(self) -> Any:
         look = self.look
         self._depth_title = self._title("energy by depth")
-        self._depth_title.offset = -34  # it is the longest title over the narrowest plot
+        self._depth_title.update(offset=-34)  # it is the longest title over the narrowest plot
         plot = self._figure(
             "depth", self.energy_axis, self._depth_title, x_range=_interval(0.4, 10.6)
         )
