@@ -5,11 +5,9 @@ changed init opens a new lane. One thread at a time calls it.
 """
 
 import time
-from typing import Any
 
 import core
 from core.batches import ImageSet
-from core.catalogue import to_dict
 from core.experiment import LIVE, Experiment
 from core.pretraining import Course, first_weights
 from core.recorder import FULL, Recorder
@@ -17,18 +15,13 @@ from core.recording import Guard, about, fits_alignment, recorder_for
 from core.relaxation import Relaxation
 from core.trace import Sample, Trace
 from core.training import Training, accuracy
-from workbench.lanes import Lane, Mark
+from workbench.lanes import Lane, Mark, in_force
 
 STEP, BATCH = "step", "batch"
 """Gears: relax one batch, or relax, update the weights and take the next."""
 
 MARK_EVERY = 16
 """Rows between two marks to return to."""
-
-
-def in_force(experiment: Experiment) -> dict[str, Any]:
-    """What a row of the trace was made with: the recipe and the optimiser of the weights."""
-    return experiment.recipe.to_dict() | {"weights": to_dict(experiment.weights)}
 
 
 class Driver:
@@ -39,7 +32,7 @@ class Driver:
 
         Args:
             experiment: the first choices.
-            budget: bytes for the marks that rewinding needs.
+            budget: bytes for the marks of all lanes, half of them for the live one.
             align: whether to record each layer's cosine to the backprop update.
         """
         self.wanted = experiment
@@ -163,7 +156,11 @@ class Driver:
         assert lane is not None
         if lane.marks and lane.marks[-1].row == self._row:
             lane.marks.pop()
-        lane.add(self._here(), self.budget)
+        others = [one for one in self.lanes if one is not lane]
+        while others and sum(one.bytes for one in others) > self.budget // 2:
+            if not sum(one.thin() for one in others):
+                break
+        lane.add(self._here(), self.budget // 2)
 
     def _here(self) -> Mark:
         assert self._relaxation is not None and self.lane is not None
@@ -183,6 +180,7 @@ class Driver:
         if changed is not None and changed <= {"init", *LIVE}:
             self._again(experiment, title)
             return
+        self._park()
         old = self.lane
         images = self._images(experiment)
         fresh = {"network", "dataset", "energy", "seed", "dtype", "device", "pretraining"}
@@ -194,8 +192,7 @@ class Driver:
         aligned = fits_alignment(experiment, images)
         training = Training(experiment, images, network, aligned=aligned)
         if old is not None and network is old.training.network:
-            self._begun(old).snapshot.weights.into(network, training.optimiser)
-            training.renew_optimiser()
+            self._take_over(training, self._begun(old))
         self.accuracy = self._test(training)
         self._new_lane(training, experiment, self._batch, title)
 
@@ -203,6 +200,7 @@ class Driver:
         """This batch from its beginning in a new lane, with what it began with."""
         old = self.lane
         assert old is not None
+        self._park()
         mark = self._begun(old)
         training = self._training(experiment, old.training, mark)
         same = type(experiment.init) is type(old.experiment.init)
@@ -211,22 +209,29 @@ class Driver:
         self._new_lane(training, experiment, mark.batch, title)
 
     def _begun(self, lane: Lane) -> Mark:
-        """The mark at which the batch under the cursor began."""
-        number = lane.mark_before(min(self.cursor, self._row)).batch
-        return next(m for m in lane.marks if m.batch == number)
+        """Where the batch under the cursor began; replayed if its mark has gone. Park before."""
+        row = max(first for first, _ in lane.starts if first <= min(self.cursor, self._row))
+        mark = lane.mark_before(row)
+        if mark.row == row:
+            return mark
+        self._return(lane, mark)
+        self._replay(lane, row)
+        return self._here()
 
     def _training(self, experiment: Experiment, old: Training, mark: Mark) -> Training:
-        """The same network on the same stream under other choices, with the weights of a mark."""
+        """The same network on the same stream under other choices, as a mark found it."""
         training = Training(experiment, old.images, old.network, aligned=old.aligned)
-        same = type(experiment.weights) is type(old.experiment.weights)
-        training.network.version = -1  # so that the optimiser's memory is taken over, too
-        mark.snapshot.weights.into(training.network, training.optimiser if same else None)
-        training.renew_optimiser()
+        self._take_over(training, mark)
         return training
 
+    def _take_over(self, training: Training, mark: Mark) -> None:
+        """Weights and the optimiser's memory of a mark, with the dials of the training."""
+        training.network.version = -1  # so that the optimiser's memory is taken over in any case
+        mark.snapshot.weights.into(training.network, training.optimiser)
+        training.renew_optimiser()
+
     def _new_lane(self, training: Training, experiment: Experiment, batch: int, title: str) -> None:
-        """Open a lane at the first step of a batch."""
-        self._park()
+        """Open a lane at the first step of a batch; the live one must be parked."""
         lane = Lane(len(self.lanes), training, self._trace(experiment, training), title)
         lane.choices.append((0, experiment, self.gear))
         lane.starts.append((0, batch))
@@ -259,25 +264,29 @@ class Driver:
         lane.starts = [one for one in old.starts if one[0] <= row]
         lane.marks = [one for one in old.marks if one.row <= row]
         lane.guard = Guard(trace, old.guard.first)
-        gear = self.gear
         self._return(lane, old.mark_before(row))
-        while self._row < row:
-            experiment, self.gear = old.choices_at(self._row)
-            assert self._relaxation is not None
-            self._adopt(experiment)
-            if any(first == self._row + 1 for first, _ in old.starts):
-                old.training.finish(self._relaxation)
-                self._batch, self._row = self._batch + 1, self._row + 1
-                self._relaxation = self._begin(old.training, self._batch)
-            else:
-                self._relaxation.advance()
-                self._row += 1
-        self.gear = gear
+        self._replay(old, row)
         self.ghost, self.lane = old, lane
         self.lanes = [*self.lanes, lane]
         self.following, self.cursor = True, row
         self._recorder = self._new_recorder(old.training)
         self._go_on_with(choices or old.experiment)
+
+    def _replay(self, lane: Lane, row: int) -> None:
+        """From a mark of a lane to one of its later rows, unrecorded."""
+        gear = self.gear
+        while self._row < row:
+            experiment, self.gear = lane.choices_at(self._row)
+            assert self._relaxation is not None
+            self._adopt(experiment)
+            if any(first == self._row + 1 for first, _ in lane.starts):
+                lane.training.finish(self._relaxation)
+                self._batch, self._row = self._batch + 1, self._row + 1
+                self._relaxation = self._begin(lane.training, self._batch)
+            else:
+                self._relaxation.advance()
+                self._row += 1
+        self.gear = gear
 
     def _go_on_with(self, experiment: Experiment) -> None:
         """Let choices act on the next update: the newest row is measured again under them.

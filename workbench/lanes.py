@@ -7,6 +7,7 @@ marks a lane is replayed. Marks stay within a memory budget: when it is full, ev
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.catalogue import to_dict
 from core.experiment import Experiment, sentence
 from core.network import States
 from core.recording import Guard
@@ -15,7 +16,12 @@ from core.trace import Trace
 from core.training import Training
 
 
-@dataclass(frozen=True)
+def in_force(experiment: Experiment) -> dict[str, Any]:
+    """What a row of the trace was made with: the recipe and the optimiser of the weights."""
+    return experiment.recipe.to_dict() | {"weights": to_dict(experiment.weights)}
+
+
+@dataclass(frozen=True, eq=False)
 class Mark:
     """A row to return to.
 
@@ -98,8 +104,20 @@ class Lane:
     def add(self, mark: Mark, budget: int) -> None:
         """Keep a mark; thin the old ones when the budget is full."""
         self.marks.append(mark)
-        while self.bytes > budget and len(self.marks) > 4:
-            self.marks = [self.marks[0], *self.marks[1:-1:2], self.marks[-1]]
+        while self.bytes > budget and self.thin():
+            pass
+
+    def thin(self) -> bool:
+        """Let half of the marks go, first those within a batch; whether any went."""
+        if len(self.marks) <= 4:
+            return False
+        begun = {row for row, _ in self.starts}
+        kept = [m for m in self.marks if m.row in begun]
+        if len(kept) > len(self.marks) - 2:
+            kept = self.marks[::2]
+        ends = (self.marks[0], self.marks[-1])
+        self.marks = [m for m in self.marks if m in ends or m in kept]
+        return True
 
     @property
     def bytes(self) -> int:

@@ -341,18 +341,20 @@ class Session(Driver):
     def _do_warm_up(self, batches: int) -> None:
         assert self.lane is not None
         experiment, old = self.lane.experiment, self.lane
-        training = self._training(experiment, old.training, self._begun(old))
+        self._park()
+        begun = self._begun(old)
+        training = self._training(experiment, old.training, begun)
         around = training.batches.per_epoch
         for k in range(batches, 0, -1):
-            number = (self._batch - k) % around
-            if number == self._batch % around:
+            number = (begun.batch - k) % around
+            if number == begun.batch % around:
                 continue
             self.progress = (f"relaxing batch {number} first", 1 - k / batches)
             relaxation = training.relaxation(training.batches.batch(number), train=False)
             relaxation.run()
             training.finish(relaxation)
         self.offer = ""
-        self._new_lane(training, experiment, self._batch, f"{batches} batches relaxed first")
+        self._new_lane(training, experiment, begun.batch, f"{batches} batches relaxed first")
 
     def _do_change(self, **choices: Any) -> None:
         assert self.lane is not None and self._relaxation is not None

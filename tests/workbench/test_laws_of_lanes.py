@@ -307,3 +307,20 @@ def test_a_restart_trains_at_the_rate_that_the_dial_shows():
     do(session, "restart")
     (group,) = session.lane.training.optimiser.param_groups
     assert group["lr"] == 0.05
+
+
+def test_marks_of_all_lanes_stay_within_the_budget_and_old_lanes_can_still_be_gone_on_with():
+    session = opened()
+    session.budget = 2**19
+    do(session, "set_gear", gear="batch")
+    for _ in range(6):
+        do(session, "step", n=40)
+        do(session, "restart")
+    assert sum(lane.bytes for lane in session.lanes) < 2 * session.budget
+    assert all(len(lane.marks) < 12 for lane in session.lanes)
+    first = session.lanes[0]
+    session._open(first)
+    do(session, "seek", row=17)
+    do(session, "step", n=first.trace.row(10**9)["step"] - 17)
+    a, b = rows(first), rows(session.lane)
+    np.testing.assert_array_equal(a.energy.values, b.energy.values)
