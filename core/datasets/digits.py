@@ -72,7 +72,7 @@ def _raw() -> tuple[Tensor, Tensor]:
 
 def _read(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """What `_raw` once kept; the archive's own checksums find flipped bits."""
-    with np.load(path, allow_pickle=False) as kept:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
         x, y = kept["x"], kept["y"]
     _check(x, y)
     return x, y
