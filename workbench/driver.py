@@ -9,6 +9,7 @@ import time
 import core
 from core.batches import ImageSet
 from core.experiment import LIVE, Experiment
+from core.network import Network
 from core.pretraining import Course, first_weights
 from core.recorder import FULL, Recorder
 from core.recording import Guard, about, fits_alignment, recorder_for
@@ -59,6 +60,7 @@ class Driver:
         self._stopwatch: tuple[float, int] = (0.0, 0)
         self._relaxation: Relaxation | None = None
         self._recorder: Recorder | None = None
+        self._tested: tuple[Network | None, int, float] = (None, 0, 0.0)
 
     @property
     def at_end(self) -> bool:
@@ -107,12 +109,13 @@ class Driver:
         lane.training.finish(relaxation)
         self._batch += 1
         self._row += 1
-        self._relaxation = self._begin(lane.training, self._batch)
+        self._relaxation = self._begin(lane, self._batch)
         lane.starts.append((self._row, self._batch))
         if not self._relaxation.held:
             self.accuracy = self._test(lane.training)
             if self.accuracy is not None:
                 lane.scores.append((self._batch, self.accuracy))
+        self._make_offer(lane.training)
         self._mark()
 
     def _record(self) -> None:
@@ -145,11 +148,24 @@ class Driver:
         chunk, line = self.lane.guard.look(chunk)
         self.lane.trace.append(chunk)
         if line:
-            self._row = int(chunk.rows["step"][-1])
+            self._cut(self.lane, int(chunk.rows["step"][-1]))
             self.lane.diverged = f"{line}, then rewind or restart"
             self._stop(self.lane.diverged)
         if self.following:
             self.cursor = self._row
+
+    def _cut(self, lane: Lane, row: int) -> None:
+        """Come back to the row that diverged, where others were made before it was seen."""
+        if self._row == row:
+            return
+        lane.marks = [one for one in lane.marks if one.row <= row]
+        lane.starts = [one for one in lane.starts if one[0] <= row]
+        last = lane.starts[-1][1]
+        lane.scores = [one for one in lane.scores if one[0] <= last]
+        lane.trace.batches = {k: v for k, v in lane.trace.batches.items() if k <= last}
+        self._return(lane, lane.mark_before(row))
+        self._replay(lane, row)
+        self._look()
 
     def _mark(self) -> None:
         lane = self.lane
@@ -181,20 +197,21 @@ class Driver:
             self._again(experiment, title)
             return
         self._park()
-        old = self.lane
+        old, course = self.lane, self.course
+        begun = None if old is None else self._begun(old)
         images = self._images(experiment)
         fresh = {"network", "dataset", "energy", "seed", "dtype", "device", "pretraining"}
         if old is None or (changed or fresh) & fresh:
             network = experiment.build(images.shape, images.classes)
-            self.course = first_weights(experiment, images, network, self._tell)
+            course = first_weights(experiment, images, network, self._tell)
         else:
             network = old.training.network
         aligned = fits_alignment(experiment, images)
         training = Training(experiment, images, network, aligned=aligned)
-        if old is not None and network is old.training.network:
-            self._take_over(training, self._begun(old))
-        self.accuracy = self._test(training)
-        self._new_lane(training, experiment, self._batch, title)
+        if begun and old and network is old.training.network:
+            self._take_over(training, begun)
+        self.course = course
+        self._new_lane(training, experiment, begun.batch if begun else 0, title)
 
     def _again(self, experiment: Experiment, title: str) -> None:
         """This batch from its beginning in a new lane, with what it began with."""
@@ -238,16 +255,13 @@ class Driver:
         lane.trace.recipes.append(in_force(experiment))
         if self.lane is not None:
             lane.parent = self.lane.id
-        self._batch, self._row = batch, 0
-        self.ghost, self.lane = self.lane, lane
-        self.lanes = [*self.lanes, lane]
-        self.following, self.cursor = True, 0
-        self._relaxation = self._begin(training, batch)
+        self._relaxation = self._begin(lane, batch)
         self._recorder = self._new_recorder(training)
+        self._batch, self._row = batch, 0
+        self._join(lane)
         self._mark()
         self._record()
         self._drain()
-        self._make_offer(training)
 
     def _fork(self, row: int, choices: Experiment | None = None) -> None:
         """Go on from an old row in a new lane: rows so far are copied, states are replayed.
@@ -262,31 +276,49 @@ class Driver:
         old.trace.copy_until(row, trace)
         lane.choices = [one for one in old.choices if one[0] <= row]
         lane.starts = [one for one in old.starts if one[0] <= row]
+        lane.scores = [one for one in old.scores if one[0] <= lane.starts[-1][1]]
         lane.marks = [one for one in old.marks if one.row <= row]
-        lane.guard = Guard(trace, old.guard.first)
-        self._return(lane, old.mark_before(row))
-        self._replay(old, row)
-        self.ghost, self.lane = old, lane
-        self.lanes = [*self.lanes, lane]
-        self.following, self.cursor = True, row
+        lane.guard = Guard(trace, old.guard.first[: row + 1])
+        self._return(lane, lane.mark_before(row))
+        self._replay(lane, row)
         self._recorder = self._new_recorder(old.training)
+        self._join(lane)
         self._go_on_with(choices or old.experiment)
 
+    def _join(self, lane: Lane) -> None:
+        """Make a new lane, at which the worker stands, the live one."""
+        lane.course = self.course
+        self.ghost, self.lane = self.lane, lane
+        self.lanes = [*self.lanes, lane]
+        self.following, self.cursor = True, self._row
+        self._look()
+
+    def _look(self) -> None:
+        """Say about the live lane what is so where the worker stands."""
+        assert self.lane is not None
+        self.accuracy = self._test(self.lane.training)
+        self._make_offer(self.lane.training)
+
     def _replay(self, lane: Lane, row: int) -> None:
-        """From a mark of a lane to one of its later rows, unrecorded."""
+        """From a mark of a lane to one of its later rows, unrecorded, with every change between."""
         gear = self.gear
+        begins = {first for first, _ in lane.starts}
         while self._row < row:
-            experiment, self.gear = lane.choices_at(self._row)
             assert self._relaxation is not None
-            self._adopt(experiment)
-            if any(first == self._row + 1 for first, _ in lane.starts):
+            self.gear = lane.choices_at(self._row)[1]
+            self._hold_or_move()
+            self._row += 1
+            if self._row in begins:
                 lane.training.finish(self._relaxation)
-                self._batch, self._row = self._batch + 1, self._row + 1
-                self._relaxation = self._begin(lane.training, self._batch)
+                self._batch += 1
+                self._relaxation = self._begin(lane, self._batch)
             else:
                 self._relaxation.advance()
-                self._row += 1
+            for first, experiment, _ in lane.choices:
+                if first == self._row:
+                    self._adopt(lane, experiment)
         self.gear = gear
+        self._hold_or_move()
 
     def _go_on_with(self, experiment: Experiment) -> None:
         """Let choices act on the next update: the newest row is measured again under them.
@@ -301,20 +333,23 @@ class Driver:
         if held is not None:
             del recipes[int(held["recipe_id"]) + 1 :]
         lane.choices.append((self._row, experiment, self.gear))
-        self._adopt(experiment)
+        self._adopt(lane, experiment)
         if in_force(experiment) != recipes[-1]:
             recipes.append(in_force(experiment))
             self._measure()
             self._drain()
         self._mark()
 
-    def _adopt(self, experiment: Experiment) -> None:
-        """Let the live relaxation and its training go on under these choices."""
-        assert self._relaxation is not None and self.lane is not None
-        training = self.lane.training
+    def _adopt(self, lane: Lane, experiment: Experiment) -> None:
+        """Let the relaxation and the training of a lane go on under these choices."""
+        assert self._relaxation is not None
+        training, kind = lane.training, type(lane.training.optimiser)
         training.follow(experiment)
+        if type(training.optimiser) is not kind:
+            training.network.touch()  # so that the next mark holds the new optimiser's memory
         self._relaxation.optimiser = training.optimiser
         self._relaxation.recipe = experiment.recipe
+        self._relaxation.step()  # at once: two changes at one row are two
         self._hold_or_move()
 
     def _open(self, lane: Lane) -> None:
@@ -322,12 +357,14 @@ class Driver:
         self._park()
         self.playing, self._owed = False, 0
         assert lane.parked is not None
-        self.ghost = self.lane
+        self.ghost, self.lane = self.lane, lane
         self._return(lane, lane.parked)
-        self.lane = lane
-        self.wanted = lane.experiment
+        if lane.choices[-1][2] != self.gear:
+            lane.choices.append((self._row, lane.experiment, self.gear))
+        self.wanted, self.course = lane.experiment, lane.course
         self._recorder = self._new_recorder(lane.training)
         self.following, self.cursor = True, self._row
+        self._look()
 
     def _park(self) -> None:
         """Leave the live lane so that it can be gone on with."""
@@ -341,22 +378,22 @@ class Driver:
         training.follow(lane.choices_at(mark.row)[0])
         training.memory, training.previous = mark.memory, mark.previous
         self._row, self._batch = mark.row, mark.batch
-        self._relaxation = self._begin(training, mark.batch)
+        self._relaxation = self._begin(lane, mark.batch)
+        training.network.version = -1  # so that the optimiser's memory comes back in any case
         self._relaxation.restore(mark.snapshot)
         training.renew_optimiser()  # weights that several marks share have the dials of the first
         self._relaxation.optimiser = training.optimiser
         self._hold_or_move()
 
-    def _begin(self, training: Training, number: int) -> Relaxation:
+    def _begin(self, lane: Lane, number: int) -> Relaxation:
         """The relaxation of one batch; its samples are noted in the lane."""
-        batch = training.batches.batch(number)
-        lane = self.lane if self.lane is not None and self.lane.training is training else None
-        if lane is not None and number not in lane.trace.batches:
+        batch = lane.training.batches.batch(number)
+        if number not in lane.trace.batches:
             shown = min(8, len(batch.y))
             lane.trace.batches[number] = Sample(
                 batch.y.cpu().numpy(), batch.x[:shown].cpu().numpy()
             )
-        return training.relaxation(batch, train=self.gear == BATCH)
+        return lane.training.relaxation(batch, train=self.gear == BATCH)
 
     def _hold_or_move(self) -> None:
         """Whether weights move follows from the gear and the learning rule."""
@@ -393,10 +430,14 @@ class Driver:
         return experiment.dataset()
 
     def _test(self, training: Training) -> float | None:
-        """Test accuracy of a classifier, by a plain forward pass."""
-        if training.network.image != 0:
+        """Test accuracy of a classifier, by a plain forward pass; once for the same weights."""
+        network, images = training.network, training.images
+        if network.image != 0:
             return None
-        return accuracy(training.network, training.images.test_x, training.images.test_y)
+        if self._tested[:2] != (network, network.version):
+            found = accuracy(network, images.test_x, images.test_y)
+            self._tested = (network, network.version, found)
+        return self._tested[2]
 
     def _tell(self, line: str, share: float) -> None:
         self.progress = (line, share)

@@ -10,6 +10,7 @@ from typing import Any
 from core.catalogue import to_dict
 from core.experiment import Experiment, sentence
 from core.network import States
+from core.pretraining import Course
 from core.recording import Guard
 from core.relaxation import Snapshot
 from core.trace import Trace
@@ -58,6 +59,7 @@ class Lane:
         diverged: why it cannot go on, or None.
         guard: watches its total energy for divergence.
         scores: number of a batch and the test accuracy before it, in the batch gear.
+        course: the training behind its first weights; None where they are random.
     """
 
     id: int
@@ -73,6 +75,7 @@ class Lane:
     diverged: str | None = None
     guard: Guard = field(init=False)
     scores: list[tuple[int, float]] = field(default_factory=list)
+    course: Course | None = None
 
     def __post_init__(self) -> None:
         """Watch the rows from the first one on."""

@@ -353,7 +353,6 @@ class Session(Driver):
             relaxation = training.relaxation(training.batches.batch(number), train=False)
             relaxation.run()
             training.finish(relaxation)
-        self.offer = ""
         self._new_lane(training, experiment, begun.batch, f"{batches} batches relaxed first")
 
     def _do_change(self, **choices: Any) -> None:
