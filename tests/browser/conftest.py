@@ -8,7 +8,7 @@ from typing import Any
 import driving
 import pytest
 from driving import Server, Witness
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 HERE = Path(__file__).parent
 
@@ -56,10 +56,18 @@ def visit(chromium: Browser, server: Server) -> Iterator[Visit]:
     contexts, witnesses = [], []
     server.complaints()
 
-    def opened(query: str = "", *, ready: bool = True, **options: Any) -> Page:
+    def opened(
+        query: str = "",
+        *,
+        ready: bool = True,
+        prepare: Callable[[BrowserContext], None] | None = None,
+        **options: Any,
+    ) -> Page:
         given = {"viewport": {"width": 1280, "height": 800}, "accept_downloads": True} | options
         context = chromium.new_context(**given)
         contexts.append(context)
+        if prepare is not None:
+            prepare(context)
         page = context.new_page()
         witnesses.append(Witness(page))
         page.goto(server.url + query, wait_until="commit")

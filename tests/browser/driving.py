@@ -39,6 +39,9 @@ PANEL = (
 )
 """`python -m panel`, with another grace time for sessions without a page: there may be 16."""
 
+UNUSED = 5
+"""Seconds until the server discards what was built for a page that does not come or has gone."""
+
 PLOTS = ("heat", "errors", "depth", "total", "alignment", "images", "imbalance", "precision")
 
 VIEW = """name => Bokeh.index.query_one(v => v.model.tags?.includes(name))?.el ?? null"""
@@ -82,7 +85,12 @@ class Server:
         command = [sys.executable, "-c", PANEL.format(grace=grace), "serve", "apps/"]
         command += ["--address", "127.0.0.1", "--port", str(self.port)]
         # A page that has gone is noticed at once, so that its session does not count for long.
-        command += ["--unused-session-lifetime", "5000", "--check-unused-sessions", "500"]
+        command += [
+            "--unused-session-lifetime",
+            str(1000 * UNUSED),
+            "--check-unused-sessions",
+            "500",
+        ]
         given = {"RELAXOSCOPE_CACHE": str(cache), "RELAXOSCOPE_DATA": str(cache / "no-data")}
         with log.open("wb") as out:
             self.process = subprocess.Popen(
@@ -238,7 +246,7 @@ def decoded(png: bytes) -> np.ndarray:
 
 def colours(pixels: np.ndarray) -> int:
     """How many different colours there are."""
-    return len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0))
+    return len(np.unique(pixels.astype(np.uint32) @ [1, 256, 65536]))
 
 
 def line(page: Page) -> str:

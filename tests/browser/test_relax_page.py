@@ -16,6 +16,7 @@ import pytest
 import xarray as xr
 from driving import (
     PLOTS,
+    UNUSED,
     all_pixels,
     canvas_pixels,
     choose_preset,
@@ -640,6 +641,23 @@ def test_an_address_of_long_ago_brings_the_session_back(visit, server):
     after = readout(visit(query))
     for field in ("row", "lane", "lanes", "ghost", "energies", "taken"):
         assert after[field] == before[field], field
+
+
+def test_a_page_that_loads_slowly_keeps_its_session_and_asks_nobody_else(visit):
+    """What no socket joins in time the server discards, and builds it anew for the socket."""
+
+    def slowly(context):
+        def late(route):
+            time.sleep(UNUSED + 2)
+            route.continue_()
+
+        context.route("**/panel.min.js*", late, times=1)
+
+    page = visit(prepare=slowly)
+    step(page, 2)
+    assert visit.witnesses[-1].left == []
+    page.reload(wait_until="commit")
+    assert wait_ready(page)["row"] == 2
 
 
 def test_a_new_visit_is_a_session_of_its_own(visit):
