@@ -5,6 +5,7 @@ changed init opens a new lane. One thread at a time calls it.
 """
 
 import time
+from typing import Any
 
 import core
 from core.batches import ImageSet
@@ -198,14 +199,14 @@ class Driver:
             return
         self._park()
         old, course = self.lane, self.course
-        begun = None if old is None else self._begun(old)
-        images = self._images(experiment)
+        images = self._images(experiment)  # what can be refused comes before the worker is moved
         fresh = {"network", "dataset", "energy", "seed", "dtype", "device", "pretraining"}
         if old is None or (changed or fresh) & fresh:
             network = experiment.build(images.shape, images.classes)
             course = first_weights(experiment, images, network, self._tell)
         else:
             network = old.training.network
+        begun = None if old is None else self._begun(old)
         aligned = fits_alignment(experiment, images)
         training = Training(experiment, images, network, aligned=aligned)
         if begun and old and network is old.training.network:
@@ -372,18 +373,32 @@ class Driver:
             self._drain()
             self.lane.parked = self._here()
 
-    def _return(self, lane: Lane, mark: Mark) -> None:
-        """Put the worker where a mark was made."""
+    def _return(self, lane: Lane, mark: Mark, relaxation: Relaxation | None = None) -> None:
+        """Put the worker where a mark was made, with the relaxation of that batch if it is held."""
         training = lane.training
         training.follow(lane.choices_at(mark.row)[0])
         training.memory, training.previous = mark.memory, mark.previous
         self._row, self._batch = mark.row, mark.batch
-        self._relaxation = self._begin(lane, mark.batch)
+        self._relaxation = relaxation or self._begin(lane, mark.batch)
         training.network.version = -1  # so that the optimiser's memory comes back in any case
         self._relaxation.restore(mark.snapshot)
         training.renew_optimiser()  # weights that several marks share have the dials of the first
         self._relaxation.optimiser = training.optimiser
         self._hold_or_move()
+
+    def _standing(self) -> dict[str, Any]:
+        """What a command may replace."""
+        names = "lane ghost lanes cursor following gear course accuracy offer taken".split()
+        held = {name: getattr(self, name) for name in [*names, "_recorder", "_relaxation"]}
+        return held | {"parked": self.lane and self.lane.parked}
+
+    def _fall_back(self, before: dict[str, Any]) -> None:
+        """Stand again where the worker stood before a command that failed."""
+        parked = before.pop("parked")
+        for name, value in before.items():
+            setattr(self, name, value)
+        if self.lane and self.lane.parked and self.lane.parked is not parked:
+            self._return(self.lane, self.lane.parked, self._relaxation)
 
     def _begin(self, lane: Lane, number: int) -> Relaxation:
         """The relaxation of one batch; its samples are noted in the lane."""

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from core.catalogue import BadInput, from_dict, to_dict
@@ -31,6 +30,10 @@ class Command:
     name: str
     args: dict[str, Any]
     asked: int
+
+
+class Ended(Exception):
+    """The session was closed while something long was under way."""
 
 
 class Session(Driver):
@@ -61,6 +64,7 @@ class Session(Driver):
         self._origin = self.wanted
         self._history: tuple[list[dict[str, Any]], int] = ([], 0)
         self._queue: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._asking = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = False
         self._due = 0.0
@@ -114,7 +118,7 @@ class Session(Driver):
 
     def warm_up(self, batches: int = 5) -> None:
         """Relax other batches first, so that an init that remembers has a past."""
-        if not isinstance(batches, int) or not 1 <= batches <= 1000:
+        if not isinstance(batches, int) or isinstance(batches, bool) or not 1 <= batches <= 1000:
             raise BadInput(f"warm_up: {batches}; an integer 1..1000")
         self._ask("warm_up", batches=batches)
 
@@ -126,7 +130,8 @@ class Session(Driver):
 
     def set_speed(self, speed: float | None) -> None:
         """Steps per second, or None for as fast as it goes."""
-        if speed is not None and not (np.isfinite(speed) and 0 < speed <= 1e6):
+        number = isinstance(speed, int | float) and not isinstance(speed, bool)
+        if speed is not None and not (number and 0 < speed <= 1e6):
             raise BadInput(f"speed: {speed}; steps per second in (0, 1e6], or none for free")
         self._ask("set_speed", speed=speed)
 
@@ -145,12 +150,13 @@ class Session(Driver):
             else value
             for name, value in choices.items()
         }
-        new = self.wanted.changed(**made)
-        if new == self.wanted:
-            return
-        self.wanted = new
-        plain = {k: v if k in SCALARS else to_dict(v) for k, v in made.items()}
-        self._ask("change", **plain)
+        with self._asking:
+            new = self.wanted.changed(**made)
+            if new == self.wanted:
+                return
+            self.wanted = new
+            plain = {k: v if k in SCALARS else to_dict(v) for k, v in made.items()}
+            self._ask("change", **plain)
 
     def close(self) -> None:
         """End the worker; safe to call twice."""
@@ -161,11 +167,8 @@ class Session(Driver):
 
     def log(self) -> dict[str, Any]:
         """All that is needed to make this session again: first choices, events, steps taken."""
-        return {
-            "experiment": self._origin.to_dict(),
-            "events": list(self.events),
-            "taken": self.taken,
-        }
+        events, taken = (self.events, self.taken) if self.ready else self._history
+        return {"experiment": self._origin.to_dict(), "events": list(events), "taken": taken}
 
     def repeat(self, events: Iterable[dict[str, Any]], taken: int = 0) -> None:
         """Before `start`: do again, without a clock, what an event log describes.
@@ -194,8 +197,11 @@ class Session(Driver):
         try:
             self._prepare()
         except Exception as error:
-            self._fail(error)
-            return
+            if self.lane is None or self._closing:
+                self._fail(error)
+                return
+            self._be_ready()  # the log is damaged: what could be repeated stays
+            self.message = f"brought back up to command {len(self.events)}: {error}"
         self._wake()
         while not self._closing:
             wait = self._wait()
@@ -235,16 +241,21 @@ class Session(Driver):
             self._wake()
 
     def _attempt(self, command: Command) -> None:
+        self._drain()
+        before = self._standing()
         try:
             self._apply(command)
         except BadInput as refused:
+            self._fall_back(before)
             self.message = str(refused)
-            if self.lane is not None:
-                self.wanted = self.lane.experiment
         except Exception as error:
+            self._fall_back(before)
             self._stop(f"{command.name}: {type(error).__name__}: {error}")
         self.progress = ("ready", 1.0)
         self._drain()
+        with self._asking:
+            if self._queue.empty() and self.lane is not None:  # else more is wanted
+                self.wanted = self.lane.experiment
         if not self._owed:
             self._wake()
 
@@ -335,6 +346,10 @@ class Session(Driver):
 
     def _do_next_batch(self) -> None:
         self._drain()
+        assert self.lane is not None
+        if self.lane.diverged:
+            self._stop(self.lane.diverged)
+            return
         self.following = True
         self._take_next_batch()
 
@@ -349,7 +364,7 @@ class Session(Driver):
             number = (begun.batch - k) % around
             if number == begun.batch % around:
                 continue
-            self.progress = (f"relaxing batch {number} first", 1 - k / batches)
+            self._tell(f"relaxing batch {number} first", 1 - k / batches)
             relaxation = training.relaxation(training.batches.batch(number), train=False)
             relaxation.run()
             training.finish(relaxation)
@@ -374,6 +389,10 @@ class Session(Driver):
     def _prepare(self) -> None:
         """Data, weights, the first lane, and whatever is to be repeated."""
         self._rebuild(self.wanted, "start", None)
+        self._repeat()
+        self._be_ready()
+
+    def _repeat(self) -> None:
         events, taken = self._history
         for k, event in enumerate(events):
             self._tell("bringing the session back", k / len(events))
@@ -381,6 +400,8 @@ class Session(Driver):
             self._apply(Command(event["command"], dict(event["args"]), event["asked"]))
             self._owed = 0
         self._run_until(taken)
+
+    def _be_ready(self) -> None:
         self.playing, self._owed = False, 0
         assert self.lane is not None
         self.wanted = self.lane.experiment
@@ -391,6 +412,13 @@ class Session(Driver):
         """Rows without a clock, until so many were taken."""
         before = -1
         while before < self.taken < taken:
+            if self._closing:
+                raise Ended
             before = self.taken
             self._one()
         self._drain()
+
+    def _tell(self, line: str, share: float) -> None:
+        if self._closing:
+            raise Ended
+        super()._tell(line, share)

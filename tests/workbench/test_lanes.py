@@ -5,7 +5,6 @@ import random
 import numpy as np
 import pytest
 
-from core import make
 from core.catalogue import from_dict
 from core.experiment import SCALARS
 from tests.workbench.sessions import SMALL, do, energies, opened, weights
