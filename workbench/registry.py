@@ -44,6 +44,7 @@ class _Place:
 
 
 _places: dict[str, _Place] = {}
+_ending: dict[str, threading.Event] = {}
 _lock = threading.RLock()
 
 
@@ -59,19 +60,27 @@ def attach(session_id: str, key: int, wake: Callable[[], None]) -> "Session":
         Full: when there are too many sessions.
     """
     sys.setswitchinterval(SWITCH)
-    with _lock:
-        place = _places.get(session_id)
-        if place is None:
-            if len(_places) >= MOST:
-                raise Full(f"{MOST} sessions are open, which is the most; close a page and reload")
-            place = _places[session_id] = _Place(_made(session_id))
-            place.session.wake = lambda: _wake(session_id)
-            place.session.start()
-        if place.timer is not None:
-            place.timer.cancel()
-            place.timer = None
-        place.listeners[key] = wake
-        return place.session
+    while True:
+        with _lock:
+            written = _ending.get(session_id)
+            if written is None:
+                return _attached(session_id, key, wake)
+        written.wait()  # so that the session comes back with all that it was
+
+
+def _attached(session_id: str, key: int, wake: Callable[[], None]) -> "Session":
+    place = _places.get(session_id)
+    if place is None:
+        if len(_places) >= MOST:
+            raise Full(f"{MOST} sessions are open, which is the most; close a page and reload")
+        place = _places[session_id] = _Place(_made(session_id))
+        place.session.wake = lambda: _wake(session_id)
+        place.session.start()
+    if place.timer is not None:
+        place.timer.cancel()
+        place.timer = None
+    place.listeners[key] = wake
+    return place.session
 
 
 def release(session_id: str, key: int) -> None:
@@ -95,9 +104,14 @@ def end(session_id: str) -> None:
         place = _places.get(session_id)
         if place is None or place.listeners:
             return
+        written = _ending[session_id] = threading.Event()
         del _places[session_id]
-    place.session.close()
-    _write(session_id, place.session)
+    try:
+        place.session.close()
+        _write(session_id, place.session)
+    finally:
+        del _ending[session_id]
+        written.set()
 
 
 def alive() -> int:
@@ -122,12 +136,7 @@ def _made(session_id: str) -> "Session":
     from workbench.session import Session  # torch is imported here, behind the progress line
 
     log = _read(session_id)
-    experiment = None
-    if log is not None:
-        from core.experiment import Experiment
-
-        experiment = Experiment.from_dict(log["experiment"])
-    session = Session(experiment, budget=BUDGET // MOST)
+    session = Session(None if log is None else log["experiment"], budget=BUDGET // MOST)
     if log is not None:
         session.repeat(log["events"], log["taken"])
     return session
@@ -138,9 +147,13 @@ def _path(session_id: str) -> Path:
 
 
 def _write(session_id: str, session: "Session") -> None:
-    if session.events:
-        text = json.dumps(session.log())
-        cache.keep(_path(session_id), lambda target: _write_text(target, text))
+    log = session.log()
+    if not log["events"]:
+        return
+    try:
+        cache.keep(_path(session_id), lambda target: _write_text(target, json.dumps(log)))
+    except OSError as failed:
+        print(f"cache: {_path(session_id)}; not written ({failed})", file=sys.stderr)
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -148,10 +161,15 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _read(session_id: str) -> dict[str, Any] | None:
-    path = _path(session_id)
-    if not path.exists():
-        return None
+    """The log that was written, its experiment made; None where there is none that can be used."""
+    from core.experiment import Experiment
+
     try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError:
+        log = json.loads(_path(session_id).read_text("utf-8"))
+        return {
+            "experiment": Experiment.from_dict(log["experiment"]),
+            "events": list(log["events"]),
+            "taken": int(log["taken"]),
+        }
+    except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -201,7 +201,8 @@ class Session(Driver):
                 self._fail(error)
                 return
             self._be_ready()  # the log is damaged: what could be repeated stays
-            self.message = f"brought back up to command {len(self.events)}: {error}"
+            back, all_ = len(self.events), len(self._history[0])
+            self.message = f"{back} of {all_} commands could be brought back: {error}"
         self._wake()
         while not self._closing:
             wait = self._wait()

@@ -133,12 +133,14 @@ def test_a_command_that_comes_while_steps_are_owed_acts_between_two_of_them():
 
 @pytest.mark.parametrize("seed", range(100, 110))
 def test_the_log_gives_all_lanes_again_with_other_room_for_marks(seed, monkeypatch):
-    """Free running, commands between, iPC, gears, rewinds; marks at other rows than before."""
+    """Free running, commands between, iPC, gears, rewinds, divergence; marks at other rows."""
     chance = random.Random(seed)
     session = opened()
     for _ in range(16):
         if chance.random() < 0.3:
             free(session, chance.randint(1, 12))
+        elif chance.random() < 0.15:
+            do(session, "change", **chance.choice((WILD, TAME)))
         else:
             name, given = any_command(chance, session.row)
             do(session, name, **given)
