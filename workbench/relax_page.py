@@ -4,10 +4,10 @@ The page paints before torch is imported: figures and bar are built at once, the
 by a thread, and frames are pulled by a beat that drops what the browser has no credit for.
 """
 
+import hashlib
 import html
 import json
 import re
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from typing import Any
 
 import panel as pn
 from bokeh.models import CustomJS, Div, TextInput
+from panel.io.resources import get_dist_path
 
 from workbench import gate
 from workbench.board import Board
@@ -84,6 +85,10 @@ def open_page() -> None:
             gate.REFUSED, styles={"font": "15px/1.5 system-ui", "padding": "2em"}
         ).servable(title="Relaxoscope")
         return
+    # A document that is built anew for its socket never passes where Panel sets this address, and
+    # would ask a foreign host for style sheets that are here.
+    document: Any = pn.state.curdoc
+    document.template_variables.setdefault("dist_url", get_dist_path(cdn=False))
     asked = pn.state.session_args
     theme = "dark" if _argument(asked, "theme") == "dark" else "light"
     RelaxPage(theme, _argument(asked, "session")).template.servable(title="Relaxoscope")
@@ -162,8 +167,10 @@ class RelaxPage:
         return template
 
     def _make_id(self) -> None:
+        """Keep a legal id; otherwise take one that a document built anew for its socket shares."""
         if not re.fullmatch(r"[A-Za-z0-9_-]{8,32}", self._id):
-            self._id = secrets.token_urlsafe(9)
+            secret = self.document.session_context.id
+            self._id = hashlib.sha256(secret.encode()).hexdigest()[:16]
 
     def _html(self, text: str, **options: Any) -> Any:
         return pn.pane.HTML(

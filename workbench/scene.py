@@ -97,7 +97,7 @@ def scene(session: Session, per: str = "layer") -> Scene | None:
     if not newest or not rows:
         return None
     if cursor < rows["step"][0]:
-        rows = lane.trace.tail(WINDOW, until=max(cursor, int(rows["step"][0]) - WINDOW // 2))
+        rows = lane.trace.tail(WINDOW, until=cursor + WINDOW // 2)
     drawn = curves(lane, rows, per)
     at = int(np.abs(drawn.step - cursor).argmin())
     ghost = session.ghost
