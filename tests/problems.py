@@ -9,8 +9,16 @@ import torch
 from torch import nn
 
 from core import Network, chain
-from core.selftest import column, hessian, linear, linear_net, relaxation, scalar_net, tanh_chain
-from core.selftest import tanh_mlp as tanh_mlp
+from core.selftest.problems import (
+    column,
+    hessian,
+    linear,
+    linear_net,
+    relaxation,
+    scalar_net,
+    tanh_chain,
+)
+from core.selftest.problems import tanh_mlp as tanh_mlp
 
 __all__ = [
     "PROBLEMS",
