@@ -11,9 +11,3 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "hard_tanh": nn.Hardtanh,
     "identity": nn.Identity,
 }
-
-
-def layer(wide: int, out: int, activation: str, *, bias: bool) -> nn.Module:
-    """A linear map and an activation: the state that it predicts is post-activation."""
-    linear = nn.Linear(wide, out, bias=bias)
-    return linear if activation == "identity" else nn.Sequential(linear, ACTIVATIONS[activation]())

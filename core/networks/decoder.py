@@ -6,13 +6,15 @@ from typing import ClassVar
 
 from core.catalogue import dial, entry
 from core.network import Network, chain
-from core.networks.activations import ACTIVATIONS, layer
+from core.networks.activations import ACTIVATIONS
+from core.networks.layers import POST, SITE_HELP, SITES, chain_maps
 
 
 @entry(
     "network",
     "MLP decoder",
-    formula=r"\mu_\ell = \phi(W_\ell h_{\ell-1} + b_\ell),\quad \mu_L = W_L h_{L-1} + b_L",
+    formula=r"\mu_\ell = \phi(W_\ell h_{\ell-1} + b_\ell),\quad \mu_L = W_L h_{L-1} + b_L;"
+    r"\quad \text{pre: } \mu_1 = W_1 h_0 + b_1,\ \mu_\ell = W_\ell \phi(h_{\ell-1}) + b_\ell",
     source="pinchetti2026",
 )
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Decoder:
     r"""A latent state at the bottom, the image at the top; the output is linear.
 
     $\mu_\ell = \phi(W_\ell h_{\ell-1} + b_\ell)$ for hidden layers and $\mu_L = W_L h_{L-1} + b_L$.
+    At the site "pre" hidden states are pre-activations: $\mu_1 = W_1 h_0 + b_1$, then
+    $\mu_\ell = W_\ell \phi(h_{\ell-1}) + b_\ell$; the same function of $h_0$, another energy.
 
     Source: pinchetti2026 (64-256-256-256-784).
     """
@@ -30,12 +34,12 @@ class Decoder:
     )
     activation: str = dial("tanh", choices=ACTIVATIONS, symbol="φ", help="of the hidden layers")
     bias: bool = dial(True, help="whether the linear maps have a bias")
+    site: str = dial(POST, choices=SITES, help=SITE_HELP)
 
     image_at: ClassVar[str] = "output"
 
     def __call__(self, shape: tuple[int, ...], classes: int) -> Network:
         """The network for images of `shape`."""
         sizes = [self.latent, *self.hidden, prod(shape)]
-        kinds = [self.activation] * len(self.hidden) + ["identity"]
-        maps = [layer(sizes[i], sizes[i + 1], kind, bias=self.bias) for i, kind in enumerate(kinds)]
+        maps = chain_maps(sizes, self.activation, bias=self.bias, site=self.site)
         return chain(maps, [(n,) for n in sizes], image=len(sizes) - 1)
