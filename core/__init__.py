@@ -16,7 +16,8 @@ from core.network import Network, Node, States, chain
 from core.phase import Phase
 from core.recorder import FULL, LEAN, Recorder
 from core.recording import relax
-from core.relaxation import Moment, Relaxation, Step
+from core.relaxation import Relaxation
+from core.step import Moment, Step
 from core.trace import Trace
 from core.training import Training, accuracy
 

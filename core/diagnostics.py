@@ -1,20 +1,25 @@
 """What goes wrong in a relaxation, and how close is its update to backprop's?"""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from core.free_energy import backprop_gradients
 from core.network import Network
-from core.relaxation import Step
+from core.step import Step
 
 
-def by_layer(network: Network, gradients: list[Tensor]) -> list[Tensor]:
-    """One flat vector of gradients for each layer, in depth order."""
-    named = dict(zip((name for name, _ in network.named_parameters()), gradients, strict=True))
+def by_layer(network: Network, gradients: Sequence[Tensor | None]) -> list[Tensor]:
+    """One flat vector of gradients for each layer, in depth order; None counts as zeros."""
+    named = {
+        name: torch.zeros_like(parameter) if g is None else g
+        for (name, parameter), g in zip(network.named_parameters(), gradients, strict=True)
+    }
     found = []
     for i in network.layers:
         own = [g.flatten() for name, g in named.items() if name.startswith(f"maps.{i}.")]
-        found.append(torch.cat(own) if own else gradients[0].new_zeros(0))
+        found.append(torch.cat(own) if own else network.example.new_zeros(0))
     return found
 
 
@@ -27,9 +32,9 @@ def alignment(step: Step) -> Tensor:
     as it stands.
     """
     network = step.free_energy.network
-    own = step.recipe.learning.gradients(step.free_energy, step.states, step.first)
+    own = step.recipe.learning.gradients(step)
     roots = {i: step.states[i] for i in network.roots}
-    reference = backprop_gradients(network, roots, step.states[network.top])
+    reference = backprop_gradients(network, roots, step.target, step.phase.cost)
     found = []
     for a, b in zip(by_layer(network, own), by_layer(network, reference), strict=True):
         if len(a):  # Scaled before the product, so that a tiny update keeps its direction.

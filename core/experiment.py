@@ -26,7 +26,10 @@ from core.weights.adamw import AdamW
 SCHEMA = 1
 """Number of the format that `Experiment.to_dict` writes."""
 
-LIVE = ("precision", "dynamics", "learning", "steps", "weights")
+TERMS = ("steps", "window", "output_precision", "activity_decay", "tolerance", "stop")
+"""The scalars of a recipe."""
+
+LIVE = ("precision", "dynamics", "learning", "weights", *TERMS)
 """Choices that act on the next step; any other change starts a new lane."""
 
 RANDOM, TRAINED = "random", "trained"
@@ -35,6 +38,26 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 SCALARS = {
     "steps": Dial("steps", int, 20, (1, 100_000), symbol="T", help="state updates per batch"),
+    "window": Dial(
+        "window", bool, False, help="at step t only layers l >= L - t count in the energy"
+    ),
+    "output_precision": Dial(
+        "output_precision", float, 1.0, (0.0, 1e6), symbol="λ", help="multiplies E_L", log=True
+    ),
+    "activity_decay": Dial(
+        "activity_decay", float, 0.0, (0.0, 1e3), symbol="c", help="adds c/2 |h|² of free states"
+    ),
+    "tolerance": Dial(
+        "tolerance",
+        float,
+        0.0,
+        (0.0, 1e3),
+        help="RMS of dF/dh at which it stops; 0: at T",
+        log=True,
+    ),
+    "stop": Dial(
+        "stop", str, "batch", choices=("batch", "sample"), help="what the tolerance looks at"
+    ),
     "batch_size": Dial("batch_size", int, 20, (1, 65_536), symbol="B", help="samples per batch"),
     "seed": Dial("seed", int, 0, (0, 2**32 - 1), help="of weights, batches and noise"),
     "dtype": Dial("dtype", str, "float32", choices=tuple(DTYPES), help="of states and weights"),
@@ -56,6 +79,12 @@ class Recipe:
         dynamics: the rule of the states.
         learning: the rule of the weights.
         steps: T, state updates before the weight update.
+        window: whether at step t only layers l >= max(L - t, 1) count in the energy, as in the
+            released code of qi2026. With forward init and identity precision it changes nothing.
+        output_precision: lambda, multiplies the precision of the output layer.
+        activity_decay: c, adds c / 2 |h|^2 of the free states to F.
+        tolerance: the RMS of dF/dh over free units at which a phase ends; 0 for never.
+        stop: whether the tolerance is that of the "batch", or each "sample" stops by itself.
     """
 
     init: kinds.Init
@@ -63,11 +92,17 @@ class Recipe:
     dynamics: kinds.Dynamics
     learning: kinds.Learning
     steps: int
+    window: bool = False
+    output_precision: float = 1.0
+    activity_decay: float = 0.0
+    tolerance: float = 0.0
+    stop: str = "batch"
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain data."""
         names = ("init", "precision", "dynamics", "learning")
-        return {name: to_dict(getattr(self, name)) for name in names} | {"steps": self.steps}
+        entries = {name: to_dict(getattr(self, name)) for name in names}
+        return entries | {name: getattr(self, name) for name in TERMS}
 
 
 @dataclass(frozen=True)
@@ -89,6 +124,11 @@ class Experiment:
     weights: kinds.WeightOptimiser = field(default_factory=AdamW)
     pretraining: str = TRAINED
     steps: int = 20
+    window: bool = False
+    output_precision: float = 1.0
+    activity_decay: float = 0.0
+    tolerance: float = 0.0
+    stop: str = "batch"
     batch_size: int = 20
     seed: int = 0
     dtype: str = "float32"
@@ -108,7 +148,8 @@ class Experiment:
     @property
     def recipe(self) -> Recipe:
         """The part that may change between two steps."""
-        return Recipe(self.init, self.precision, self.dynamics, self.learning, self.steps)
+        names = [one.name for one in dataclasses.fields(Recipe)]
+        return Recipe(**{name: getattr(self, name) for name in names})
 
     def changed(self, **choices: Any) -> "Experiment":
         """This experiment with other choices.

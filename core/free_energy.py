@@ -1,12 +1,13 @@
 """What is descended? The free energy of one phase at one step, its terms and its gradients."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from core.network import Network, States
+from core.phase import Cost
 
 
 @dataclass(frozen=True)
@@ -17,17 +18,19 @@ class Balance:
         predictions: mu of each layer, (B, *shape).
         energies: E_l, bare, (L, B), in nats.
         cost: C(h_N, target), (B,), zero where nothing nudges.
+        decay: c / 2 |h|^2 over the free states, (B,).
         forces: dF/dh of each state, (B, *shape), summed over nothing; zero where clamped.
     """
 
     predictions: list[Tensor]
     energies: Tensor
     cost: Tensor
+    decay: Tensor
     forces: list[Tensor]
 
 
 class FreeEnergy:
-    """F = sum_l Pi_l E_l(h_l, mu_l) + nudge * C(h_N, target).
+    r"""F = sum_l Pi_l E_l(h_l, mu_l) + nudge * C(h_N, target) + c / 2 sum_free |h_l|^2.
 
     Two totals are kept apart: F is weighted by precision and is what is descended; E is the bare
     sum. Both are sums over units, layers and samples.
@@ -40,8 +43,10 @@ class FreeEnergy:
         clamped: Collection[int] = (),
         *,
         nudge: float | Tensor = 0.0,
-        cost: Callable[[Tensor, Tensor], Tensor] | None = None,
+        cost: Cost | None = None,
         target: Tensor | None = None,
+        held: Mapping[int, Tensor] | None = None,
+        decay: float = 0.0,
     ) -> None:
         """Describe one phase at one step.
 
@@ -52,6 +57,8 @@ class FreeEnergy:
             nudge: beta, a number or (B,).
             cost: C(h, target) per sample, (B,), wherever nudge is not zero.
             target: of the cost, (B, *shape).
+            held: masks (B, *shape) of the units of free states that do not move, by index.
+            decay: c, of the free states.
         """
         self.network = network
         self.precision = precision
@@ -59,6 +66,8 @@ class FreeEnergy:
         self.nudge = nudge
         self.cost = cost
         self.target = target
+        self.held = dict(held or {})
+        self.decay = decay
         self._last: tuple[States, Balance] | None = None
 
     def balance(self, states: States) -> Balance:
@@ -72,15 +81,17 @@ class FreeEnergy:
             predictions = self.network.predictions(leaves)
             energies = self._energies(leaves, predictions)
             cost = self._cost(leaves)
-            total = (self.precision[:, None] * energies).sum() + (self.nudge * cost).sum()
             free = [h for i, h in enumerate(leaves) if i not in self.clamped]
+            decay = self._decay(free, like=cost)
+            total = self._sum(energies, cost, decay)
             forces = iter(torch.autograd.grad(total, free, allow_unused=True) if free else ())
         full = []
         for i, h in enumerate(states):
             g = next(forces) if i not in self.clamped else None
-            full.append(torch.zeros_like(h) if g is None else g)
+            g = torch.zeros_like(h) if g is None else g
+            full.append(g.masked_fill(self.held[i], 0.0) if i in self.held else g)
         mu = [m.detach() for m in predictions]
-        found = Balance(mu, energies.detach(), cost.detach(), full)
+        found = Balance(mu, energies.detach(), cost.detach(), decay.detach(), full)
         self._last = (states, found)
         return found
 
@@ -104,10 +115,15 @@ class FreeEnergy:
     def total(self, states: States) -> Tensor:
         """F, weighted, summed over the batch, a scalar."""
         found = self.balance(states)
-        return (self.precision[:, None] * found.energies).sum() + (self.nudge * found.cost).sum()
+        return self._sum(found.energies, found.cost, found.decay)
 
     def weight_gradients(
-        self, states: States, inputs: States | None = None, *, weighted: bool = False
+        self,
+        states: States,
+        inputs: States | None = None,
+        *,
+        weighted: bool = False,
+        scale: Tensor | float = 1.0,
     ) -> list[Tensor]:
         """dE/dtheta of every parameter, summed over the batch, with the states held.
 
@@ -116,6 +132,7 @@ class FreeEnergy:
             inputs: states that the predictions read; `states` by default. The forward update gives
                 those of the first step.
             weighted: whether each layer's energy is multiplied by its precision.
+            scale: what each sample's gradient is multiplied with, a number or (B,).
 
         Source: whittington2017; with `inputs` qi2026 (released code).
         """
@@ -125,7 +142,7 @@ class FreeEnergy:
             energies = self._energies(held, self.network.predictions(read))
             if weighted:
                 energies = self.precision[:, None] * energies
-            return _gradients(energies.sum(), list(self.network.parameters()))
+            return _gradients((scale * energies).sum(), list(self.network.parameters()))
 
     def _energies(self, states: Sequence[Tensor], predictions: Sequence[Tensor]) -> Tensor:
         """(L, B)."""
@@ -142,21 +159,46 @@ class FreeEnergy:
             return states[-1].new_zeros(len(states[-1]))
         return self.cost(states[-1], self.target)
 
+    def _decay(self, free: Sequence[Tensor], like: Tensor) -> Tensor:
+        """(B,)."""
+        found = torch.zeros_like(like)
+        if self.decay:
+            for h in free:
+                found = found + 0.5 * self.decay * h.flatten(1).square().sum(1)
+        return found
 
-def backprop_gradients(network: Network, roots: dict[int, Tensor], target: Tensor) -> list[Tensor]:
-    """Gradient of the output's energy by every parameter, summed over the batch.
+    def _sum(self, energies: Tensor, cost: Tensor, decay: Tensor) -> Tensor:
+        """F, a scalar."""
+        return ((self.precision[:, None] * energies).sum(0) + self.nudge * cost + decay).sum()
+
+
+def residual(free_energy: FreeEnergy, states: States) -> Tensor:
+    """RMS of dF/dh over the free units of each sample, (B,)."""
+    forces = [g.flatten(1) for g in free_energy.forces(states)]
+    units = sum(g.shape[1] for i, g in enumerate(forces) if i not in free_energy.clamped)
+    return (torch.cat(forces, dim=1).square().sum(1) / max(units, 1)).sqrt()
+
+
+def backprop_gradients(
+    network: Network, roots: dict[int, Tensor], target: Tensor, cost: Cost | None = None
+) -> list[Tensor]:
+    """Gradient of the loss by every parameter, summed over the batch.
 
     Args:
         network: acyclic, with a clamped value for each root in `roots`.
         roots: by index, (B, *shape).
         target: of the output, (B, *shape).
+        cost: C(output, target), (B,); by default the energy of the output layer.
 
     Source: rumelhart1986.
     """
     with torch.enable_grad():
         prediction = network.sweep(roots)[network.top]
-        loss = network.nodes[network.top].energy(target, prediction).sum()
-        return _gradients(loss, list(network.parameters()))
+        if cost is None:
+            loss = network.nodes[network.top].energy(target, prediction)
+        else:
+            loss = cost(prediction, target)
+        return _gradients(loss.sum(), list(network.parameters()))
 
 
 def _gradients(total: Tensor, parameters: list[torch.nn.Parameter]) -> list[Tensor]:

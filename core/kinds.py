@@ -4,7 +4,7 @@ Two shapes, no third: without memory a strategy is called; with memory it has `i
 memory is handed in and out. Entries are frozen dataclasses whose fields are their dials.
 """
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from core.free_energy import FreeEnergy
 from core.network import Network, States
 from core.phase import Phase
 from core.start import Start
+from core.step import Step
 
 
 class Energy(Protocol):
@@ -38,12 +39,32 @@ class Init(Protocol):
         ...
 
 
-class Precision(Protocol):
-    """A schedule of precisions."""
+class Schedule(Protocol):
+    """Precisions that are known beforehand."""
 
     def table(self, T: int, depth: Tensor) -> Tensor:
         """(T, L), finite and not negative; past the last row the last row holds."""
         ...
+
+
+@runtime_checkable
+class Adaptive(Protocol):
+    """Precisions that follow the errors."""
+
+    def init(self, depth: Tensor) -> Any:
+        """A memory to begin with, from each layer's depth, (L,)."""
+        ...
+
+    def row(self, memory: Any) -> Tensor:
+        """The precisions in force, (L,)."""
+        ...
+
+    def step(self, free_energy: FreeEnergy, states: States, memory: Any) -> Any:
+        """The memory one state update later; `states` are those before the update."""
+        ...
+
+
+Precision = Schedule | Adaptive
 
 
 class Dynamics(Protocol):
@@ -70,8 +91,11 @@ class Learning(Protocol):
 
     every_step: ClassVar[bool]
 
-    def gradients(self, free_energy: FreeEnergy, states: States, first: States) -> list[Tensor]:
-        """One gradient per parameter, summed over the batch, if the relaxation stopped here."""
+    def gradients(self, step: Step) -> list[Tensor | None]:
+        """One gradient per parameter, summed over the batch, if the relaxation stopped here.
+
+        None stands for a parameter that the optimiser shall leave out.
+        """
         ...
 
 
@@ -80,8 +104,10 @@ class Task(Protocol):
 
     image_at: ClassVar[str]
 
-    def phases(self, network: Network, batch: Batch, classes: int, steps: int) -> tuple[Phase, ...]:
-        """The phases that relax one batch."""
+    def phases(
+        self, network: Network, batch: Batch, classes: int, generator: torch.Generator
+    ) -> tuple[Phase, ...]:
+        """The phases that relax one batch; a task that draws lots takes them from `generator`."""
         ...
 
 

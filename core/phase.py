@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+Cost = Callable[[Tensor, Tensor], Tensor]
+"""C(h_N, target) per sample, (B,)."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -12,18 +15,39 @@ class Phase:
 
     Args:
         name: as the trace labels its rows.
-        steps: T, the number of state updates; a recipe in force has the say.
+        steps: its own number of state updates; None for the T of the recipe in force.
         clamped: value of each clamped state by index, (B, *shape).
         nudge: beta, the weight of the cost, a number or (B,).
         begin_from: name of the phase whose last states it starts from; None for where they are.
         cost: C(h_N, target) per sample, (B,).
-        target: of the cost, (B, *shape).
+        target: of the cost, or what the output should have been where it is not clamped to it,
+            (B, *shape).
+        share: beta of a clamped nudge, how far the output is clamped from its prediction towards
+            the target; local rules divide their update by it. A number or (B,).
+        held: units that are clamped within a free state: by index, a pair of values (B, *shape) and
+            of a mask that is true where the unit is held.
+        given: first values of free states by index, (B, *shape), in place of the init's.
     """
 
     name: str
-    steps: int
+    steps: int | None = None
     clamped: Mapping[int, Tensor] = field(default_factory=dict)
     nudge: float | Tensor = 0.0
     begin_from: str | None = None
-    cost: Callable[[Tensor, Tensor], Tensor] | None = None
+    cost: Cost | None = None
     target: Tensor | None = None
+    share: float | Tensor = 1.0
+    held: Mapping[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    given: Mapping[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def nudged(self) -> bool:
+        """Whether the cost pulls at the output."""
+        return isinstance(self.nudge, Tensor) or self.nudge != 0.0
+
+    @property
+    def samples(self) -> int:
+        """Number of samples, B; 0 where nothing says it."""
+        values = [*self.clamped.values(), *(v for v, _ in self.held.values()), *self.given.values()]
+        values += [] if self.target is None else [self.target]
+        return len(values[0]) if values else 0

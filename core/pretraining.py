@@ -235,7 +235,7 @@ def reconstruction_error(plan: Experiment, images: ImageSet, network: Network) -
     """Mean squared error per pixel of 200 test images, swept from the relaxed latent state."""
     size = min(200, len(images.test_y))
     batch = Batches(images, size, aligned=False, seed=plan.seed, split="test").batch(0)
-    phases = plan.task.phases(network, batch, images.classes, plan.steps)
+    phases = plan.task.phases(network, batch, images.classes, torch.Generator())
     relaxation = Relaxation(network, phases, plan.recipe)
     relaxation.run()
     with torch.no_grad():

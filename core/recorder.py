@@ -13,7 +13,8 @@ from torch import Tensor
 
 from core.diagnostics import alignment
 from core.network import Network
-from core.relaxation import Relaxation, Step
+from core.relaxation import Relaxation
+from core.step import Step
 
 LEAN, FULL = "lean", "full"
 """Levels: energy per layer as batch mean, or also per sample, with force, speed and activity."""
@@ -75,6 +76,7 @@ class Recorder:
         L, N = len(network.layers), len(network.nodes)
         new = network.example.new_empty
         self._rings: dict[str, Tensor] = {"energy": new(capacity, L), "precision": new(capacity, L)}
+        self._rings["cost"] = new(capacity)
         self._curved = [
             k for k, i in enumerate(network.layers) if not network.nodes[i].energy.quadratic
         ]
@@ -118,7 +120,7 @@ class Recorder:
             "t": moment.t,
             "phase": moment.phase,
             "recipe_id": recipe_id,
-            "T": relaxation.phase.steps,
+            "T": relaxation.steps,
         }
         for name, value in about.items():
             self._host.setdefault(name, []).append(value)
@@ -144,6 +146,7 @@ class Recorder:
         balance = free_energy.balance(step.states)
         rings["energy"][n] = balance.energies.mean(1)
         rings["precision"][n] = free_energy.precision
+        rings["cost"][n] = (free_energy.nudge * balance.cost + balance.decay).mean()
         if self._curved:
             rings["error"][n] = torch.stack([_rms(e) for e in free_energy.errors(step.states)])
         if self.level == FULL:

@@ -33,7 +33,7 @@ class Guard:
         rows = chunk.rows
         energy = rows["energy"].astype(np.float64)
         with np.errstate(all="ignore"):
-            totals = (energy * rows["precision"]).sum(1)
+            totals = (energy * rows["precision"]).sum(1) + rows["cost"]
         before = list(self.first)
         self.first += totals[: max(0, 5 - len(before))].tolist()
         history = torch.tensor([*before, *totals.tolist()], dtype=torch.float64)

@@ -2,55 +2,19 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from core import kinds
 from core.experiment import Recipe
-from core.free_energy import FreeEnergy
+from core.free_energy import FreeEnergy, residual
 from core.network import Network, States
 from core.phase import Phase
 from core.start import Start
-
-
-@dataclass(frozen=True)
-class Moment:
-    """Where in a relaxation a step stands.
-
-    Args:
-        t: number of state updates since the phase began.
-        phase: its name.
-        phase_end: whether t has reached the phase's steps.
-        last: whether that phase is the last one: the weights see these states.
-    """
-
-    t: int
-    phase: str
-    phase_end: bool
-    last: bool
-
-
-@dataclass(frozen=True)
-class Step:
-    """One row of a relaxation: the states h^(t), before update t.
-
-    Args:
-        moment: where it stands.
-        states: h_0 ... h_N.
-        before: the states one update earlier; None at the start.
-        first: the states at t = 0 of the first phase.
-        free_energy: in force at this step.
-        recipe: in force at this step.
-    """
-
-    moment: Moment
-    states: States
-    before: States | None
-    first: States
-    free_energy: FreeEnergy
-    recipe: Recipe
+from core.step import Moment, Step
 
 
 @dataclass(frozen=True)
@@ -67,7 +31,8 @@ class Snapshot:
     memory: Any
     generator: Tensor | None
     weights: "Weights"
-    ends: dict[str, States]
+    ended: tuple[tuple[Phase, States], ...]
+    precisions: Any
 
     @property
     def bytes(self) -> int:
@@ -128,6 +93,7 @@ class Relaxation:
         generator: torch.Generator | None = None,
         optimiser: torch.optim.Optimizer | None = None,
         held: bool = False,
+        precisions: Any = None,
     ) -> None:
         """Make the first states.
 
@@ -142,6 +108,8 @@ class Relaxation:
             generator: source of all noise.
             optimiser: of the weights; None where there is none.
             held: whether the weights stay as they are although there is an optimiser.
+            precisions: what adaptive precisions had learnt by the end of the batch before, with
+                their type.
         """
         self.network = network
         self.phases = list(phases)
@@ -153,13 +121,13 @@ class Relaxation:
         self._phase = 0
         self._clock = 0
         self._saved: Weights | None = None
-        self._ends: dict[str, States] = {}
-        self.start = Start(
-            network, dict(self.phases[0].clamped), labels, classes, memory, previous, generator
-        )
+        self._ended: tuple[tuple[Phase, States], ...] = ()
+        self.precisions = precisions
+        clamped, samples = dict(self.phases[0].clamped), self.phase.samples
+        self.start = Start(network, clamped, labels, classes, memory, previous, generator, samples)
         with torch.no_grad():
             states = recipe.init(self.start)
-        self.states = self._clamped(states)
+        self.states = self._begun(states)
         self.first = self.states
         self.before: States | None = None
         self._adopted: Recipe | None = None
@@ -172,18 +140,31 @@ class Relaxation:
         return self.phases[self._phase]
 
     @property
+    def steps(self) -> int:
+        """T of the phase that is running."""
+        return self.recipe.steps if self.phase.steps is None else self.phase.steps
+
+    @property
     def done(self) -> bool:
-        """Whether the last phase has had its steps, by the recipe as it is now."""
-        return self._phase == len(self.phases) - 1 and self.t >= self.recipe.steps
+        """Whether the last phase has ended, by the recipe as it is now."""
+        return self._phase == len(self.phases) - 1 and self.step().moment.phase_end
 
     def step(self) -> Step:
         """The row at the states as they stand."""
         if self._step is None or self._step.recipe is not self.recipe:
             self._adopt()
-            ended = self.t >= self.phase.steps
-            moment = Moment(self.t, self.phase.name, ended, ended and self.done)
+            free_energy = self._free_energy()
+            ended = self.t >= self.steps or not bool(self._unsettled(free_energy).any())
+            last = ended and self._phase == len(self.phases) - 1
             self._step = Step(
-                moment, self.states, self.before, self.first, self._free_energy(), self.recipe
+                Moment(self.t, self.phase.name, ended, last),
+                self.states,
+                self.before,
+                self.first,
+                free_energy,
+                self.recipe,
+                self.phase,
+                self._ended,
             )
         return self._step
 
@@ -195,11 +176,13 @@ class Relaxation:
             return
         learning = self.recipe.learning
         due = learning.every_step and self.optimiser is not None and not self.held
-        gradients = learning.gradients(step.free_energy, self.states, self.first) if due else None
+        gradients = learning.gradients(step) if due else None
         with torch.no_grad():
             moved, self._memory = self.recipe.dynamics.step(
                 step.free_energy, self.states, self._memory
             )
+            moved = self._kept(moved, step.free_energy)
+            self._adapt(step.free_energy)
         if gradients is not None:
             self._apply(gradients)
         self.before, self.states = self.states, moved
@@ -211,8 +194,7 @@ class Relaxation:
         if self.optimiser is None or self.held:
             return
         if not self.recipe.learning.every_step:
-            step = self.step()
-            self._apply(self.recipe.learning.gradients(step.free_energy, self.states, self.first))
+            self._apply(self.recipe.learning.gradients(self.step()))
 
     def __iter__(self) -> Iterator[Step]:
         """Steps from here to the end of the last phase."""
@@ -242,17 +224,18 @@ class Relaxation:
             self._memory,
             generator,
             self.weights(),
-            dict(self._ends),
+            self._ended,
+            self.precisions,
         )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot of this relaxation: states, memories, noise and weights."""
         self.t, self._phase, self._clock = snapshot.t, snapshot.phase, snapshot.clock
         self.recipe = self._adopted = snapshot.recipe
-        self._follow_steps()
         self.states, self.before, self.first = snapshot.states, snapshot.before, snapshot.first
-        self._memory, self._ends = snapshot.memory, dict(snapshot.ends)
-        self._table = self._precisions()
+        self._memory, self._ended = snapshot.memory, snapshot.ended
+        self.precisions = snapshot.precisions
+        self._table = self._scheduled()
         if self.generator is not None and snapshot.generator is not None:
             self.generator.set_state(snapshot.generator)
         self.load(snapshot.weights)
@@ -278,54 +261,112 @@ class Relaxation:
         old, new = self._adopted, self.recipe
         if old is new:
             return
-        if old is None or old.steps != new.steps:
-            self._follow_steps()
         if old is not None and type(old.precision) is not type(new.precision):
             self._clock = self.t
         if old is None or old.precision != new.precision or old.steps != new.steps:
-            self._table = self._precisions()
+            self._table = self._scheduled()
         if old is None or type(old.dynamics) is not type(new.dynamics):
             self._memory = new.dynamics.init(self._free_energy(), self.states, self.generator)
         self._adopted = new
 
-    def _follow_steps(self) -> None:
-        self.phases = [replace(one, steps=self.recipe.steps) for one in self.phases]
-
     def _begin(self, phase: int) -> None:
-        self._ends[self.phase.name] = self.states
+        self._ended = (*self._ended, (self.phase, self.states))
         self._phase, self.t, self._clock = phase, 0, 0
         begin = self.phase.begin_from
-        self.states = self._clamped(self.states if begin is None else self._ends[begin])
+        ends = {one.name: states for one, states in self._ended}
+        self.states = self._begun(self.states if begin is None else ends[begin])
         self.before = None
+        self._table = self._scheduled()
         self._memory = self.recipe.dynamics.init(self._free_energy(), self.states, self.generator)
         self._step = None
 
-    def _precisions(self) -> Tensor:
-        """The schedule as a table on the network's device, (T, L)."""
-        table = self.recipe.precision.table(self.phase.steps, self.network.depth)
-        return table.to(self.network.example)
+    def _scheduled(self) -> Tensor:
+        """A schedule as a table on the network's device, (T, L); empty where precisions adapt.
+
+        What adaptive precisions have learnt is kept with their type, so that another type begins
+        anew.
+        """
+        precision, depth = self.recipe.precision, self.network.depth
+        if not isinstance(precision, kinds.Adaptive):
+            return precision.table(max(self.steps, 1), depth).to(self.network.example)
+        if self.precisions is None or self.precisions[0] is not type(precision):
+            self.precisions = type(precision), precision.init(depth)
+        return depth.new_zeros(0)
+
+    def _row(self) -> Tensor:
+        """The precisions in force, (L,)."""
+        recipe, t = self.recipe, self.t - self._clock
+        if isinstance(recipe.precision, kinds.Adaptive):
+            row = recipe.precision.row(self.precisions[1]).to(self.network.example)
+        else:
+            row = self._table[min(t, len(self._table) - 1)]
+        if recipe.window:
+            depth = self.network.depth.to(row.device)
+            row = torch.where(depth >= depth.max() - t, row, 0.0)
+        if recipe.output_precision != 1.0:
+            row = torch.cat([row[:-1], recipe.output_precision * row[-1:]])
+        return row
+
+    def _adapt(self, free_energy: FreeEnergy) -> None:
+        """Let adaptive precisions take their step, beside that of the states."""
+        precision = self.recipe.precision
+        if isinstance(precision, kinds.Adaptive):
+            kept = precision.step(free_energy, self.states, self.precisions[1])
+            self.precisions = type(precision), kept
 
     def _free_energy(self) -> FreeEnergy:
-        row = min(self.t - self._clock, len(self._table) - 1)
         phase = self.phase
         return FreeEnergy(
             self.network,
-            self._table[row],
+            self._row(),
             phase.clamped,
             nudge=phase.nudge,
             cost=phase.cost,
             target=phase.target,
+            held={i: mask for i, (_, mask) in phase.held.items()},
+            decay=self.recipe.activity_decay,
         )
 
-    def _clamped(self, states: States) -> States:
-        return [self.phase.clamped.get(i, h) for i, h in enumerate(states)]
+    def _unsettled(self, free_energy: FreeEnergy) -> Tensor:
+        """Which samples are not within the tolerance, (B,); all where there is none."""
+        everything = torch.ones(len(self.states[0]), dtype=torch.bool)
+        if not self.recipe.tolerance:
+            return everything
+        found = residual(free_energy, self.states)  # (B,)
+        if self.recipe.stop == "batch":
+            found = found.square().mean().sqrt().expand(len(found))
+        return found > self.recipe.tolerance
 
-    def _apply(self, gradients: list[Tensor]) -> None:
+    def _kept(self, moved: States, free_energy: FreeEnergy) -> States:
+        """The moved states, but for held units and for samples that have stopped by themselves."""
+        for i, (value, mask) in self.phase.held.items():
+            moved = [torch.where(mask, value, h) if k == i else h for k, h in enumerate(moved)]
+        if not self.recipe.tolerance or self.recipe.stop == "batch":
+            return moved
+        moves = self._unsettled(free_energy)
+        return [
+            torch.where(moves.reshape(-1, *(1,) * (h.dim() - 1)), h, old)
+            for h, old in zip(moved, self.states, strict=True)
+        ]
+
+    def _begun(self, states: States) -> States:
+        """States at the beginning of a phase: given ones, held units and clamps in their place."""
+        phase = self.phase
+        begun = []
+        for i, h in enumerate(states):
+            h = phase.clamped.get(i, phase.given.get(i, h))
+            if i in phase.held:
+                value, mask = phase.held[i]
+                h = torch.where(mask, value, h)
+            begun.append(h)
+        return begun
+
+    def _apply(self, gradients: Sequence[Tensor | None]) -> None:
         """One optimiser step on the mean over the batch."""
         assert self.optimiser is not None
         batch = len(self.states[0])
         for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
-            parameter.grad = gradient / batch
+            parameter.grad = None if gradient is None else gradient / batch
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.network.touch()

@@ -21,6 +21,7 @@ class Start:
         memory: what this init's `observe` returned last, or None.
         previous: the final states of the batch before, or None.
         generator: source of all noise.
+        samples: number of samples, B; by default as many as the clamped states have.
     """
 
     network: Network
@@ -30,6 +31,7 @@ class Start:
     memory: Any = None
     previous: States | None = None
     generator: torch.Generator | None = None
+    samples: int = 0
 
     @property
     def count(self) -> int:
@@ -39,7 +41,7 @@ class Start:
     @property
     def batch(self) -> int:
         """Number of samples, B."""
-        return next(iter(self.clamped.values())).shape[0]
+        return self.samples or next(iter(self.clamped.values())).shape[0]
 
     def zeros(self, i: int) -> Tensor:
         """A state of zeros, (B, *shape)."""

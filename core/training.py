@@ -45,6 +45,7 @@ class Training:
         )
         self.memory: Any = None
         self.previous: States | None = None
+        self.precisions: Any = None
 
     def relaxation(self, batch: Batch, *, train: bool) -> Relaxation:
         """The relaxation of one batch, with what the batches before have left.
@@ -54,7 +55,8 @@ class Training:
             train: whether the weights move; a rule that acts at every step moves them in any case.
         """
         experiment = self.experiment
-        phases = experiment.task.phases(self.network, batch, self.images.classes, experiment.steps)
+        generator = noise(experiment.seed, batch.number)
+        phases = experiment.task.phases(self.network, batch, self.images.classes, generator)
         return Relaxation(
             self.network,
             phases,
@@ -63,7 +65,8 @@ class Training:
             classes=self.images.classes,
             memory=self.memory,
             previous=self.previous,
-            generator=noise(experiment.seed, batch.number),
+            generator=generator,
+            precisions=self.precisions,
             optimiser=self.optimiser,
             held=not (train or experiment.learning.every_step),
         )
@@ -90,6 +93,7 @@ class Training:
         """Update the weights, unless they are held, and let the init remember the final states."""
         relaxation.learn()
         self.previous = relaxation.states
+        self.precisions = relaxation.precisions
         observe = getattr(relaxation.recipe.init, "observe", None)
         if observe is not None:
             with torch.no_grad():

@@ -20,6 +20,7 @@ from core.catalogue import BadInput, unknown
 from core.experiment import Experiment
 from core.network import Network
 from core.phase import Phase
+from core.training import noise
 from workbench.files import Damaged, check_finite, existing, head, sha256
 
 ARRAYS = ("x", "y", "classes")
@@ -92,12 +93,15 @@ class Data:
             raise BadInput(f"data.y: missing; labels (n,) or targets (n, d) for task {name}")
         if not needs_y and self.targets is not None:
             raise BadInput(f"data.y: real-valued targets; task {name} clamps x, leave y out")
-        phases = experiment.task.phases(network, batch, self.classes, experiment.steps)
+        generator = noise(experiment.seed, batch.number)
+        phases = experiment.task.phases(network, batch, self.classes, generator)
         if self.targets is not None:
             y = self.targets[batch.index].to(network.example)
             if not experiment.energy.quadratic:
                 _check_distributions(y, batch.index)
             top = network.top
+            if any(top not in one.clamped or one.target is not None for one in phases):
+                raise BadInput(f"data.y: real-valued targets; task {name} needs labels")
             phases = tuple(
                 dataclasses.replace(one, clamped={**one.clamped, top: y}) for one in phases
             )

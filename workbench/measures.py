@@ -99,10 +99,12 @@ def effective_depth_of(share: ArrayLike) -> Rows:
     return np.exp(-(share * np.log(np.where(share > 0, share, 1.0))).sum(-1))
 
 
-def total_energy_of(energy: ArrayLike, precision: ArrayLike) -> tuple[Rows, Rows]:
-    """F, weighted by precision, and the bare E: sums over layers, mean per sample."""
+def total_energy_of(
+    energy: ArrayLike, precision: ArrayLike, cost: ArrayLike = 0.0
+) -> tuple[Rows, Rows]:
+    """F, weighted by precision and with nudge and decay, and the bare E: mean per sample."""
     energy = np.asarray(energy, dtype=float)
-    return (energy * np.asarray(precision)).sum(-1), energy.sum(-1)
+    return (energy * np.asarray(precision)).sum(-1) + np.asarray(cost), energy.sum(-1)
 
 
 def free_of(force: ArrayLike, batch: ArrayLike) -> NDArray[np.bool_]:
@@ -201,11 +203,9 @@ def effective_depth(trace: xr.Dataset) -> xr.DataArray:
 
 
 def total_energy(trace: xr.Dataset) -> xr.Dataset:
-    """F = sum of precision times energy, and the bare sum E, mean per sample, (step).
-
-    A cost that nudges the output is no layer's energy and not in F.
-    """
-    weighted, bare = total_energy_of(_energy(trace), trace["precision"].values)
+    """F = sum of precision times energy, nudge and decay, and the bare sum E, per sample, (step)."""
+    cost = trace["cost"].values if "cost" in trace else 0.0
+    weighted, bare = total_energy_of(_energy(trace), trace["precision"].values, cost)
     return xr.Dataset(
         {
             "F": _rows(trace, "F", weighted, "nat", "total energy, weighted by precision"),

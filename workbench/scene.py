@@ -135,7 +135,7 @@ def curves(lane: Lane, rows: dict[str, Rows], per: str = "layer") -> Curves:
     activity = rows["activity"][:, trace.layers] if "activity" in rows else 1.0
     floor = measures.floor_of(layer_sizes, trace.eps, activity)
     reached = measures.reached_of(energy, floor)
-    total, _ = measures.total_energy_of(energy, rows["precision"])
+    total, _ = measures.total_energy_of(energy, rows["precision"], rows["cost"])
     compared = energy / layer_sizes if per == "unit" else energy
     shown = np.where(reached, energy, np.nan)
     return Curves(

@@ -305,7 +305,7 @@ class Session(Driver):
     def _do_run_to_end(self) -> None:
         assert self._relaxation is not None
         self.playing = False
-        steps = self._relaxation.phase.steps
+        steps = self._relaxation.steps
         if not self.at_end:
             assert self.lane is not None
             self._fork(self.cursor)

@@ -6,8 +6,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from core.catalogue import entry
-from core.free_energy import FreeEnergy, backprop_gradients
-from core.network import States
+from core.free_energy import backprop_gradients
+from core.step import Step
 
 
 @entry(
@@ -28,8 +28,8 @@ class Backprop:
 
     every_step: ClassVar[bool] = False
 
-    def gradients(self, free_energy: FreeEnergy, states: States, first: States) -> list[Tensor]:
-        """Gradient of the output's energy through the whole network."""
-        network = free_energy.network
-        roots = {i: states[i] for i in network.roots}
-        return backprop_gradients(network, roots, states[network.top])
+    def gradients(self, step: Step) -> list[Tensor | None]:
+        """Gradient of the loss through the whole network."""
+        network, phase = step.free_energy.network, step.phase
+        roots = {i: step.states[i] for i in network.roots}
+        return list(backprop_gradients(network, roots, step.target, phase.cost))

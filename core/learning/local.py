@@ -6,10 +6,18 @@ from typing import ClassVar
 from torch import Tensor
 
 from core.catalogue import dial, entry
-from core.free_energy import FreeEnergy
 from core.network import States
+from core.step import Step
 
 WEIGHTED = "whether each layer's gradient is multiplied by its precision at that step"
+
+
+def _local(step: Step, inputs: States | None = None, *, weighted: bool) -> list[Tensor | None]:
+    """dE/dtheta at the states as they stand, divided by the share of a clamped nudge."""
+    found = step.free_energy.weight_gradients(
+        step.states, inputs, weighted=weighted, scale=1.0 / step.phase.share
+    )
+    return list(found)
 
 
 @entry(
@@ -33,9 +41,9 @@ class PredictiveCoding:
 
     every_step: ClassVar[bool] = False
 
-    def gradients(self, free_energy: FreeEnergy, states: States, first: States) -> list[Tensor]:
+    def gradients(self, step: Step) -> list[Tensor | None]:
         """Gradient of the energies at the states as they stand."""
-        return free_energy.weight_gradients(states, weighted=self.weighted)
+        return _local(step, weighted=self.weighted)
 
 
 @entry(
@@ -60,9 +68,9 @@ class ForwardUpdate:
 
     every_step: ClassVar[bool] = False
 
-    def gradients(self, free_energy: FreeEnergy, states: States, first: States) -> list[Tensor]:
+    def gradients(self, step: Step) -> list[Tensor | None]:
         """Gradient of the energies between the states as they stand and the first predictions."""
-        return free_energy.weight_gradients(states, first, weighted=self.weighted)
+        return _local(step, step.first, weighted=self.weighted)
 
 
 @entry(
@@ -77,15 +85,22 @@ class Incremental:
     """The weights move with the states, at every step (iPC).
 
     At each $t = 0..T-1$ the gradients by states and by weights are taken at the same states, then
-    both are applied. It acts in both gears; a restart gives the first weights back.
+    both are applied. It acts in both gears; a restart gives the first weights back. With `freeze` a
+    tensor whose gradient is exactly zero, because no error has reached its layer, is left out of
+    the optimiser's step: neither its moments nor its decay move it. The released code of qi2026
+    means to do this, but lets moments and step count go on.
 
-    Source: salvatori2024.
+    Source: salvatori2024; freeze: qi2026 (released code, mended).
     """
 
     weighted: bool = dial(False, help=WEIGHTED)
+    freeze: bool = dial(False, help="whether tensors without any gradient skip the optimiser")
 
     every_step: ClassVar[bool] = True
 
-    def gradients(self, free_energy: FreeEnergy, states: States, first: States) -> list[Tensor]:
-        """Gradient of the energies at the states as they stand."""
-        return free_energy.weight_gradients(states, weighted=self.weighted)
+    def gradients(self, step: Step) -> list[Tensor | None]:
+        """Gradient of the energies at the states as they stand; None where it is frozen."""
+        found = _local(step, weighted=self.weighted)
+        if not self.freeze:
+            return found
+        return [g if g is not None and bool(g.any()) else None for g in found]

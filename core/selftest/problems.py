@@ -107,7 +107,7 @@ def relaxation(
         learning=learning or PredictiveCoding(),
         steps=steps,
     )
-    return Relaxation(network.to(device), [Phase("relax", steps, held)], recipe, **options)
+    return Relaxation(network.to(device), [Phase("relax", clamped=held)], recipe, **options)
 
 
 def end(problem: tuple[Network, Mapping[int, Tensor]], **choices: Any) -> Relaxation:
@@ -128,7 +128,7 @@ def flat(*parts: Tensor | Sequence[Tensor] | float) -> Tensor:
 
 def gradients(rule: Any, at: Relaxation) -> list[Tensor]:
     """The weight gradients of a rule where a relaxation stands."""
-    return rule.gradients(at.step().free_energy, at.states, at.first)
+    return rule.gradients(at.step())
 
 
 def backprop(at: Relaxation) -> list[Tensor]:

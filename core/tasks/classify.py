@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch.nn.functional import one_hot
 
 from core.batches import Batch
@@ -23,8 +24,10 @@ class Classify:
 
     image_at: ClassVar[str] = "input"
 
-    def phases(self, network: Network, batch: Batch, classes: int, steps: int) -> tuple[Phase, ...]:
+    def phases(
+        self, network: Network, batch: Batch, classes: int, generator: torch.Generator
+    ) -> tuple[Phase, ...]:
         """One phase with both ends clamped."""
         y = one_hot(batch.y, classes).to(network.example)
         x = batch.x.flatten(1).reshape(-1, *network.nodes[0].shape).to(network.example)
-        return (Phase("relax", steps, {0: x, network.top: y}),)
+        return (Phase("relax", clamped={0: x, network.top: y}),)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch.nn.functional import one_hot
 
 from core.batches import Batch
@@ -24,7 +25,9 @@ class Dream:
 
     image_at: ClassVar[str] = "input"
 
-    def phases(self, network: Network, batch: Batch, classes: int, steps: int) -> tuple[Phase, ...]:
+    def phases(
+        self, network: Network, batch: Batch, classes: int, generator: torch.Generator
+    ) -> tuple[Phase, ...]:
         """One phase with the output clamped."""
         y = one_hot(batch.y, classes).to(network.example)
-        return (Phase("dream", steps, {network.top: y}),)
+        return (Phase("dream", clamped={network.top: y}),)

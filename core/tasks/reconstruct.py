@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+
 from core.batches import Batch
 from core.catalogue import entry
 from core.network import Network
@@ -22,7 +24,9 @@ class Reconstruct:
 
     image_at: ClassVar[str] = "output"
 
-    def phases(self, network: Network, batch: Batch, classes: int, steps: int) -> tuple[Phase, ...]:
+    def phases(
+        self, network: Network, batch: Batch, classes: int, generator: torch.Generator
+    ) -> tuple[Phase, ...]:
         """One phase with the output clamped."""
         x = batch.x.flatten(1).reshape(-1, *network.nodes[network.top].shape)
-        return (Phase("reconstruct", steps, {network.top: x.to(network.example)}),)
+        return (Phase("reconstruct", clamped={network.top: x.to(network.example)}),)

@@ -36,7 +36,7 @@ def test_backprop_is_aligned_with_itself(problem):
 def test_alignment_is_the_cosine_of_the_flat_gradients(rule):
     step = row(tanh_mlp(), learning=rule, init=Normal(sd=0.5))
     network = step.free_energy.network
-    own = rule.gradients(step.free_energy, step.states, step.first)
+    own = rule.gradients(step)
     reference = backprop_gradients(network, {0: step.states[0]}, step.states[5])
     expected = []
     for i in range(5):  # weight and bias of each layer
@@ -58,8 +58,8 @@ def test_a_tiny_update_keeps_its_direction():
     step = row(linear_net(), dynamics=GradientDescent(0.1))
 
     class Tiny(PredictiveCoding):
-        def gradients(self, free_energy, states, first):
-            found = super().gradients(free_energy, states, first)
+        def gradients(self, step):
+            found = super().gradients(step)
             return [1e-200 * g for g in found]
 
     tiny = replace(step, recipe=replace(step.recipe, learning=Tiny()))

@@ -15,6 +15,7 @@ from core.experiment import (
     LIVE,
     SCALARS,
     SCHEMA,
+    TERMS,
     Recipe,
     available,
     citations,
@@ -168,7 +169,7 @@ def test_the_recipe_is_the_part_that_may_change_between_two_steps():
     assert recipe.dynamics == experiment.dynamics
     data = recipe.to_dict()
     assert data == {key: experiment.to_dict()[key] for key in data}
-    assert set(data) == {"init", "precision", "dynamics", "learning", "steps"}
+    assert set(data) == {"init", "precision", "dynamics", "learning", *TERMS}
 
 
 def test_equal_experiments_are_one_key():

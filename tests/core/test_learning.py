@@ -23,7 +23,8 @@ LOCAL = [PredictiveCoding(), Incremental()]
 
 
 def gradients(rule, made):
-    return rule.gradients(made.step().free_energy, made.states, made.first)
+    step = replace(made.step(), states=made.states, first=made.first)
+    return rule.gradients(step)
 
 
 def relaxed_on(problem, **choices):

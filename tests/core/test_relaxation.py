@@ -102,15 +102,13 @@ def test_a_relaxation_may_go_on_past_its_end():
     assert same(made.states, longer.states)
 
 
-def test_the_recipe_s_number_of_steps_is_the_one_that_counts():
+def test_a_phase_has_the_recipe_s_number_of_steps_or_its_own():
     network, clamped = linear_net()
     made = relaxation((network, clamped), steps=3)
-    made = Relaxation(network, [Phase("relax", 99, clamped)], made.recipe)
-    made.run()
-    assert made.t == 3
-    made = Relaxation(network, [Phase("relax", 0, clamped)], made.recipe)
-    made.run()
-    assert made.t == 3
+    for own, expected in ((None, 3), (0, 0), (1, 1), (9, 9)):
+        made = Relaxation(network, [Phase("relax", own, clamped)], made.recipe)
+        made.run()
+        assert made.t == made.steps == expected
 
 
 def test_an_overflow_stays_in_the_rows_as_data():
@@ -346,7 +344,7 @@ def test_a_snapshot_brings_back_its_recipe_and_its_clock():
     made.advance()
     made.restore(snapshot)
     assert made.recipe.dynamics == HeavyBall(0.1)
-    assert made.phase.steps == 20
+    assert made.steps == 20
     assert torch.equal(made.step().free_energy.precision, precision)
     assert precision.tolist() == [0.0, 0.0, 0.0, 1.0, 0.0]
 
