@@ -16,7 +16,7 @@ from core.learning.local import Incremental
 from core.precisions.spiking import Spiking
 from tests.problems import labelled, relaxation, tanh_mlp
 
-ROWS = ("energy", "precision", "energy_sample", "force", "speed", "activity")
+ROWS = ("energy", "precision", "cost", "energy_sample", "force", "speed", "activity")
 
 
 def relaxing(problem=None, steps=6, **choices):
@@ -144,7 +144,7 @@ def test_lean_rows_are_energies_and_precisions_only():
     (lean,), _ = recorded(relaxing(), level=LEAN)
     (full,), _ = recorded(relaxing(), level=FULL)
     about = {"step", "batch", "t", "phase", "recipe_id", "T"}
-    assert set(lean.rows) == {"energy", "precision"} | about
+    assert set(lean.rows) == {"energy", "precision", "cost"} | about
     assert set(full.rows) == set(ROWS) | about
     for name in lean.rows:
         np.testing.assert_array_equal(lean.rows[name], full.rows[name])

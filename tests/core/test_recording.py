@@ -61,6 +61,7 @@ def made_up(energies, start=0):
     rows = {
         "energy": np.array(energies)[:, None],
         "precision": np.ones((count, 1)),
+        "cost": np.zeros(count),
         "step": np.arange(start, start + count),
         "t": np.arange(start, start + count),
         "batch": np.zeros(count, int),
