@@ -10,6 +10,7 @@ An `Experiment` picks one of each; a `Relaxation` iterates its steps; a `Recorde
 from importlib.metadata import PackageNotFoundError, version
 
 from core.catalogue import BadInput, Card, Dial, card_of, cards, dial, entry, make
+from core.citations import bibtex
 from core.experiment import Experiment, Recipe
 from core.free_energy import FreeEnergy
 from core.network import Network, Node, States, chain
@@ -58,6 +59,7 @@ __all__ = [
     "Trace",
     "Training",
     "accuracy",
+    "bibtex",
     "card_of",
     "cards",
     "chain",

@@ -12,7 +12,8 @@ import functools
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -180,7 +181,8 @@ def entry(kind: str, title: str, *, formula: str, source: str) -> Callable[[type
         source: BibTeX key of the work it is from, or "this project".
 
     Raises:
-        ValueError: when the kind is unknown, the name is taken, or a default is out of its bounds.
+        ValueError: when the kind is unknown, the name is taken, a default is out of its bounds, a
+            field is no dial, or the class is no frozen dataclass.
     """
 
     def register(cls: type[T]) -> type[T]:
@@ -188,6 +190,7 @@ def entry(kind: str, title: str, *, formula: str, source: str) -> Callable[[type
             raise ValueError(f"kind: {unknown(kind, KINDS)}")
         if cls.__name__ in _cards[kind] and not _is_reload(kind, cls):
             raise ValueError(f"{kind}: {cls.__name__!r} is already the name of an entry")
+        _check_frozen(cls)
         dials = tuple(_dial_of(field) for field in dataclasses.fields(cast(Any, cls)))
         card = Card(kind, cls.__name__, title, formula, source, cls, dials, cls.__doc__ or "")
         for one in dials:
@@ -197,6 +200,35 @@ def entry(kind: str, title: str, *, formula: str, source: str) -> Callable[[type
         return cls
 
     return register
+
+
+@contextmanager
+def change() -> Iterator[Callable[[], tuple[Card, ...]]]:
+    """Let entries come and go; if an error ends the block, the catalogue is as it was.
+
+    Gives a function that returns the cards that have come since.
+    """
+    before = {kind: dict(found) for kind, found in _cards.items()}
+
+    def added() -> tuple[Card, ...]:
+        old = [card for found in before.values() for card in found.values()]
+        now = [card for found in _cards.values() for card in found.values()]
+        return tuple(card for card in now if not any(card is one for one in old))
+
+    try:
+        yield added
+    except BaseException:
+        for kind, found in before.items():
+            _cards[kind].clear()
+            _cards[kind].update(found)
+        raise
+
+
+def withdraw(gone: Iterable[Card]) -> None:
+    """Take cards out of the catalogue."""
+    for card in gone:
+        if _cards[card.kind].get(card.name) is card:
+            del _cards[card.kind][card.name]
 
 
 def cards(kind: str) -> dict[str, Card]:
@@ -224,7 +256,7 @@ def make(kind: str, name: str, dials: Mapping[str, Any] | None = None) -> Any:
     """
     known = cards(kind)
     if not isinstance(name, str) or name not in known:
-        raise BadInput(f"{kind}: {unknown(name, known)}")
+        raise BadInput(f"{kind}: {unknown(name, known, or_else='is a plugin missing?')}")
     given = dict(dials or {})
     names = [one.name for one in known[name].dials]
     for key in given:
@@ -256,14 +288,21 @@ def discover(package: str) -> None:
         importlib.import_module(f"{package}.{found.name}")
 
 
-def unknown(name: Any, legal: Iterable[str]) -> str:
-    """The end of an error line about an unknown name: the name, the legal ones and the nearest."""
+def unknown(name: Any, legal: Iterable[str], or_else: str = "") -> str:
+    """The end of an error line about an unknown name: the name, the legal ones and the nearest.
+
+    Args:
+        name: that is not known.
+        legal: the names that are.
+        or_else: another question that may help.
+    """
     legal = list(legal)
     near = difflib.get_close_matches(str(name), legal, n=1, cutoff=0.5) or [
         one for one in legal if str(name).lower() == one.lower()
     ]
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"{shown(name)}; one of {', '.join(legal)}{hint}"
+    hints = [f"did you mean {near[0]}?"] if near else []
+    hints += [or_else] if or_else else []
+    return f"{shown(name)}; one of {', '.join(legal)}" + (f" ({' '.join(hints)})" if hints else "")
 
 
 def shown(value: Any) -> str:
@@ -275,6 +314,15 @@ def shown(value: Any) -> str:
 def _plain(value: Any) -> Any:
     """Tuples as lists, as files hold them."""
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _check_frozen(cls: type) -> None:
+    """Refuse a class that is no frozen dataclass."""
+    made = cls.__dict__.get("__dataclass_params__")
+    if made is None or not made.frozen:
+        raise ValueError(
+            f"{cls.__name__}: no frozen dataclass; put @dataclass(frozen=True) below @entry(...)"
+        )
 
 
 def _is_reload(kind: str, cls: type) -> bool:

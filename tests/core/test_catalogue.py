@@ -2,13 +2,13 @@
 
 import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import pytest
 from matplotlib.mathtext import MathTextParser
 
 from core import BadInput, Card, card_of, cards, dial, entry, make
-from core.catalogue import KINDS, from_dict, to_dict
+from core.catalogue import KINDS, change, from_dict, to_dict, withdraw
 
 CARDS = [
     pytest.param(card, id=f"{kind}.{name}") for kind in KINDS for name, card in cards(kind).items()
@@ -20,15 +20,6 @@ DIALS = [
     for one in card.dials
 ]
 NAN, INF = math.nan, math.inf
-
-
-@pytest.fixture
-def scratch(monkeypatch):
-    """A catalogue whose new entries vanish after the test."""
-    from core import catalogue
-
-    held = {kind: dict(found) for kind, found in catalogue._cards.items()}
-    monkeypatch.setattr(catalogue, "_cards", held)
 
 
 def refusal(call, *args, **kwargs):
@@ -216,11 +207,12 @@ def test_an_unknown_entry_offers_the_nearest(kind, name, nearest):
         line = refusal(call, kind, name)
         assert line.startswith(f"{kind}: {name}; one of ")
         assert all(known in line for known in cards(kind))
-        assert line.endswith(f"(did you mean {nearest}?)")
+        assert line.endswith(f"(did you mean {nearest}? is a plugin missing?)")
 
 
-def test_a_name_that_is_like_no_other_offers_none():
-    assert "did you mean" not in refusal(make, "init", "qqqqqqqq")
+def test_a_name_that_is_like_no_other_may_be_that_of_a_plugin():
+    line = refusal(make, "init", "qqqqqqqq")
+    assert "did you mean" not in line and line.endswith(" (is a plugin missing?)")
 
 
 def test_an_unknown_dial_offers_the_nearest():
@@ -269,6 +261,51 @@ def test_an_entry_may_be_imported_again(scratch):
 def test_an_unknown_kind_of_entry_is_refused(scratch):
     with pytest.raises(ValueError, match="did you mean init"):
         entry("inits", "x", formula="x", source="x")(dataclass(frozen=True)(type("X", (), {})))
+
+
+def test_a_class_that_is_no_frozen_dataclass_is_refused(scratch):
+    class Plain:
+        """No dataclass."""
+
+    @dataclass
+    class Open:
+        """Its dials can be changed, so that it is no key."""
+
+    class Heir(Plain):
+        """No dataclass either."""
+
+    for cls in (Plain, Open, Heir):
+        with pytest.raises(ValueError, match=rf"^{cls.__name__}: no frozen dataclass; put @data"):
+            entry("init", "x", formula="x", source="this project")(cls)
+        assert cls.__name__ not in cards("init")
+
+
+def test_entries_that_come_before_an_error_go_again(scratch):
+    @entry("init", "One", formula="1", source="this project")
+    @dataclass(frozen=True)
+    class One:
+        """One."""
+
+    before = {kind: cards(kind) for kind in KINDS}
+    with pytest.raises(KeyError), change() as added:
+
+        @entry("energy", "Two", formula="2", source="this project")
+        @dataclass(frozen=True)
+        class Two:
+            """Two."""
+
+        withdraw([card_of(One)])
+        assert [card.name for card in added()] == ["Two"]
+        raise KeyError
+    assert {kind: cards(kind) for kind in KINDS} == before
+
+
+def test_a_card_that_is_withdrawn_is_gone_and_one_of_its_name_stays(scratch):
+    zero = cards("init")["Zero"]
+    withdraw([replace(zero, title="Another")])
+    assert cards("init")["Zero"] is zero
+    withdraw([zero])
+    assert "Zero" not in cards("init")
 
 
 def test_a_field_that_is_no_dial_is_refused(scratch):
