@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from core import plugins
 from core.batches import ImageSet
 from core.diagnostics import diverged
 from core.experiment import Experiment
@@ -169,5 +170,6 @@ def about(experiment: Experiment, level: str, data: str, fingerprint: str) -> di
         "level": level,
         "data": data,
         "fingerprint": fingerprint,
+        "plugins": plugins.used(experiment),
         "versions": {"relaxoscope": __version__, "torch": torch.__version__},
     }
