@@ -78,11 +78,13 @@ def spectrum(
         steps: of Lanczos' method, at most.
 
     Raises:
-        BadInput: for unknown variables, an unknown sample, or when nothing is free.
+        BadInput: for unknown variables, an unknown sample, no steps, or when nothing is free.
     """
     batch = len(states[0])
     if sample is not None and not 0 <= sample < batch:
         raise BadInput(f"sample: {sample}; 0..{batch - 1}")
+    if steps < 1:
+        raise BadInput(f"steps: {steps}; at least 1")
     hessian = Hessian(free_energy, states, sample, variables=variables)
     if hessian.units < EXACT_BELOW:
         found = [torch.linalg.eigvalsh(one) for one in hessian.matrices()]
@@ -230,22 +232,26 @@ def _lanczos(hessian: Hessian, tolerance: float, steps: int) -> Spectrum:
     q = hessian.random()
     steps = min(steps, hessian.units)
     basis = q.new_empty(hessian.batch, steps, hessian.units)
+    going = torch.ones(hessian.batch, dtype=torch.bool, device=q.device)
     alphas: list[Tensor] = []
     betas: list[Tensor] = []
     for step in range(1, steps + 1):
         basis[:, step - 1] = q
         known = basis[:, :step]
         w = hessian.times(q)
-        alphas.append((q * w).sum(1))
+        alpha = (q * w).sum(1)
+        # A space that is exhausted is padded with a number from inside its spectrum.
+        alphas.append(torch.where(going, alpha, alphas[0] if alphas else alpha))
         for _ in range(2):  # once is not enough in finite precision
             w = w - ((known @ w[..., None]).mT @ known)[:, 0]
         beta = w.norm(dim=1)
-        betas.append(beta)
-        if step % 10 == 0 or step == steps:
+        going = going & (beta > 10 * torch.finfo(w.dtype).eps * torch.stack(alphas).abs().amax(0))
+        betas.append(beta.where(going, torch.zeros_like(beta)))
+        if step % 10 == 0 or not bool(going.any()):
             found = _ends(alphas, betas)
             if found.margin <= tolerance * min(abs(found.smallest), abs(found.largest)):
                 return found
-        q = w / beta.clamp(min=torch.finfo(w.dtype).tiny)[:, None]
+        q = torch.where(going[:, None], w / beta[:, None], 0.0)
     return _ends(alphas, betas)
 
 
