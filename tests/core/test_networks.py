@@ -244,7 +244,7 @@ def test_the_pre_activation_goes_through_the_activation_to_the_prediction(kind):
     module, phi = ENDING[kind]
     a = pre_activation(module)
     assert a is not None
-    h = torch.randn(6, 16)
+    h = 10 * torch.randn(60, 16)  # so wide that some unit is below zero whatever the weights
     assert torch.equal(phi(a(h)), module(h))
     assert (a(h) < 0).any()
     assert [id(p) for p in a.parameters()] == [id(p) for p in module.parameters()]
