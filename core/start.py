@@ -55,7 +55,15 @@ class Start:
         return drawn.to(like.device)
 
     def first_guess(self) -> States:
-        """A forward sweep where every root is clamped, else zeros: for inits without a past."""
-        if all(i in self.clamped for i in self.network.roots):
+        """A forward sweep, or zeros where a free root or a cycle rules it out: without a past."""
+        if self._can_sweep():
             return self.network.sweep(self.clamped)
         return [self.zeros(i) for i in range(self.count)]
+
+    def _can_sweep(self) -> bool:
+        """Whether every root is clamped and the graph has no cycle."""
+        try:
+            self.network.order()
+        except ValueError:
+            return False
+        return all(i in self.clamped for i in self.network.roots)
