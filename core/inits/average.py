@@ -26,10 +26,16 @@ class Average:
     m = L - 1 is forward). It needs labels, so it is for training; the first batch starts from a
     forward sweep. Where a class is missing from a batch, its older mean stays.
 
-    Source: pinchetti2026, section 4, eq. 10.
+    With $\rho > 0$ the mean runs over more than one batch: $\rho$ times the older mean of a class
+    plus $1 - \rho$ times that of the last batch. The paper has $\rho = 0$.
+
+    Source: pinchetti2026, section 4, eq. 10; the running mean is of this project.
     """
 
     m: int = dial(3, bounds=(0, 1000), symbol="m", help="layers from the bottom that are forwarded")
+    keep: float = dial(
+        0.0, bounds=(0.0, 0.9999), symbol="ρ", help="share of a class's older mean that stays"
+    )
 
     remembers: ClassVar[str] = "the class means of the batch before"
     aligned: ClassVar[bool] = True
@@ -66,6 +72,9 @@ class Average:
             shape = (-1,) + (1,) * (h.dim() - 1)
             mean = total / counts.clamp(min=1).reshape(shape)
             if memory is not None:
-                mean = torch.where(present.reshape(shape), mean, memory[0][i])
+                old, known = memory[0][i], memory[1]
+                running = self.keep * old + (1 - self.keep) * mean
+                mean = torch.where(known.reshape(shape), running, mean)
+                mean = torch.where(present.reshape(shape), mean, old)
             means.append(mean)
         return means, present if memory is None else present | memory[1]

@@ -93,10 +93,13 @@ def test_an_init_leaves_what_it_was_given_alone(name):
 
 
 @pytest.mark.parametrize("name", [n for n in INITS if hasattr(make("init", n), "remembers")])
-def test_an_init_that_remembers_says_what_and_wants_aligned_batches(name):
-    init = make("init", name)
-    assert init.remembers.strip()
-    assert init.aligned is True
+def test_an_init_that_remembers_says_what(name):
+    assert make("init", name).remembers.strip()
+
+
+@pytest.mark.parametrize("name", ["Null", "Average"])
+def test_an_init_that_remembers_by_slot_or_class_wants_aligned_batches(name):
+    assert make("init", name).aligned is True
 
 
 def test_zero_is_zero():
@@ -224,6 +227,20 @@ def test_average_uses_the_last_batch_only():
     means, known = Average().observe(start, new, old)
     assert all(torch.equal(mean, torch.full((3, 2), 5.0).double()) for mean in means)
     assert known.all()
+
+
+def test_a_running_mean_keeps_its_share_of_each_class_s_older_mean():
+    # Means of class 0: 1, 5, 3; of class 1, which the second batch lacks: 2, none, 10.
+    problem, _ = labelled(sizes=(2, 2, 2, 2), batch=2)
+    init, memory = Average(keep=0.25), None
+    for labels, values in (([0, 1], [1.0, 2.0]), ([0, 0], [4.0, 6.0]), ([0, 1], [3.0, 10.0])):
+        final = [torch.tensor(values).double()[:, None].expand(2, 2)] * 4
+        memory = init.observe(started(problem, torch.tensor(labels), 3), final, memory)
+    means, known = memory
+    zero = 0.25 * (0.25 * 1 + 0.75 * 5) + 0.75 * 3
+    one = 0.25 * 2 + 0.75 * 10
+    assert_close(means[1][:, 0], torch.tensor([zero, one, 0.0]).double())
+    assert known.tolist() == [True, True, False]
 
 
 def test_a_class_that_is_missing_keeps_its_older_mean():
