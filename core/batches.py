@@ -96,12 +96,14 @@ class Batch:
         y: class of each, (B,), int64.
         index: position of each in its split, (B,), int64.
         number: which batch it is, counted from 0 over all epochs.
+        epoch: which epoch it belongs to, counted from 0.
     """
 
     x: Tensor
     y: Tensor
     index: Tensor
     number: int
+    epoch: int = 0
 
 
 class Batches:
@@ -168,7 +170,7 @@ class Batches:
             raise BadInput(f"batch: {k!r}; an integer of 0 or more")
         epoch, place = divmod(k, self.per_epoch)
         index = self._order(epoch)[place]  # (B,)
-        return Batch(x=self._x[index], y=self._y[index], index=index.clone(), number=k)
+        return Batch(x=self._x[index], y=self._y[index], index=index.clone(), number=k, epoch=epoch)
 
     def _order(self, epoch: int) -> Tensor:
         """Positions of one epoch's samples, (per_epoch, B); the last epoch asked for is kept."""

@@ -4,12 +4,13 @@ Asked by the constructor of `Experiment`, by the menus (which grey a choice and 
 and by the tests.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.catalogue import BadInput, Card, cards
+from core.catalogue import BadInput, Card, card_of, cards
 
 if TYPE_CHECKING:
     from core.experiment import Experiment
@@ -35,7 +36,28 @@ def _kind(experiment: "Experiment", field: str) -> str:
 
 
 def _bottom_is_free(experiment: "Experiment") -> bool:
-    return _kind(experiment, "task") in ("Dream", "Reconstruct")
+    return "input" not in experiment.task.clamps
+
+
+def _top_is_free(experiment: "Experiment") -> bool:
+    return "output" not in experiment.task.clamps
+
+
+def _mixed(experiment: "Experiment") -> bool:
+    """Whether the output is clamped to a mixture of a prediction and a label."""
+    return getattr(experiment.task, "beta", 1.0) < 1.0 and not _top_is_free(experiment)
+
+
+def _mismatched(experiment: "Experiment") -> bool:
+    """Whether a rule for nudged phases meets a task without them."""
+    nudged = _kind(experiment, "task") == "Nudge"
+    return _kind(experiment, "learning") == "EquilibriumPropagation" and not nudged
+
+
+def _misread(experiment: "Experiment") -> bool:
+    """Whether a rule takes nudged states for those of a clamped output."""
+    fitting = ("EquilibriumPropagation", "Backprop")
+    return _kind(experiment, "task") == "Nudge" and _kind(experiment, "learning") not in fitting
 
 
 def _wrong_end(experiment: "Experiment") -> bool:
@@ -62,13 +84,41 @@ RULES = (
     Rule(
         "task",
         _wrong_end,
-        "classify and dream need a network with the image at its input (MLP), "
-        "reconstruct one with the image at its output (Decoder)",
+        "reconstruct, generate and recall need a network with the image at its output (Decoder), "
+        "the other tasks one with the image at its input (MLP)",
     ),
     Rule(
         "energy",
-        lambda e: _kind(e, "energy") == "CrossEntropy" and _kind(e, "task") == "Reconstruct",
-        "cross-entropy needs a distribution clamped at the output; reconstruct clamps an image",
+        lambda e: _kind(e, "energy") == "CrossEntropy" and e.task.image_at == "output",
+        "cross-entropy needs a distribution clamped at the output; in this task it is an image",
+    ),
+    Rule(
+        "energy",
+        lambda e: _kind(e, "energy") == "CrossEntropy" and _top_is_free(e),
+        "cross-entropy is linear in a free output; "
+        "squared error, and the cross-entropy as the cost of the nudge",
+    ),
+    Rule(
+        "energy",
+        lambda e: _kind(e, "energy") == "CrossEntropy" and _mixed(e),
+        "cross-entropy needs a distribution clamped at the output; "
+        "a clamped nudge below 1 mixes a label with logits",
+    ),
+    Rule(
+        "learning",
+        _mismatched,
+        "equilibrium propagation needs nudged phases: the task Free and nudged phases",
+    ),
+    Rule(
+        "learning",
+        _misread,
+        "nudged phases pull in the direction of a signed nudge, which must be divided out: "
+        "equilibrium propagation, or backprop",
+    ),
+    Rule(
+        "learning",
+        lambda e: _kind(e, "learning") == "Backprop" and not e.task.has_loss,
+        "backprop needs a loss; generate and recall have none",
     ),
     Rule(
         "init",
@@ -79,6 +129,21 @@ RULES = (
         "init",
         lambda e: _kind(e, "init") == "Average" and _bottom_is_free(e),
         "average init sweeps its lowest m layers; state 0 is a root and free in this task",
+    ),
+    Rule(
+        "init",
+        lambda e: _kind(e, "init") in ("Average", "Memory") and _kind(e, "task") == "Generate",
+        "this init recalls states by class or by observation; a drawn latent state has neither",
+    ),
+    Rule(
+        "init",
+        lambda e: _kind(e, "init") == "Memory" and not e.task.clamps,
+        "memory init recalls by what is clamped; this task clamps nothing",
+    ),
+    Rule(
+        "dynamics",
+        lambda e: _kind(e, "dynamics") == "Cascade" and _top_is_free(e),
+        "one layer a step begins below a clamped output; a free one would never move",
     ),
     Rule(
         "precision",
@@ -102,6 +167,18 @@ RULES = (
         "an Apple GPU has no float64: float32, or device cpu",
     ),
 )
+
+
+PLAIN = (
+    ("learning", ("PredictiveCoding", "EquilibriumPropagation")),
+    ("energy", ("SquaredError",)),
+    ("init", ("Zero",)),
+    ("dynamics", ("GradientDescent",)),
+)
+"""What a task may bring in the place of what it refuses."""
+
+PLAIN_TASKS = ("Classify", "Reconstruct", "Nudge")
+"""What a learning rule may bring."""
 
 
 def refusal(experiment: "Experiment", field: str | None = None) -> str | None:
@@ -128,7 +205,7 @@ def check(experiment: "Experiment") -> None:
 def refused_choices(experiment: "Experiment", kind: str) -> dict[str, str]:
     """For a menu: the entries of `kind` that do not go with the rest, each with the sentence.
 
-    A task is judged with its companions.
+    Each is judged with its companions.
     """
     found = {}
     for name, card in cards(kind).items():
@@ -138,32 +215,72 @@ def refused_choices(experiment: "Experiment", kind: str) -> dict[str, str]:
     return found
 
 
-def companions(experiment: "Experiment", task: Any) -> dict[str, Any]:
-    """The choices that must change together with the task, the task among them.
+def companions(experiment: "Experiment", choice: Any) -> dict[str, Any]:
+    """The choices that must change together with an entry, itself among them.
 
-    A network whose image is at the right end, and the plainest init and energy where the present
-    ones are refused. Without it, a task and the network that it needs would refuse each other.
+    A task brings a network whose image is at the right end, and plain entries in the place of those
+    that it refuses; a learning rule brings a task that it can learn from, with all that this task
+    brings. Any other entry comes alone. Without it, two entries that need each other would refuse
+    each other.
     """
-    changed: dict[str, Any] = {"task": task}
-    if experiment.network.image_at != task.image_at:
+    kind = card_of(choice).kind
+    changed: dict[str, Any] = {kind: choice}
+    if kind == "learning":
+        task = _task_for(experiment, choice)
+        if task is not None:
+            changed["task"] = task
+    task = changed.get("task", experiment.task)
+    if kind in ("task", "learning") and experiment.network.image_at != task.image_at:
         fitting = (card.entry for card in cards("network").values())
         changed["network"] = next(e() for e in fitting if e.image_at == task.image_at)
-    for kind, plain in (("energy", "SquaredError"), ("init", "Zero")):  # as RULES refuse them
-        try:
-            dataclasses.replace(experiment, **changed)
-        except BadInput as refused:
-            if str(refused).startswith(f"{kind}:"):
-                changed[kind] = cards(kind)[plain].entry()
+    if kind in ("task", "learning"):
+        for other, plain in PLAIN:
+            if other not in changed:
+                changed |= _mended(experiment, changed, other, plain)
     return changed
+
+
+def _task_for(experiment: "Experiment", learning: Any) -> Any:
+    """A task that the rule can learn from, with the image at the same end if there is one.
+
+    None where the present task will do, and where there is none.
+    """
+    if not _refuses(experiment, {"learning": learning}, "learning"):
+        return None
+    tasks = [cards("task")[name].entry() for name in PLAIN_TASKS]
+    for task in sorted(tasks, key=lambda one: one.image_at != experiment.task.image_at):
+        if not _refuses(experiment, {"learning": learning, "task": task}, "learning"):
+            return task
+    return None
+
+
+def _mended(
+    experiment: "Experiment", changed: dict[str, Any], kind: str, plain: tuple[str, ...]
+) -> dict[str, Any]:
+    """The first plain entry of a kind that is not refused, if the present one is."""
+    if not _refuses(experiment, changed, kind):
+        return {}
+    for name in plain:
+        one = {kind: cards(kind)[name].entry()}
+        if not _refuses(experiment, changed | one, kind):
+            return one
+    return {}
+
+
+def _refuses(experiment: "Experiment", changed: dict[str, Any], field: str) -> bool:
+    """Whether a rule about a field refuses the experiment with these choices."""
+    unchecked = copy.copy(experiment)
+    for name, value in changed.items():
+        object.__setattr__(unchecked, name, value)
+    return refusal(unchecked, field) is not None
 
 
 def _sentence_with(experiment: "Experiment", kind: str, card: Card) -> str | None:
     choice: Any = getattr(experiment, kind)
     if type(choice) is not card.entry:
         choice = card.entry()
-    changed = companions(experiment, choice) if kind == "task" else {kind: choice}
     try:
-        dataclasses.replace(experiment, **changed)
+        dataclasses.replace(experiment, **companions(experiment, choice))
     except BadInput as refused:
         return str(refused).partition("; ")[2]
     return None

@@ -1,6 +1,7 @@
 """What goes wrong in a relaxation, and how close is its update to backprop's?"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,24 +24,51 @@ def by_layer(network: Network, gradients: Sequence[Tensor | None]) -> list[Tenso
     return found
 
 
-def alignment(step: Step) -> Tensor:
-    r"""Cosine of each layer's update to the backprop update, if the relaxation stopped here, (L,).
+@dataclass(frozen=True)
+class Likeness:
+    r"""How like backprop's each layer's update is, if the relaxation stopped here; nan without one.
 
-    $\cos_\ell = \langle G_\ell, G_\ell^{BP}\rangle
-    / (\lVert G_\ell\rVert\,\lVert G_\ell^{BP}\rVert)$. A layer whose update is exactly zero, or
-    that has no weights, has no direction: nan. Where the bottom is free, backprop starts from h_0
-    as it stands.
+    Args:
+        cosine: $\langle G_\ell, G_\ell^{BP}\rangle / (\lVert G_\ell\rVert\,\lVert
+            G_\ell^{BP}\rVert)$, (L,); nan where either is exactly zero.
+        ratio: $\lVert G_\ell\rVert / \lVert G_\ell^{BP}\rVert$, (L,); nan where backprop's is zero.
+        agreement: among the weights that backprop would move, the share that moves to the same
+            side, (L,); nan where either update is exactly zero.
     """
+
+    cosine: Tensor
+    ratio: Tensor
+    agreement: Tensor
+
+
+def likeness(step: Step) -> Likeness:
+    """Each layer's update beside backprop's; where the bottom is free, backprop starts from h_0."""
     network = step.free_energy.network
-    own = step.recipe.learning.gradients(step)
+    own = by_layer(network, step.recipe.learning.gradients(step))
     roots = {i: step.states[i] for i in network.roots}
-    reference = backprop_gradients(network, roots, step.target, step.phase.cost)
-    found = []
-    for a, b in zip(by_layer(network, own), by_layer(network, reference), strict=True):
-        if len(a):  # Scaled before the product, so that a tiny update keeps its direction.
-            a, b = a / a.abs().amax(), b / b.abs().amax()
-        found.append((a @ b) / (a.norm() * b.norm()))
-    return torch.stack(found)
+    reference = by_layer(network, backprop_gradients(network, roots, step.target, step.phase.cost))
+    rows = [_likeness(a, b) for a, b in zip(own, reference, strict=True)]
+    cosine, ratio, agreement = (torch.stack(found) for found in zip(*rows, strict=True))
+    return Likeness(cosine, ratio, agreement)
+
+
+def alignment(step: Step) -> Tensor:
+    """Cosine of each layer's update to the backprop update, if it stopped here, (L,)."""
+    return likeness(step).cosine
+
+
+def _likeness(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cosine, ratio of norms and share of equal signs of two flat updates."""
+    if not len(a):
+        none = a.new_full((), torch.nan)
+        return none, none, none
+    most, most_b = a.abs().amax(), b.abs().amax()
+    one, other = a / most, b / most_b  # scaled first, so that a tiny update keeps its direction
+    cosine = (one @ other) / (one.norm() * other.norm())
+    ratio = torch.where(most == 0, most / most_b, most / most_b * (one.norm() / other.norm()))
+    moved = b != 0
+    share = ((a.sign() == b.sign()) & moved).sum() / moved.sum()
+    return cosine, ratio, torch.where(most == 0, torch.nan, share.to(a))
 
 
 def diverged(total: Tensor, floor: float = 0.0) -> int | None:

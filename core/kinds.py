@@ -100,9 +100,17 @@ class Learning(Protocol):
 
 
 class Task(Protocol):
-    """What is clamped to what; `image_at` is the end of the network that it needs the image at."""
+    """What is clamped to what.
+
+    `image_at` is the end of the network, "input" or "output", that it needs the image at, `clamps`
+    the ends that it clamps whole, `shows` the variables of the trace that not every task has, and
+    `has_loss` says whether there is an update of backprop to compare with.
+    """
 
     image_at: ClassVar[str]
+    clamps: ClassVar[tuple[str, ...]]
+    shows: ClassVar[tuple[str, ...]]
+    has_loss: ClassVar[bool]
 
     def phases(
         self, network: Network, batch: Batch, classes: int, generator: torch.Generator

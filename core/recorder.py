@@ -3,6 +3,7 @@
 Nothing is read back per step: measures go into preallocated rings, and `drain` copies each once.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.diagnostics import alignment
-from core.network import Network
+from core.diagnostics import likeness
+from core.network import Network, States
 from core.relaxation import Relaxation
 from core.step import Step
 
 LEAN, FULL = "lean", "full"
-"""Levels: energy per layer as batch mean, or also per sample, with force, speed and activity."""
+"""Levels: energy per layer as batch mean; or also per sample, and force, speed, activity, drift."""
+
+IMAGES = ("prediction", "swept", "image")
+"""What can be looked at: mu_L, the sweep from the roots, and the image's own state."""
 
 
 @dataclass
@@ -47,11 +51,10 @@ class Recorder:
         batch: int,
         *,
         level: str = FULL,
-        image: str | None = None,
+        shows: Collection[str] = (),
         pixels: tuple[float, float] = (0.0, 1.0),
         samples: int = 8,
         every: int = 1,
-        classify: bool = False,
         align: bool = False,
         capacity: int = 256,
     ) -> None:
@@ -61,18 +64,18 @@ class Recorder:
             network: whose layers are measured.
             batch: number of samples, B.
             level: `LEAN` or `FULL`.
-            image: "output" records prediction and sweep of a decoder, "input" the free image, None
-                nothing.
+            shows: further variables: "probability" of the classes, the `IMAGES`, and those with
+                "_mse", their error against what the output should be.
             pixels: lowest and highest legal pixel, to which images are clipped before their error.
             samples: images that are kept per frame.
             every: a frame every so many steps.
-            classify: whether to record class probabilities.
-            align: whether to record each layer's cosine to the backprop update.
+            align: whether to compare each layer's update with backprop's.
             capacity: rows before the ring is emptied by itself.
         """
-        self.network, self.level, self.image, self.pixels = network, level, image, pixels
+        self.network, self.level, self.pixels = network, level, pixels
+        self.shows = frozenset(shows)
         self.samples, self.every = min(samples, batch), every
-        self.classify, self.align, self.capacity = classify, align, capacity
+        self.align, self.capacity = align, capacity
         L, N = len(network.layers), len(network.nodes)
         new = network.example.new_empty
         self._rings: dict[str, Tensor] = {"energy": new(capacity, L), "precision": new(capacity, L)}
@@ -86,10 +89,13 @@ class Recorder:
             self._rings["energy_sample"] = new(capacity, L, batch)
             for name in ("force", "speed", "activity"):
                 self._rings[name] = new(capacity, N)
-        if classify:
+            self._rings["drift"] = new(capacity, L)
+        if "probability" in self.shows:
             self._rings["probability"] = new(capacity, batch, network.nodes[-1].size)
         if align:
-            self._rings["alignment"] = new(capacity, L)
+            for name in ("alignment", "update_ratio", "agreement"):
+                self._rings[name] = new(capacity, L)
+        self._first: tuple[States, int, list[Tensor]] | None = None
         self._host: dict[str, list[Any]] = {}
         self._frames: dict[str, list[Any]] = {}
         self._n = 0
@@ -110,10 +116,13 @@ class Recorder:
         with torch.no_grad():
             self._measure(step)
             moment = step.moment
-            if self.image and (moment.t % self.every == 0 or moment.phase_end):
+            if self.shows.intersection(IMAGES) and (moment.t % self.every == 0 or moment.phase_end):
                 self._frame(step, row)
         if self.align:
-            self._rings["alignment"][self._n] = alignment(step)
+            found = likeness(step)
+            self._rings["alignment"][self._n] = found.cosine
+            self._rings["update_ratio"][self._n] = found.ratio
+            self._rings["agreement"][self._n] = found.agreement
         about = {
             "step": row,
             "batch": batch,
@@ -158,29 +167,42 @@ class Recorder:
             else:
                 pairs = zip(step.states, step.before, strict=True)
                 rings["speed"][n] = torch.stack([_rms(h - old) for h, old in pairs])
-        if self.classify:
+            pairs = zip(balance.predictions, self._first_predictions(step), strict=True)
+            rings["drift"][n] = torch.stack([_rms(mu - old) for mu, old in pairs])
+        if "probability" in self.shows:
             rings["probability"][n] = balance.predictions[-1].softmax(1)
+
+    def _first_predictions(self, step: Step) -> list[Tensor]:
+        """Predictions at the states of t = 0 by the present weights, made once for both."""
+        held, version = self._first, self.network.version
+        if held is None or held[0] is not step.first or held[1] != version:
+            held = self._first = step.first, version, self.network.predictions(step.first)
+        return held[2]
 
     def _frame(self, step: Step, row: int) -> None:
         found: dict[str, Tensor] = {}
-        if self.image == "output":
-            balance = step.free_energy.balance(step.states)
-            roots = {i: step.states[i] for i in self.network.roots}
-            target = step.states[self.network.top]
-            images = {
-                "prediction": balance.predictions[-1],
-                "swept": self.network.sweep(roots)[self.network.top],
-            }
-            for name, value in images.items():
-                found[name] = value[: self.samples]
-                found[name + "_mse"] = (
-                    (value.clamp(*self.pixels) - target).flatten(1).square().mean(1)
-                )
-        else:
-            found["image"] = step.states[0][: self.samples]
+        for name in IMAGES:
+            if name not in self.shows:
+                continue
+            value = self._image(name, step)
+            found[name] = value[: self.samples]
+            if f"{name}_mse" in self.shows:
+                off = value.clamp(*self.pixels) - step.target
+                found[f"{name}_mse"] = off.flatten(1).square().mean(1)
         for name, value in found.items():
             self._frames.setdefault(name, []).append(value)
         self._frames.setdefault("frame_row", []).append(row)
+
+    def _image(self, name: str, step: Step) -> Tensor:
+        """One image of every sample, (B, *shape)."""
+        network = self.network
+        if name == "prediction":
+            return step.free_energy.balance(step.states).predictions[-1]
+        if name == "swept":
+            return network.sweep({i: step.states[i] for i in network.roots})[network.top]
+        if network.image is None:
+            raise ValueError("image: this network has no state that can be looked at")
+        return step.states[network.image]
 
     def _copy(self) -> Chunk:
         """Empty the rings: one copy to the host for each."""

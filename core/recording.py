@@ -69,22 +69,22 @@ def recorder_for(
     """The recorder that measures what the experiment's task can show.
 
     Args:
-        experiment: whose task decides on images and class probabilities.
+        experiment: whose task says what it shows.
         network: that relaxes.
         level: `LEAN` or `FULL`.
         pixels: lowest and highest legal pixel.
         labels: whether the samples have classes.
-        align: whether to record each layer's cosine to the backprop update.
+        align: whether to compare each layer's update with backprop's, where the task has a loss.
     """
-    task, full = type(experiment.task).__name__, level == FULL
+    task = experiment.task
+    hidden = () if labels else ("probability",)
     return Recorder(
         network,
         experiment.batch_size,
         level=level,
-        image={"Reconstruct": "output", "Dream": "input"}.get(task) if full else None,
+        shows=[name for name in task.shows if level == FULL and name not in hidden],
         pixels=pixels,
-        classify=full and labels and task == "Classify",
-        align=align,
+        align=align and task.has_loss,
         capacity=BEAT,
     )
 
@@ -121,13 +121,13 @@ def relax(
     align: bool = False,
     progress: Progress | None = None,
 ) -> xr.Dataset:
-    """Relax one batch of an experiment: T + 1 rows as a Dataset, fewer if it diverges.
+    """Relax one batch of an experiment: T + 1 rows a phase as a Dataset, fewer if it diverges.
 
     Args:
         experiment: all choices; "trained" weights are trained once and then read from the cache.
         batch: number of the batch.
         level: `LEAN` or `FULL`.
-        align: whether to record each layer's cosine to the backprop update.
+        align: whether to compare each layer's update with backprop's, where the task has a loss.
         progress: called while first weights are trained, with a line and a share.
 
     Returns:
@@ -138,20 +138,26 @@ def relax(
     first_weights(experiment, images, network, progress or (lambda line, share: None))
     training = Training(experiment, images, network, aligned=fits_alignment(experiment, images))
     samples = training.batches.batch(batch)
+    relaxation = training.relaxation(samples, train=False)
     trace = Trace(
         network,
         attrs=about(experiment, level, images.name, images.fingerprint),
         pixel_shape=images.shape,
-        limit=experiment.steps + 2 * BEAT,
+        limit=rows_of(relaxation) + BEAT,
     )
     trace.recipes.append(experiment.recipe.to_dict())
     trace.batches[batch] = Sample(samples.y.cpu().numpy(), samples.x[:8].cpu().numpy())
     recorder = recorder_for(
         experiment, network, level=level, pixels=(images.low, images.high), align=align
     )
-    relaxation = training.relaxation(samples, train=False)
     trace.attrs["diverged"] = record(relaxation, trace, recorder, batch=batch)
     return trace.dataset()
+
+
+def rows_of(relaxation: Relaxation) -> int:
+    """Rows from the first phase to the end of the last, if none of them ends early."""
+    T = relaxation.recipe.steps
+    return sum((T if phase.steps is None else phase.steps) + 1 for phase in relaxation.phases)
 
 
 def fits_alignment(experiment: Experiment, images: ImageSet) -> bool:
@@ -166,7 +172,7 @@ def about(experiment: Experiment, level: str, data: str, fingerprint: str) -> di
     return {
         "experiment": experiment.to_dict(),
         "device": experiment.device,
-        "engine": "autograd",
+        "engine": experiment.engine,
         "level": level,
         "data": data,
         "fingerprint": fingerprint,

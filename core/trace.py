@@ -32,12 +32,16 @@ DIMS = {
     "speed": ("step", "state"),
     "activity": ("step", "state"),
     "probability": ("step", "sample", "class"),
+    "drift": ("step", "layer"),
     "alignment": ("step", "layer"),
+    "update_ratio": ("step", "layer"),
+    "agreement": ("step", "layer"),
     "prediction": ("frame", "shown", "channel", "row", "column"),
     "swept": ("frame", "shown", "channel", "row", "column"),
     "image": ("frame", "shown", "channel", "row", "column"),
     "prediction_mse": ("frame", "sample"),
     "swept_mse": ("frame", "sample"),
+    "image_mse": ("frame", "sample"),
 }
 
 ABOUT = {
@@ -50,12 +54,16 @@ ABOUT = {
     "speed": ("1", "RMS of a state's last update"),
     "activity": ("1", "RMS of a state"),
     "probability": ("1", "softmax of the output's prediction"),
+    "drift": ("1", "RMS of how far a layer's prediction has moved since t = 0"),
     "alignment": ("cosine", "of a layer's update to backprop's, if the relaxation stopped here"),
+    "update_ratio": ("1", "norm of a layer's update by that of backprop's, if it stopped here"),
+    "agreement": ("1", "share of a layer's weights that move to the side to which backprop does"),
     "prediction": ("pixel", "mu_L at this step"),
     "swept": ("pixel", "feed-forward sweep from h_0 at this step: the papers' reconstruction"),
-    "image": ("pixel", "h_0, where it is free"),
+    "image": ("pixel", "the image's own state, where it is free"),
     "prediction_mse": ("pixel^2", "mean squared error of mu_L, clipped to the pixel range"),
     "swept_mse": ("pixel^2", "mean squared error of the sweep, clipped to the pixel range"),
+    "image_mse": ("pixel^2", "mean squared error of a free image, clipped to the pixel range"),
 }
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch.nn.functional import one_hot
 
 from core.batches import Batch
 from core.catalogue import entry
 from core.network import Network
 from core.phase import Phase
+from core.tasks.ends import images, labels
 
 
 @entry("task", "Classify", formula=r"h_0 = x,\quad h_L = y", source="whittington2017")
@@ -23,11 +23,13 @@ class Classify:
     """
 
     image_at: ClassVar[str] = "input"
+    clamps: ClassVar[tuple[str, ...]] = ("input", "output")
+    shows: ClassVar[tuple[str, ...]] = ("probability",)
+    has_loss: ClassVar[bool] = True
 
     def phases(
         self, network: Network, batch: Batch, classes: int, generator: torch.Generator
     ) -> tuple[Phase, ...]:
         """One phase with both ends clamped."""
-        y = one_hot(batch.y, classes).to(network.example)
-        x = batch.x.flatten(1).reshape(-1, *network.nodes[0].shape).to(network.example)
+        x, y = images(network, batch, 0), labels(network, batch, classes)
         return (Phase("relax", clamped={0: x, network.top: y}),)

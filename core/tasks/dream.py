@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch.nn.functional import one_hot
 
 from core.batches import Batch
 from core.catalogue import entry
 from core.network import Network
 from core.phase import Phase
+from core.tasks.ends import labels
 
 
 @entry("task", "Dream", formula=r"h_L = y,\quad h_0 \text{ free}", source="this project")
@@ -24,10 +24,12 @@ class Dream:
     """
 
     image_at: ClassVar[str] = "input"
+    clamps: ClassVar[tuple[str, ...]] = ("output",)
+    shows: ClassVar[tuple[str, ...]] = ("image",)
+    has_loss: ClassVar[bool] = True
 
     def phases(
         self, network: Network, batch: Batch, classes: int, generator: torch.Generator
     ) -> tuple[Phase, ...]:
         """One phase with the output clamped."""
-        y = one_hot(batch.y, classes).to(network.example)
-        return (Phase("dream", clamped={network.top: y}),)
+        return (Phase("dream", clamped={network.top: labels(network, batch, classes)}),)

@@ -9,6 +9,7 @@ from core.batches import Batch
 from core.catalogue import entry
 from core.network import Network
 from core.phase import Phase
+from core.tasks.ends import images
 
 
 @entry("task", "Reconstruct", formula=r"h_L = x,\quad h_0 \text{ free}", source="pinchetti2026")
@@ -23,10 +24,13 @@ class Reconstruct:
     """
 
     image_at: ClassVar[str] = "output"
+    clamps: ClassVar[tuple[str, ...]] = ("output",)
+    shows: ClassVar[tuple[str, ...]] = ("prediction", "prediction_mse", "swept", "swept_mse")
+    has_loss: ClassVar[bool] = True
 
     def phases(
         self, network: Network, batch: Batch, classes: int, generator: torch.Generator
     ) -> tuple[Phase, ...]:
         """One phase with the output clamped."""
-        x = batch.x.flatten(1).reshape(-1, *network.nodes[network.top].shape)
-        return (Phase("reconstruct", clamped={network.top: x.to(network.example)}),)
+        top = network.top
+        return (Phase("reconstruct", clamped={top: images(network, batch, top)}),)

@@ -9,19 +9,29 @@ import torch
 from core import BadInput, Experiment, Training, cards, make
 from core.batches import ImageSet
 from core.compatibility import RULES, companions, refusal, refused_choices
+from core.dynamics.cascade import Cascade
 from core.energies.cross_entropy import CrossEntropy
 from core.experiment import SCALARS
 from core.inits.average import Average
 from core.inits.forward import Forward
+from core.inits.memory import Memory
 from core.inits.normal import Normal
 from core.inits.null import Null
 from core.inits.zero import Zero
+from core.learning.backprop import Backprop
+from core.learning.equilibrium_propagation import EquilibriumPropagation
+from core.learning.local import ForwardUpdate, Incremental, PredictiveCoding
 from core.networks.decoder import Decoder
 from core.networks.mlp import MLP
 from core.precisions.decaying import Decaying
+from core.precisions.identity import Identity
 from core.precisions.table import Table
+from core.tasks.clamped_nudge import ClampedNudge
 from core.tasks.classify import Classify
 from core.tasks.dream import Dream
+from core.tasks.generate import Generate
+from core.tasks.nudge import Nudge
+from core.tasks.recall import Recall
 from core.tasks.reconstruct import Reconstruct
 
 CHOSEN = ("init", "precision", "dynamics", "learning", "energy", "task", "network", "weights")
@@ -29,6 +39,8 @@ CHOSEN = ("init", "precision", "dynamics", "learning", "energy", "task", "networ
 
 SMALL = {"MLP": {"hidden": (5, 4)}, "Decoder": {"latent": 3, "hidden": (5, 4)}}
 PLAIN = Experiment(network=MLP(hidden=(5, 4)), batch_size=10, steps=3, pretraining="random")
+NUDGED = {"task": Nudge(), "learning": EquilibriumPropagation()}
+DECODING = {"network": Decoder(), "init": Zero()}
 
 
 def images(classes=10, count=40):
@@ -42,22 +54,42 @@ def images(classes=10, count=40):
 def broken_by(rule):
     """An experiment's choices that break one rule, by the rule's place in the list."""
     return [
-        [{"network": Decoder()}, {"task": Reconstruct(), "init": Zero()}],
+        [{"network": Decoder()}, {"task": Reconstruct(), "init": Zero()}, {"task": Recall()}],
         [
-            {
-                "energy": CrossEntropy(),
-                "task": Reconstruct(),
-                "network": Decoder(),
-                "init": Zero(),
-            }
+            {"energy": CrossEntropy(), "task": task, **DECODING}
+            for task in (Reconstruct(), Generate(), Recall())
+        ],
+        [{"energy": CrossEntropy(), **NUDGED}],
+        [{"energy": CrossEntropy(), "task": ClampedNudge(beta=0.99)}],
+        [
+            {"learning": EquilibriumPropagation(), "task": task, "init": Zero()}
+            for task in (Classify(), ClampedNudge(), Dream())
+        ],
+        [
+            {"task": Nudge(), "learning": rule}
+            for rule in (PredictiveCoding(), ForwardUpdate(), Incremental())
+        ],
+        [
+            {"learning": Backprop(), "task": Generate(), **DECODING},
+            {"learning": Backprop(), "task": Recall(), **DECODING},
         ],
         [
             {"task": Dream()},
             {"task": Reconstruct(), "network": Decoder()},
+            {"task": Recall(), "network": Decoder()},
         ],
         [
             {"task": Dream(), "init": Average(), "batch_size": 20},
             {"task": Reconstruct(), "network": Decoder(), "init": Average(), "batch_size": 20},
+        ],
+        [
+            {"task": Generate(), "network": Decoder(), "init": Average(), "batch_size": 20},
+            {"task": Generate(), "network": Decoder(), "init": Memory()},
+        ],
+        [{"task": Recall(), "network": Decoder(), "init": Memory()}],
+        [
+            {"dynamics": Cascade(), **NUDGED},
+            {"dynamics": Cascade(), "task": Recall(), **DECODING},
         ],
         [
             {"precision": Decaying(), "steps": 2},
@@ -99,6 +131,12 @@ def test_each_rule_is_raised_with_its_field_and_its_sentence(rule):
         {"init": Forward(), "batch_size": 7},
         {"precision": Table(rows=((1.0,),))},
         {"precision": Table(rows=((1.0, 0.5, 0.25),) * 9)},
+        NUDGED,
+        {"task": Nudge(), "learning": Backprop()},
+        {"task": ClampedNudge(beta=1.0), "energy": CrossEntropy()},
+        {"task": Generate(), "network": Decoder()},
+        {"task": Recall(), **DECODING},
+        {"task": Reconstruct(), "learning": Backprop(), **DECODING},
     ],
 )
 def test_what_is_next_to_a_rule_is_legal(choices):
@@ -120,7 +158,7 @@ def test_the_menu_greys_exactly_what_the_constructor_refuses():
     assert refused_choices(dream, "learning") == {}
     short = replace(PLAIN, steps=2)
     assert set(refused_choices(short, "precision")) == {"Decaying"}
-    for kind in set(CHOSEN) - {"task"}:
+    for kind in set(CHOSEN) - {"task", "learning"}:
         refused = refused_choices(PLAIN, kind)
         for name in cards(kind):
             choice = getattr(PLAIN, kind)
@@ -141,28 +179,64 @@ def test_the_menu_keeps_the_dials_of_what_is_chosen():
 
 
 def legal():
-    """Every legal experiment with another task, init or output energy."""
+    """Every legal experiment with another task, init or output energy, and its plainest rule."""
     for task, init, energy in product(cards("task"), cards("init"), cards("energy")):
         made = {"task": task, "init": init, "energy": energy}
         choices = {kind: make(kind, name) for kind, name in made.items()}
         end = choices["task"].image_at
         network = MLP(hidden=(5, 4)) if end == "input" else Decoder(hidden=(5, 4))
+        rule = EquilibriumPropagation() if task == "Nudge" else PredictiveCoding()
         try:
-            experiment = replace(PLAIN, network=network, **choices)
+            experiment = replace(PLAIN, network=network, learning=rule, **choices)
         except BadInput:
             continue
         yield pytest.param(experiment, id=f"{task}-{init}-{energy}")
 
 
+def is_reached(old, kind, name):
+    """Take an entry up with its companions: nothing is changed that could have stayed."""
+    changed = companions(old, make(kind, name))
+    new = replace(old, **changed)
+    assert type(getattr(new, kind)).__name__ == name
+    for other in set(changed) - {kind}:
+        with pytest.raises(BadInput):
+            replace(new, **{other: getattr(old, other)})
+    return new
+
+
 @pytest.mark.parametrize("task", cards("task"))
 @pytest.mark.parametrize("old", list(legal()))
 def test_every_task_can_be_taken_up_with_its_companions(old, task):
-    changed = companions(old, make("task", task))
-    new = replace(old, **changed)
-    assert type(new.task).__name__ == task
-    for kind in set(changed) - {"task"}:  # nothing is changed that could have stayed
-        with pytest.raises(BadInput):
-            replace(new, **{kind: getattr(old, kind)})
+    is_reached(old, "task", task)
+
+
+@pytest.mark.parametrize("rule", cards("learning"))
+@pytest.mark.parametrize("old", list(legal()))
+def test_every_learning_rule_can_be_taken_up_with_its_companions(old, rule):
+    new = is_reached(old, "learning", rule)
+    assert rule not in refused_choices(old, "learning")
+    if type(old.task).__name__ != type(new.task).__name__ and rule != "EquilibriumPropagation":
+        assert new.task.image_at == old.task.image_at
+
+
+def test_a_nudged_task_and_its_rule_bring_each_other_and_let_each_other_go():
+    def names(found):
+        return {kind: type(one).__name__ for kind, one in found.items()}
+
+    nudged = replace(PLAIN, **companions(PLAIN, Nudge()))
+    assert names(companions(PLAIN, Nudge())) == {
+        "task": "Nudge",
+        "learning": "EquilibriumPropagation",
+    }
+    assert names(companions(PLAIN, EquilibriumPropagation())) == {
+        "learning": "EquilibriumPropagation",
+        "task": "Nudge",
+    }
+    back = {"task": "Classify", "learning": "PredictiveCoding"}
+    assert names(companions(nudged, Classify())) == back
+    assert names(companions(nudged, PredictiveCoding())) == back
+    assert names(companions(nudged, Backprop())) == {"learning": "Backprop"}
+    assert names(companions(nudged, Identity())) == {"precision": "Identity"}
 
 
 def pairs():
@@ -177,6 +251,10 @@ def pairs():
 def rest_of(chosen):
     """Choices that give a pair its best chance: both ends clamped, or a free bottom."""
     made = {kind: make(kind, name, SMALL.get(name, {})) for kind, name in chosen.items()}
+    if isinstance(made.get("learning"), EquilibriumPropagation):
+        made = {"task": Nudge(), **made}
+    if isinstance(made.get("task"), Nudge):
+        made = {"learning": EquilibriumPropagation(), **made}
     task = made.get("task")
     network = made.get("network")
     if task is None:
@@ -185,7 +263,7 @@ def rest_of(chosen):
     if network is None:
         name = "MLP" if task.image_at == "input" else "Decoder"
         network = make("network", name, SMALL[name])
-    init = made.get("init") or (Forward() if isinstance(task, Classify) else Zero())
+    init = made.get("init") or (Forward() if "input" in task.clamps else Zero())
     return {**made, "task": task, "network": network, "init": init}
 
 
@@ -202,7 +280,7 @@ def test_every_pair_of_choices_runs_and_stays_finite_or_is_refused_by_a_sentence
     for number in range(2):
         relaxation = training.relaxation(training.batches.batch(number), train=True)
         relaxation.run()
-        assert relaxation.t == 3
+        assert relaxation.done and relaxation.t == 3
         assert all(torch.isfinite(h).all() for h in relaxation.states)
         training.finish(relaxation)
     assert all(torch.isfinite(p).all() for p in network.parameters())

@@ -16,12 +16,16 @@ from core.learning.local import Incremental
 from core.precisions.spiking import Spiking
 from tests.problems import labelled, relaxation, tanh_mlp
 
-ROWS = ("energy", "precision", "cost", "energy_sample", "force", "speed", "activity")
+ROWS = ("energy", "precision", "cost", "energy_sample", "force", "speed", "activity", "drift")
+RECONSTRUCTED = ("prediction", "prediction_mse", "swept", "swept_mse")
 
 
 def relaxing(problem=None, steps=6, **choices):
+    """A relaxation of a network whose image is its input."""
+    network, clamped = problem or tanh_mlp()
+    network.image = 0
     return relaxation(
-        problem or tanh_mlp(),
+        (network, clamped),
         **{
             "init": Normal(sd=0.5),
             "generator": torch.Generator().manual_seed(0),
@@ -96,9 +100,9 @@ def test_rows_say_where_they_are_from():
 @pytest.mark.parametrize("options", [{}, {"drain_every": 1}, {"drain_every": 3}, {"capacity": 2}])
 @pytest.mark.parametrize("capacity", [256, 7, 3, 1])
 def test_many_small_chunks_are_one_big_one(options, capacity):
-    (whole,), _ = recorded(relaxing(), image="input", align=True, classify=True)
+    (whole,), _ = recorded(relaxing(), shows=("probability", "image"), align=True)
     options = {"capacity": capacity, **options}
-    chunks, _ = recorded(relaxing(), image="input", align=True, classify=True, **options)
+    chunks, _ = recorded(relaxing(), shows=("probability", "image"), align=True, **options)
     for part in ("rows", "frames"):
         one = getattr(whole, part)
         assert all(set(getattr(chunk, part)) == set(one) for chunk in chunks)
@@ -109,7 +113,7 @@ def test_many_small_chunks_are_one_big_one(options, capacity):
 
 def test_a_drained_chunk_is_a_copy():
     made = relaxing(steps=20)
-    recorder = Recorder(made.network, 4, image="input", capacity=4)
+    recorder = Recorder(made.network, 4, shows=["image"], capacity=4)
     held, copies = [], []
     for row, _ in enumerate(made):
         recorder.take(made, row=row, batch=0, recipe_id=0)
@@ -133,7 +137,7 @@ def test_an_empty_recorder_has_nothing_to_give():
 
 def test_recording_does_not_disturb_the_relaxation():
     one, two = relaxing(), relaxing()
-    recorded(one, align=True, classify=True, image="input")
+    recorded(one, align=True, shows=("probability", "image"))
     two.run()
     for a, b in zip(one.states, two.states, strict=True):
         assert torch.equal(a, b)
@@ -174,7 +178,7 @@ def test_alignment_follows_a_change_of_the_learning_rule():
 
 def test_probabilities_are_the_softmax_of_the_output_s_prediction():
     problem, _ = labelled()
-    (chunk,), steps = recorded(relaxing(problem), classify=True)
+    (chunk,), steps = recorded(relaxing(problem), shows=["probability"])
     for n, step in enumerate(steps):
         mu = problem[0].maps["3"](step.states[2]).detach()
         np.testing.assert_allclose(chunk.rows["probability"][n], mu.softmax(1), rtol=1e-13)
@@ -213,7 +217,7 @@ def test_rows_under_moving_weights_are_measured_with_the_weights_of_their_step()
 
 @pytest.mark.parametrize("every", [1, 2, 4, 10])
 def test_frames_come_every_so_many_steps_and_at_the_end(every):
-    (chunk,), steps = recorded(relaxing(steps=6), image="input", every=every)
+    (chunk,), steps = recorded(relaxing(steps=6), shows=["image"], every=every)
     wanted = [t for t in range(7) if t % every == 0 or t == 6]
     assert chunk.frames["frame_row"].tolist() == wanted
     for frame, t in zip(chunk.frames["image"], wanted, strict=True):
@@ -221,16 +225,16 @@ def test_frames_come_every_so_many_steps_and_at_the_end(every):
 
 
 def test_a_frame_keeps_only_the_first_samples():
-    (chunk,), _ = recorded(relaxing(steps=1), image="input", samples=3)
+    (chunk,), _ = recorded(relaxing(steps=1), shows=["image"], samples=3)
     assert chunk.frames["image"].shape == (2, 3, 6)
-    (chunk,), _ = recorded(relaxing(steps=1), image="input", samples=9)
+    (chunk,), _ = recorded(relaxing(steps=1), shows=["image"], samples=9)
     assert chunk.frames["image"].shape == (2, 4, 6)
 
 
 def test_a_decoder_s_frames_are_its_prediction_and_its_sweep_with_clipped_errors():
     network, clamped = tanh_mlp()
     made = relaxing((network, {5: clamped[5]}))
-    (chunk,), steps = recorded(made, image="output", samples=2, pixels=(-0.2, 0.3))
+    (chunk,), steps = recorded(made, shows=RECONSTRUCTED, samples=2, pixels=(-0.2, 0.3))
     for n, step in enumerate(steps):
         h = step.states
         mu = network.maps["5"](h[4]).detach()

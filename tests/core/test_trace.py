@@ -15,18 +15,17 @@ from core.trace import ABOUT, DIMS, SCHEMA, Sample
 from tests.problems import labelled, network_of, relaxation, tanh_mlp
 
 
-def recorded(problem=None, steps=6, every=100, **options):
+def recorded(problem=None, steps=6, every=100, image=0, **options):
     """A trace of one batch, handed over every so many rows, and the steps behind it."""
     network, clamped = problem or tanh_mlp()
+    network.image = image
     made = relaxation(
         (network, clamped),
         init=Normal(sd=0.5),
         generator=torch.Generator().manual_seed(0),
         steps=steps,
     )
-    image = options.get("image")
-    size = {"input": 0, "output": network.top}.get(image)
-    shape = () if size is None else (1, 1, network.nodes[size].size)
+    shape = (1, 1, network.nodes[image].size)
     trace = Trace(network, attrs={"lane": "a"}, pixel_shape=shape)
     recorder = Recorder(network, len(made.states[0]), **options)
     steps = []
@@ -47,13 +46,14 @@ def rms(x):
 
 # The schema --------------------------------------------------------------------------------------
 
-ALL = {"classify": True, "align": True}
+ALL = {"shows": ("probability", "image"), "align": True}
+PICTURES = [name + end for name in ("prediction", "swept", "image") for end in ("", "_mse")]
 
 
 def test_the_dataset_has_the_documented_dimensions_coordinates_and_units():
     network, clamped = tanh_mlp()
-    one, _ = recorded((network, {5: clamped[5]}), image="output", samples=2, **ALL)
-    two, _ = recorded(image="input", **ALL)
+    one, _ = recorded((network, {5: clamped[5]}), image=5, samples=2, shows=PICTURES)
+    two, _ = recorded(**ALL)
     seen = set()
     for data in (one.dataset(), two.dataset()):
         for name, variable in data.data_vars.items():
@@ -81,10 +81,11 @@ def test_the_dataset_has_the_documented_dimensions_coordinates_and_units():
 
 def test_images_have_their_channels_rows_and_columns():
     network = network_of((2, 2, 3), (4,), (3,))
+    network.image = 0
     clamped = {2: torch.ones(5, 3).double()}
     made = relaxation((network, clamped), init=Normal(), steps=2)
     trace = Trace(network, pixel_shape=(2, 2, 3))
-    recorder = Recorder(network, 5, image="input", samples=4)
+    recorder = Recorder(network, 5, shows=["image"], samples=4)
     steps = []
     for row, step in enumerate(made):
         recorder.take(made, row=row, batch=0, recipe_id=0)
@@ -135,7 +136,7 @@ def test_the_precision_of_numbers_is_the_network_s():
 
 
 def test_the_dataset_survives_a_file(tmp_path):
-    trace, _ = recorded(image="input", **ALL)
+    trace, _ = recorded(**ALL)
     data = trace.dataset()
     data.to_netcdf(tmp_path / "trace.nc")
     with xr.open_dataset(tmp_path / "trace.nc") as again:
@@ -157,8 +158,8 @@ def test_an_empty_trace_is_a_dataset_without_rows():
 
 @pytest.mark.parametrize("every", [1, 2, 5, 100])
 def test_many_small_chunks_are_one_big_one(every):
-    whole, _ = recorded(steps=200, every=1000, image="input", **ALL)
-    parts, _ = recorded(steps=200, every=every, image="input", **ALL)
+    whole, _ = recorded(steps=200, every=1000, **ALL)
+    parts, _ = recorded(steps=200, every=every, **ALL)
     xr.testing.assert_identical(parts.dataset(), whole.dataset())
 
 
