@@ -12,3 +12,24 @@ def cache(tmp_path, monkeypatch):
     folder = tmp_path / "cache"
     monkeypatch.setenv("RELAXOSCOPE_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def place(tmp_path, capfd):
+    """The command in an empty folder."""
+    from tests.commands import Place
+
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return Place(folder, capfd)
+
+
+@pytest.fixture
+def scratch(monkeypatch):
+    """A catalogue whose new entries, plugins and works vanish after the test."""
+    from core import catalogue, citations, plugins
+
+    held = {kind: dict(found) for kind, found in catalogue._cards.items()}
+    monkeypatch.setattr(catalogue, "_cards", held)
+    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(citations, "_own", {})

@@ -26,83 +26,10 @@ from safetensors.numpy import save_file
 
 from core.experiment import Experiment
 from core.networks.mlp import MLP
-from workbench import cli, refusals, relaxing, serving
+from tests.commands import W1, W2, W3, snapshot
+from workbench import checking, cli, presets, refusals, relaxing, selftesting, serving
 
-W1 = [[1.0, 0.5], [-0.5, 1.0]]
-W2 = [[0.5, -1.0], [1.0, 0.5]]
-W3 = [[1.0, -1.0], [0.5, 1.0]]
-
-
-class Place:
-    """A folder, with files for the command and the command itself."""
-
-    def __init__(self, folder, capfd):
-        self.folder, self.capfd = folder, capfd
-        self.out = folder / "trace.nc"
-
-    def write(self, name, text):
-        (self.folder / name).write_text(text)
-        return self.folder / name
-
-    def problem(self, weights, x, y, *, hidden=(), activation="identity", bias=False, **arrays):
-        """Files of a network, its weights and its data; returns the options that name them."""
-        dials = f"hidden = {list(hidden)}\nactivation = '{activation}'\nbias = {str(bias).lower()}"
-        self.write("net.toml", f"name = 'MLP'\n{dials}\n")
-        save_file({k: np.array(v) for k, v in weights.items()}, self.folder / "w.safetensors")
-        np.savez(self.folder / "d.npz", x=np.array(x), y=np.array(y), **arrays)
-        names = {"network": "net.toml", "weights": "w.safetensors", "data": "d.npz"}
-        return [word for k, v in names.items() for word in (f"--{k}", str(self.folder / v))]
-
-    def scalar(self):
-        """Two linear layers of one unit: x = 1, W = 2, 3, y = 5."""
-        return self.problem({"W1": [[2.0]], "W2": [[3.0]]}, [[1.0]], [[5.0]], hidden=[1])
-
-    def linear(self):
-        """The linear 2-2-2-2 network."""
-        weights = {"W1": W1, "W2": W2, "W3": W3}
-        return self.problem(weights, [[1.0, -2.0]], [[0.5, -1.0]], hidden=[2, 2])
-
-    def rate(self, value):
-        """A recipe of plain gradient descent from a forward sweep."""
-        text = f"init = 'Forward'\n[dynamics]\nname = 'GradientDescent'\nrate = {value}\n"
-        return ["--recipe", str(self.write("r.toml", text))]
-
-    def run(self, *words):
-        """Exit code, stdout and stderr."""
-        code = cli.main([str(word) for word in words])
-        said = self.capfd.readouterr()
-        return code, said.out, said.err
-
-    def relax(self, *words, code=0):
-        """The trace that a relaxation in float64 wrote."""
-        words = ["relax", "--dtype", "float64", "--out", self.out, *words]
-        came, _, err = self.run(*words)
-        assert came == code, err
-        return xr.load_dataset(self.out)
-
-    def refused(self, *words):
-        """Exit code and the line of a command that must leave the folder as it was."""
-        before = snapshot(self.folder)
-        code, out, err = self.run(*words)
-        assert out == ""
-        assert err.count("\n") == 1 and err.startswith("relaxoscope: "), err
-        assert snapshot(self.folder) == before
-        return code, err
-
-
-def snapshot(folder):
-    """Every path below a folder, with content and time."""
-    return {
-        path: (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
-        for path in sorted(folder.rglob("*"))
-    }
-
-
-@pytest.fixture
-def place(tmp_path, capfd):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    return Place(folder, capfd)
+EXAMPLE = Path(__file__).parent / "plugins" / "example.py"
 
 
 def total(trace):
@@ -532,14 +459,41 @@ def test_the_selftest_passes_and_prints_every_case(place):
     head, *lines, last = out.splitlines()
     assert code == 0
     assert head.split() == ["case", "expected", "found", "passed", "claim"]
-    assert len(lines) == len(selftest.cases()) and last.endswith("passed")
+    assert len(lines) == len(selftest.cases()) and last.endswith("passed on cpu")
 
 
 def test_the_selftest_speaks_json(place):
     code, out, _ = place.run("selftest", "--json")
     found = json.loads(out)
     assert code == 0 and all(one["passed"] for one in found)
-    assert set(found[0]) == {"name", "what", "expected", "found", "passed"}
+    assert set(found[0]) == {"case", "claim", "expected", "found", "passed", "device"}
+    assert {one["device"] for one in found} == {"cpu"}
+
+
+def test_the_selftest_runs_the_cases_that_are_named(place):
+    from core import selftest
+
+    code, out, _ = place.run("selftest", "--json", "--case", "V7", "--case", "V2")
+    names = [one["case"] for one in json.loads(out)]
+    assert code == 0 and names == [one.name for one in selftest.cases() if one.name in ("V2", "V7")]
+    assert set(names) == {"V2", "V7"}
+    _, out, _ = place.run("selftest", "--case", "V2")
+    assert out.splitlines()[-1] == f"{names.count('V2')} of {names.count('V2')} passed on cpu"
+
+
+def test_a_case_that_is_not_there_is_refused(place):
+    code, err = place.refused("selftest", "--case", "V777")
+    assert code == 2 and "case: V777; one of V1, V2, " in err
+
+
+def test_the_cases_can_be_judged_one_after_the_other():
+    from core import selftest
+
+    each = selftest.results("cpu", ["V1"])
+    assert next(each).name == "V1"
+    assert len([*each]) == len(selftest.cases(["V1"])) - 1
+    with pytest.raises(ValueError, match=r"^case: V0; one of"):
+        selftest.results("cpu", ["V0"])
 
 
 def test_a_failed_case_makes_the_selftest_fail(place, monkeypatch):
@@ -547,7 +501,7 @@ def test_a_failed_case_makes_the_selftest_fail(place, monkeypatch):
 
     right = selftest.cases()[0]
     wrong = replace(right, name="V0", expected=tuple(e + 1 for e in right.expected))
-    monkeypatch.setattr("core.selftest.cases", lambda: [right, wrong])
+    monkeypatch.setattr("core.selftest.cases", lambda names: [right, wrong])
     code, out, _ = place.run("selftest")
     assert code == 1
     assert [" NO " in line for line in out.splitlines()] == [False, False, True, False]
@@ -557,6 +511,106 @@ def test_a_failed_case_makes_the_selftest_fail(place, monkeypatch):
 def test_the_selftest_refuses_a_device_that_is_not_here(place):
     assert place.refused("selftest", "--device", "cuda:99")[0] == 3
     assert place.refused("selftest", "--device", "tpu")[0] == 2
+
+
+# check, cite, --plugin ---------------------------------------------------------------------------
+
+
+def test_check_prints_every_law_of_every_entry(place, scratch):
+    from core import plugins
+    from core.laws import laws
+
+    before = snapshot(EXAMPLE.parent)
+    code, out, err = place.run("check", EXAMPLE)
+    head, *lines, last = out.splitlines()
+    assert (code, err) == (0, "") and last == "0 laws broken"
+    assert head.split() == ["entry", "law", "result", "sentence"]
+    kinds = [card.kind for card in plugins.load(EXAMPLE).cards]
+    assert len(lines) == sum(len(laws(kind)) + 1 for kind in kinds)
+    assert all(" holds" in line for line in lines)
+    assert snapshot(EXAMPLE.parent) == before
+
+
+def test_check_fails_with_the_sentence_of_each_broken_law(place, scratch):
+    text = EXAMPLE.read_text()
+    text = text.replace("rise.clamp(max=1.0)", "(rise - 1)").replace(r"\Pi_\ell(t)", r"\nothing")
+    code, out, _ = place.run("check", place.write("mine.py", text))
+    rows = [re.split(r" {2,}", line) for line in out.splitlines()]
+    broken = [(row[0], row[1], row[3]) for row in rows if len(row) == 4 and row[2] == "no"]
+    laws = {(entry, claim) for entry, claim, _ in broken}
+    assert code == 1 and out.endswith(f"{len(laws)} laws broken\n")
+    assert len(laws) == 4  # the schedule, its formula, and the source of both
+    sentences = [sentence for _, _, sentence in broken]
+    assert "T = 4: precision -0.8 at step 0, layer 1; finite and 0 or more" in sentences
+    assert any("nothing" in one for one in sentences)
+    assert any(one.startswith("nobody2026 is no key") for one in sentences)  # without mine.bib
+
+
+@pytest.mark.parametrize("command", ["check", "relax", "cite", "selftest", "serve"])
+def test_a_bad_plugin_is_refused_by_every_command_with_its_line(place, scratch, command):
+    mine = place.write("mine.py", "import math\nmath.sqrt(-1)\n")
+    words = {"relax": [*place.scalar(), "--out", place.out], "cite": ["plain"]}.get(command, [])
+    words += [mine] if command == "check" else ["--plugin", mine]
+    code, err = place.refused(command, *words)
+    assert code == 2
+    assert f"plugin: {mine}, line 2; math domain error" in err
+
+
+def test_a_plugin_that_is_not_there_is_refused(place, scratch):
+    code, err = place.refused("selftest", "--plugin", "nowhere.py")
+    assert code == 2 and "plugin: nowhere.py; no file" in err
+    code, err = place.refused("check")
+    assert code == 2 and "PY" in err
+
+
+def test_a_bad_package_is_a_fault_of_the_environment(place, scratch, monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    point = EntryPoint("own", "no_such_module_here", "relaxoscope.plugins")
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
+    code, err = place.refused("selftest", "--case", "V1")
+    assert code == 3 and "plugin: own of own; No module named 'no_such_module_here'" in err
+
+
+def test_a_plugins_entry_relaxes_and_the_trace_names_it(place, scratch):
+    text = "[precision]\nname = 'Ramp'\nn = 2\n[dynamics]\nname = 'ClippedDescent'\nc = 1.0\n"
+    words = [*place.scalar(), "--recipe", place.write("r.toml", text), "--steps", 2]
+    trace = place.relax(*words, "--plugin", EXAMPLE)
+    assert trace["precision"].values.tolist() == [[0.5, 0.5], [1.0, 1.0], [1.0, 1.0]]
+    # h_1 = 2, dF/dh_1 = 3 / 2 at half precision, clipped to 1; at rate 0.1 h_1 = 1.9.
+    assert np.allclose(trace["energy"][1], [0.1**2 / 2, (5 - 3 * 1.9) ** 2 / 2], rtol=0, atol=1e-14)
+    digest = hashlib.sha256(EXAMPLE.read_bytes()).hexdigest()
+    assert json.loads(trace.attrs["plugins"]) == [{"name": "example.py", "sha256": digest}]
+
+
+def test_an_entry_whose_plugin_is_missing_is_refused_with_that_question(place, scratch):
+    recipe = place.write("r.toml", "precision = 'Rampe'\n")
+    words = ["relax", *place.scalar(), "--recipe", recipe, "--out", place.out]
+    code, err = place.refused(*words)
+    assert code == 2 and err.endswith("(is a plugin missing?)\n")
+    code, err = place.refused(*words, "--plugin", EXAMPLE)
+    assert code == 2 and err.endswith("(did you mean Ramp? is a plugin missing?)\n")
+
+
+@pytest.mark.parametrize("preset", presets.presets())
+def test_the_works_of_every_preset_are_printed(place, preset):
+    from core.citations import read
+    from core.experiment import citations
+
+    code, out, err = place.run("cite", preset)
+    experiment = Experiment.from_dict(presets.presets()[preset].choices)
+    assert (code, err) == (0, "")
+    assert list(read(out, "stdout")) == citations(experiment)
+
+
+def test_the_works_of_a_recipe_are_printed(place, scratch):
+    recipe = place.write("r.toml", "precision = 'Ramp'\n")
+    code, out, _ = place.run("cite", recipe, "--plugin", EXAMPLE)
+    assert code == 0 and "@misc{nobody2026," in out and "qi2026" not in out
+    code, err = place.refused("cite", "spikin")
+    assert code == 2 and "(did you mean spiking?)" in err
+    code, err = place.refused("cite", place.folder / "nowhere.toml")
+    assert code == 2 and "no such file" in err
 
 
 def test_data_says_in_one_line_that_it_is_offline(place, monkeypatch):
@@ -738,7 +792,7 @@ def fetched(port, server):
 # The command itself ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [cli, refusals, relaxing, serving])
+@pytest.mark.parametrize("module", [checking, cli, refusals, relaxing, selftesting, serving])
 def test_only_the_standard_library_is_loaded_before_a_command_is_known(module):
     tree = ast.parse(Path(module.__file__).read_text())
     for node in tree.body:
@@ -754,7 +808,10 @@ def test_it_knows_its_version_and_its_commands(place):
     for words in ([], ["--help"]):
         code, out, _ = place.run(*words)
         assert code == 0
-        assert all(name in out for name in ("serve", "relax", "figure", "selftest", "data"))
+        assert all(
+            name in out
+            for name in ("serve", "relax", "figure", "cite", "check", "selftest", "data")
+        )
 
 
 def test_the_help_of_relax_documents_every_file(place):
@@ -796,7 +853,7 @@ def test_the_examples_of_the_help_are_right(place):
 
 
 def test_an_error_of_the_program_is_one_line_and_a_traceback_if_asked_for(place, monkeypatch):
-    def broken(device):
+    def broken(device, names):
         raise KeyError("a\nb")
 
     monkeypatch.setattr("core.selftest.run", broken)
@@ -813,7 +870,7 @@ def test_a_missing_package_is_named(place, monkeypatch):
 
 
 def test_an_interrupt_ends_quietly(place, monkeypatch):
-    def interrupted(device):
+    def interrupted(device, names):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("core.selftest.run", interrupted)

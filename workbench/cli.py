@@ -6,11 +6,10 @@ wrong is said in one line on stderr; `--debug` adds the traceback.
 """
 
 import argparse
-import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -69,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     """Parse, then act."""
-    from workbench import relaxing, serving
+    from workbench import checking, relaxing, selftesting, serving
     from workbench.refusals import Refused, near
 
     parser, commands = _parser()
@@ -87,24 +86,39 @@ def _run(argv: list[str]) -> int:
         if rest:
             raise Refused(f"option: {near(rest[0], ['--help', '--version', '--debug'])}")
         raise Refused(f"command: missing; one of {', '.join(commands)}")
-    if args.command == "serve":
-        return serving.serve(args, rest)
-    if rest:
+    if rest and args.command != "serve":
         options = [o for a in commands[args.command]._actions for o in a.option_strings]
         known = [o for o in options if o.startswith("--")]
         raise Refused(f"{args.command}: {near(rest[0].partition('=')[0], known)}")
+    if hasattr(args, "plugin"):
+        _load_plugins(args.plugin)
     acts: dict[str, Callable[[argparse.Namespace], int]] = {
+        "serve": lambda args: serving.serve(args, rest),
         "relax": relaxing.relax,
         "figure": figure,
-        "selftest": selftest,
+        "cite": checking.cite,
+        "check": checking.check,
+        "selftest": selftesting.selftest,
         "data": data,
     }
     return acts[args.command](args)
 
 
+def _load_plugins(files: list[str]) -> None:
+    """Take over entries of others before a command reads the name of one."""
+    from importlib.metadata import entry_points
+
+    if files or entry_points(group="relaxoscope.plugins"):
+        from core import plugins
+
+        plugins.load_installed()
+        for path in files:
+            plugins.load(path)
+
+
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The parser, and that of each command."""
-    from workbench import relaxing, serving
+    from workbench import checking, relaxing, selftesting, serving
 
     parser = Parser(
         prog="relaxoscope",
@@ -132,9 +146,14 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         )
         return made[name]
 
+    def plugin(one: argparse.ArgumentParser) -> None:
+        line = "Python file with entries of your own, which is run; may be given again"
+        one.add_argument("--plugin", action="append", default=[], metavar="PY", help=line)
+
     one = command("serve", "open the workbench in a browser", serving.MORE)
     one.add_argument("--port", default="5006", help="1..65535 (default: 5006)")
     one.add_argument("--address", default="127.0.0.1", help="to listen at (default: 127.0.0.1)")
+    plugin(one)
 
     one = command(
         "relax", "relax one batch and write its trace", relaxing.FILES + EXIT_CODES, relaxing.WHAT
@@ -157,6 +176,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     one.add_argument("--align", action="store_true", help="record the cosine to backprop's update")
     one.add_argument("--out", required=True, metavar="NC", help="the trace, NetCDF (required)")
     one.add_argument("--csv", metavar="CSV", help="also F and the energies of the layers as text")
+    plugin(one)
 
     one = command("figure", "draw a figure of a trace for a paper", FIGURE_MORE + EXIT_CODES)
     one.add_argument("trace", nargs="?", metavar="TRACE", help="a trace that relax wrote")
@@ -165,9 +185,24 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     one.add_argument("--out", help="a folder, or a path that ends in .zip")
     one.add_argument("--list", action="store_true", help="list the views")
 
-    one = command("selftest", "compare this machine with exact answers", EXIT_CODES)
+    line = "print the works that an experiment uses, as BibTeX"
+    one = command("cite", line, checking.CITE_MORE + EXIT_CODES)
+    one.add_argument("experiment", metavar="TOML|PRESET", help="a recipe, - for stdin, or a preset")
+    plugin(one)
+
+    line = "judge entries of your own by the laws of their kinds"
+    one = command("check", line, checking.CHECK_MORE + EXIT_CODES)
+    one.add_argument("file", nargs="+", metavar="PY", help="a plugin, which is run")
+    plugin(one)
+
+    line = "compare this machine with exact answers"
+    one = command("selftest", line, selftesting.MORE + EXIT_CODES)
     one.add_argument("--device", default="cpu", help="cpu (default), cuda:0, mps")
+    one.add_argument(
+        "--case", action="append", default=[], metavar="V7", help="only this; may be given again"
+    )
     one.add_argument("--json", action="store_true", help="print the results as JSON")
+    plugin(one)
 
     one = command("data", "download a data set", EXIT_CODES)
     one.add_argument("name", metavar="NAME", help="MNIST or FashionMNIST")
@@ -195,10 +230,11 @@ def _reason(error: Exception) -> tuple[str, int]:
     if "core.catalogue" in sys.modules:
         from core.catalogue import BadInput
         from core.datasets.fetch import NotFetched
+        from core.plugins import BadPackage
         from workbench.files import Damaged
 
         if isinstance(error, BadInput):
-            codes = {NotFetched: ENVIRONMENT, Damaged: DAMAGED}
+            codes = {NotFetched: ENVIRONMENT, BadPackage: ENVIRONMENT, Damaged: DAMAGED}
             return line, next((c for k, c in codes.items() if isinstance(error, k)), BAD_INPUT)
     hint = "this is an error of the program; --debug shows where"
     return f"{type(error).__name__}: {line}; {hint}", INTERNAL
@@ -224,7 +260,7 @@ def _version() -> str:
         return __version__
 
 
-# figure, selftest, data --------------------------------------------------------------------------
+# figure, data ------------------------------------------------------------------------------------
 
 
 def figure(args: argparse.Namespace) -> int:
@@ -260,37 +296,6 @@ def figure(args: argparse.Namespace) -> int:
     except ValueError as refused:
         raise Refused(str(refused)) from refused
     return 0
-
-
-def selftest(args: argparse.Namespace) -> int:
-    """Run the cases with exact answers and print them."""
-    from core import selftest as cases
-    from workbench.refusals import UNSOUND, check_device
-
-    check_device(args.device)
-    results = cases.run(args.device)
-    if args.json:
-        names = ("name", "what", "expected", "found", "passed")
-        plain = [{name: getattr(one, name) for name in names} for one in results]
-        print(json.dumps(plain, indent=1, default=str))
-    else:
-        head = ("case", "expected", "found", "passed", "claim")
-        lines = [
-            (one.name, one.expected, one.found, "yes" if one.passed else "NO", one.what)
-            for one in results
-        ]
-        for line in _table([head, *lines]):
-            print(line)
-        good = sum(bool(one.passed) for one in results)
-        print(f"{good} of {len(results)} passed")
-    return 0 if all(one.passed for one in results) else UNSOUND
-
-
-def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    """Rows as lines with aligned columns."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
 
 
 def data(args: argparse.Namespace) -> int:
