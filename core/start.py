@@ -43,6 +43,15 @@ class Start:
         """Number of samples, B."""
         return self.samples or next(iter(self.clamped.values())).shape[0]
 
+    @property
+    def acyclic(self) -> bool:
+        """Whether the graph has no cycle, so that it can be swept."""
+        try:
+            self.network.order()
+        except ValueError:
+            return False
+        return True
+
     def zeros(self, i: int) -> Tensor:
         """A state of zeros, (B, *shape)."""
         return self.network.example.new_zeros((self.batch, *self.network.nodes[i].shape))
@@ -56,14 +65,6 @@ class Start:
 
     def first_guess(self) -> States:
         """A forward sweep, or zeros where a free root or a cycle rules it out: without a past."""
-        if self._can_sweep():
+        if self.acyclic and all(i in self.clamped for i in self.network.roots):
             return self.network.sweep(self.clamped)
         return [self.zeros(i) for i in range(self.count)]
-
-    def _can_sweep(self) -> bool:
-        """Whether every root is clamped and the graph has no cycle."""
-        try:
-            self.network.order()
-        except ValueError:
-            return False
-        return all(i in self.clamped for i in self.network.roots)

@@ -62,12 +62,12 @@ class Memory:
     $h_\ell^{(0)}[i] = \mathrm{softmax}(\delta\,(o_i Q_\ell + b_\ell) K_\ell^\top)\,V_\ell$ with
     $o_i$ all clamped states in one vector. Where every root is clamped each free state has a memory
     of its own; where the bottom is free only the free roots have one, and a sweep from them gives
-    the rest. Each of k heads has its slice of the embedding and of the state's units, and its own
-    attention to the p patterns.
+    the rest, unless a cycle rules the sweep out. Each of k heads has its slice of the embedding and
+    of the state's units, and its own attention to the p patterns.
 
-    The first batch starts from a forward sweep, or from zero where the bottom is free. Then
+    The first batch starts from a forward sweep, or from zero where it cannot. Then
     $V_\ell = A_\ell^+ H_\ell$ with the attention $A_\ell$ of that batch and $H_\ell$ its forward
-    states, or the relaxed ones of a free root; each later batch takes one step of AdamW on
+    states, or the relaxed ones where there is no sweep; each later batch takes one step of AdamW on
     $\sum_\ell \lVert A_\ell V_\ell - h_\ell^{(T)} \rVert^2$, mean over the batch, for Q, b, K and
     V. The fit of the first batch is exact only if A has full row rank: at most p samples and a
     softmax that is not saturated; else it is the least-squares one. A saturated softmax is nearly
@@ -145,9 +145,10 @@ class Memory:
     def _fitted(self, start: Start, final: States, form: tuple[Any, ...]) -> Learnt:
         """First values: random queries and keys, and the values that fit this batch best."""
         network, like = start.network, start.network.example
-        free_roots = [i for i in network.roots if i not in start.clamped]
-        hidden = [i for i in range(start.count) if i not in start.clamped]
-        target = final if free_roots else network.sweep(start.clamped)
+        free = [i for i in range(start.count) if i not in start.clamped]
+        roots = [i for i in free if i in network.roots]
+        recalled = roots if roots and start.acyclic else free
+        target = final if roots or not start.acyclic else network.sweep(start.clamped)
         o = _observation(start)
         generator = start.generator or torch.Generator().manual_seed(0)
 
@@ -156,7 +157,7 @@ class Memory:
             return drawn.to(like.device) / max(fan_in, 1) ** 0.5
 
         found = {}
-        for i in free_roots or hidden:
+        for i in recalled:
             Q = normal(o.shape[1], o.shape[1])
             one = Patterns(
                 Q,
