@@ -1,19 +1,31 @@
-"""Precision schedules: the laws of their kind, and each one's own formula."""
+"""Precisions: the laws of schedules and of adaptive ones, and each one's own formula."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from core import BadInput, cards, make
+from core import BadInput, cards, chain, make
+from core.dynamics.gradient import GradientDescent
+from core.energies.cross_entropy import CrossEntropy
+from core.free_energy import FreeEnergy
+from core.inits.forward import Forward
+from core.inits.normal import Normal
+from core.kinds import Adaptive
 from core.precisions.decaying import Decaying
 from core.precisions.identity import Identity
+from core.precisions.learned import Learned
+from core.precisions.profile import Profile
 from core.precisions.spiking import Spiking
 from core.precisions.table import Table
-from tests.problems import relaxation, tanh_mlp
+from tests.problems import column, labelled, linear, relaxation, tanh_mlp
 
-PRECISIONS = list(cards("precision"))
+PRECISIONS = [
+    name for name in cards("precision") if not isinstance(make("precision", name), Adaptive)
+]
+"""Those that are known beforehand."""
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
@@ -92,3 +104,177 @@ def test_a_long_table_is_cut():
 def test_a_table_for_another_depth_is_refused_in_one_line():
     with pytest.raises(BadInput, match=r"^precision\.rows: 2 columns; 1, or one for each of 3"):
         Table(rows=((1.0, 2.0),)).table(4, torch.arange(3))
+
+
+@pytest.mark.parametrize("g", [0.1, 0.5, 1.0, 2.0])
+def test_a_profile_is_geometric_over_depth_and_constant_in_time(g):
+    table = Profile(g=g).table(3, torch.arange(1, 6))
+    expected = torch.tensor([g**4, g**3, g**2, g, 1.0], dtype=torch.float64)
+    assert_close(table, expected.expand(3, 5), rtol=1e-14, atol=0)
+
+
+def test_a_profile_goes_by_depth_and_not_by_place():
+    table = Profile(g=0.5).table(1, torch.tensor([1, 1, 2, 4]))
+    assert table.tolist() == [[0.125, 0.125, 0.25, 1.0]]
+
+
+# Learned -----------------------------------------------------------------------------------------
+
+
+def errors_of(*energies, d=2, batch=1):
+    """A linear network with zero weights, and states whose layers have these energies."""
+    maps = [linear([[0.0] * d] * d) for _ in energies]
+    net = chain(maps, [(d,)] * (len(maps) + 1))
+    states = [column(*[0.0] * d).repeat(batch, 1)]
+    for energy in energies:
+        states.append(torch.full((batch, d), (2 * energy / d) ** 0.5, dtype=torch.float64))
+    return net, states
+
+
+def learnt(init, net, states, steps, precision=None):
+    """Log precisions after so many steps at the same states."""
+    memory = init.init(net.depth)
+    for _ in range(steps):
+        row = init.row(memory) if precision is None else precision
+        memory = init.step(FreeEnergy(net, row, {0}), states, memory)
+    return memory
+
+
+def test_v22_learned_precisions_settle_at_the_inverse_mean_square():
+    net, states = errors_of(4.0, 0.25)
+    row = learnt(Learned(rate=1.0), net, states, 100).exp()
+    assert_close(row, torch.tensor([0.25, 4.0]).double(), rtol=1e-12, atol=0)
+    energies = FreeEnergy(net, row, {0}).energies(states)[:, 0]
+    assert_close(row * energies, torch.tensor([1.0, 1.0]).double(), rtol=1e-12, atol=0)
+
+
+def test_one_step_is_its_gradient_times_the_rate():
+    # d/dlog Pi of (Pi |e|^2 - d log Pi) / 2d, by automatic differentiation, for the batch mean.
+    problem, _ = labelled()
+    made = relaxation(problem, init=Normal(sd=0.5), generator=torch.Generator().manual_seed(1))
+    step = made.step()
+    memory = torch.tensor([0.3, -0.2, 1.1], dtype=torch.float64)
+    init = Learned(rate=0.7)
+    found = init.step(step.free_energy, step.states, memory)
+    log = memory.clone().requires_grad_()
+    total = 0.0
+    for k, e in enumerate(step.free_energy.errors(step.states)):
+        d = e.shape[1]
+        f = 0.5 * log[k].exp() * e.square().sum(1) - 0.5 * d * log[k]
+        total = total + f.mean() / d
+    (gradient,) = torch.autograd.grad(total, log)
+    assert_close(found, memory - 0.7 * gradient, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("sizes", [(4, 6, 5, 3), (3, 20, 2)])
+def test_states_and_precisions_together_come_to_equal_shares_of_each_unit(sizes):
+    # At the joint stationary point Pi_l <E_l> = d_l / 2 in every layer, and dF/dh = 0.
+    problem = tanh_mlp(sizes=sizes, batch=30)
+    made = relaxation(
+        problem,
+        init=Normal(sd=1.0),
+        precision=Learned(rate=0.2, bound=3.0),
+        dynamics=GradientDescent(0.02),
+        steps=4000,
+        generator=torch.Generator().manual_seed(0),
+    )
+    made.run()
+    step = made.step()
+    row = step.free_energy.precision
+    product = row * step.free_energy.energies(step.states).mean(1)
+    half = torch.tensor(sizes[1:]).double() / 2
+    inside = row.log().abs() < 3.0 - 1e-6
+    assert bool(inside.any())
+    assert_close(product[inside], half[inside], rtol=1e-3, atol=0)
+    assert bool((product[~inside] < half[~inside]).all())  # those at the bound would weigh more
+
+
+def test_the_log_precision_stays_within_its_bound():
+    net, states = errors_of(1e9, 1e-9, 0.0)
+    for bound in (7.0, 0.5, 0.0):
+        found = learnt(Learned(rate=2.0, bound=bound), net, states, 200)
+        assert found.tolist() == [-bound, bound, bound]
+
+
+def test_layers_that_the_error_has_not_reached_drift_up_by_half_the_rate():
+    made = relaxation(tanh_mlp(), init=Forward(), precision=Learned(rate=0.1), steps=5)
+    for step in made:
+        t = step.moment.t
+        for layer in range(1, 5):
+            if t <= 5 - layer:
+                assert_close(
+                    step.free_energy.precision[layer - 1].log(),
+                    torch.tensor(0.05 * t, dtype=torch.float64),
+                    rtol=1e-12,
+                    atol=1e-15,
+                )
+
+
+def test_the_step_uses_the_states_before_their_update():
+    made = relaxation(tanh_mlp(), init=Normal(sd=0.5), precision=Learned(), steps=6)
+    memory = Learned().init(made.network.depth)
+    for step in made:
+        assert_close(step.free_energy.precision, memory.exp(), rtol=1e-13, atol=0)
+        memory = Learned().step(step.free_energy, step.states, memory)
+
+
+def test_a_layer_outside_the_energy_window_does_not_learn():
+    made = relaxation(tanh_mlp(), init=Normal(sd=0.5), precision=Learned(), steps=6)
+    made.recipe = replace(made.recipe, window=True)
+    for step in made:
+        t, log = step.moment.t, made.precisions[1]
+        for layer in range(1, 6):
+            assert (float(log[layer - 1]) == 0.0) == (t <= 5 - layer)
+
+
+def test_a_layer_with_another_energy_stays_at_one():
+    problem, _ = labelled()
+    problem[0].give_output_energy(CrossEntropy())
+    made = relaxation(problem, init=Normal(sd=0.5), precision=Learned(), steps=8)
+    made.run()
+    row = made.step().free_energy.precision
+    assert float(row[-1]) == 1.0
+    assert bool((row[:-1] != 1.0).all())
+
+
+def test_the_output_precision_multiplies_the_whole_output_and_leaves_its_fixed_point():
+    net, states = errors_of(4.0, 0.25)
+    learned, memory = Learned(rate=1.0), Learned().init(net.depth)
+    for _ in range(100):
+        row = learned.row(memory) * torch.tensor([1.0, 10.0]).double()
+        memory = learned.step(FreeEnergy(net, row, {0}), states, memory)
+    assert_close(memory.exp(), torch.tensor([0.25, 4.0]).double(), rtol=1e-12, atol=0)
+
+
+def test_duplicated_samples_do_not_change_what_is_learnt():
+    net, states = errors_of(4.0, 0.25)
+    twice = [h.repeat(2, 1) for h in states]
+    assert_close(learnt(Learned(), net, twice, 9), learnt(Learned(), net, states, 9))
+
+
+def test_a_step_leaves_the_memory_that_it_was_given():
+    net, states = errors_of(4.0, 0.25)
+    memory = Learned().init(net.depth)
+    Learned().step(FreeEnergy(net, memory.exp(), {0}), states, memory)
+    assert not memory.any()
+
+
+@pytest.mark.parametrize("dynamics", ["GradientDescent", "Nesterov", "Adam"])
+def test_learned_precisions_come_back_with_a_snapshot(dynamics):
+    made = relaxation(
+        tanh_mlp(),
+        init=Normal(sd=0.5),
+        precision=Learned(rate=0.5),
+        dynamics=make("dynamics", dynamics),
+        steps=12,
+    )
+    for _ in range(5):
+        made.advance()
+    snapshot = made.snapshot()
+    ends = []
+    for _ in range(2):
+        made.run()
+        ends.append([*made.states, made.precisions[1]])
+        made.restore(snapshot)
+    assert all(map(torch.equal, *ends))
+    assert not torch.equal(ends[0][-1], made.precisions[1])
