@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ class Balance:
         cost: C(h_N, target), (B,), zero where nothing nudges.
         decay: c / 2 |h|^2 over the free states, (B,).
         forces: dF/dh of each state, (B, *shape), summed over nothing; zero where clamped.
+        still: states whose force is zero because nothing reaches them, clamped ones among them:
+            a rule that follows the force alone may leave them as they are.
     """
 
     predictions: list[Tensor]
@@ -27,6 +30,17 @@ class Balance:
     cost: Tensor
     decay: Tensor
     forces: list[Tensor]
+    still: frozenset[int] = frozenset()
+
+
+class Engine(Protocol):
+    """A way to compute the balance; all ways give the same numbers up to rounding."""
+
+    name: str
+
+    def balance(self, free_energy: "FreeEnergy", states: States) -> Balance:
+        """Every term of the free energy at `states`."""
+        ...
 
 
 class FreeEnergy:
@@ -47,6 +61,7 @@ class FreeEnergy:
         target: Tensor | None = None,
         held: Mapping[int, Tensor] | None = None,
         decay: float = 0.0,
+        engine: Engine | None = None,
     ) -> None:
         """Describe one phase at one step.
 
@@ -59,6 +74,7 @@ class FreeEnergy:
             target: of the cost, (B, *shape).
             held: masks (B, *shape) of the units of free states that do not move, by index.
             decay: c, of the free states.
+            engine: computes the balance; None for automatic differentiation of the total.
         """
         self.network = network
         self.precision = precision
@@ -68,12 +84,22 @@ class FreeEnergy:
         self.target = target
         self.held = dict(held or {})
         self.decay = decay
+        self.engine = engine
         self._last: tuple[States, Balance] | None = None
 
     def balance(self, states: States) -> Balance:
-        """All terms at `states`, by automatic differentiation of the total; the last is kept."""
-        if self._last is not None and self._last[0] is states:
-            return self._last[1]
+        """All terms at `states`; the last is kept."""
+        if self._last is None or self._last[0] is not states:
+            by = self._by_differentiation if self.engine is None else self._by_engine
+            self._last = (states, by(states))
+        return self._last[1]
+
+    def _by_engine(self, states: States) -> Balance:
+        assert self.engine is not None
+        return self.engine.balance(self, states)
+
+    def _by_differentiation(self, states: States) -> Balance:
+        """The reference: automatic differentiation of the total."""
         with torch.enable_grad():
             leaves = [
                 h.detach().requires_grad_(i not in self.clamped) for i, h in enumerate(states)
@@ -91,9 +117,44 @@ class FreeEnergy:
             g = torch.zeros_like(h) if g is None else g
             full.append(g.masked_fill(self.held[i], 0.0) if i in self.held else g)
         mu = [m.detach() for m in predictions]
-        found = Balance(mu, energies.detach(), cost.detach(), decay.detach(), full)
-        self._last = (states, found)
-        return found
+        return Balance(mu, energies.detach(), cost.detach(), decay.detach(), full)
+
+    def balanced(
+        self,
+        states: States,
+        predictions: list[Tensor],
+        energies: Tensor,
+        forces: Sequence[Tensor | None],
+    ) -> Balance:
+        """The balance from what the layers contribute: nudge, decay and held units are added.
+
+        Args:
+            states: h_0 ... h_N.
+            predictions: mu of each layer.
+            energies: of the layers, (L, B).
+            forces: of the layers on each state; None where there is none.
+        """
+        forces = list(forces)
+        top = self.network.top
+        if self.cost is not None and self.target is not None and top not in self.clamped:
+            with torch.enable_grad():
+                h = states[top].detach().requires_grad_()
+                cost = self.cost(h, self.target)
+                (pull,) = torch.autograd.grad((self.nudge * cost).sum(), h)
+            forces[top] = _plus(forces[top], pull)
+        cost = self._cost(states).detach()
+        free = [i for i in range(len(states)) if i not in self.clamped]
+        if self.decay:
+            for i in free:
+                forces[i] = _plus(forces[i], self.decay * states[i])
+        still = frozenset(i for i, g in enumerate(forces) if g is None or i in self.clamped)
+        full = []
+        for i, h in enumerate(states):
+            g = forces[i]
+            g = torch.zeros_like(h) if g is None or i in self.clamped else g
+            full.append(g.masked_fill(self.held[i], 0.0) if i in self.held else g)
+        decay = self._decay([states[i] for i in free], like=cost)
+        return Balance(predictions, energies, cost, decay, full, still)
 
     def energies(self, states: States) -> Tensor:
         """E_l, bare, (L, B), in nats, in depth order."""
@@ -199,6 +260,10 @@ def backprop_gradients(
         else:
             loss = cost(prediction, target)
         return _gradients(loss.sum(), list(network.parameters()))
+
+
+def _plus(a: Tensor | None, b: Tensor) -> Tensor:
+    return b if a is None else a + b
 
 
 def _gradients(total: Tensor, parameters: list[torch.nn.Parameter]) -> list[Tensor]:

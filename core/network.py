@@ -5,6 +5,7 @@ maps its parents' states to a prediction of its own state. A node without one is
 """
 
 import itertools
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
@@ -62,6 +63,8 @@ class Network(nn.Module):
         self.nodes = list(nodes)
         self.image = image
         self.version = 0
+        self._swept: list[weakref.ref[Tensor]] = []
+        self._swept_by: tuple[int, ...] = ()
         for i, node in enumerate(self.nodes):
             if (node.module is None) != (not node.parents):
                 raise ValueError(f"node {i}: a layer has a module and parents, a root has neither")
@@ -95,6 +98,11 @@ class Network(nn.Module):
     def predictions(self, states: Sequence[Tensor]) -> list[Tensor]:
         """The prediction mu of every layer, each (B, *shape), from the states as they stand."""
         return [self.prediction(i, states) for i in self.layers]
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """Changes whenever a weight does, also where nobody calls `touch`."""
+        return (self.version, *[p._version for p in self.parameters()])
 
     def touch(self) -> None:
         """Say that the weights have changed: they get a version that no others ever had."""
@@ -140,7 +148,15 @@ class Network(nn.Module):
         states = cast(States, [roots.get(i) for i in range(len(self.nodes))])  # layers follow
         for i in self.order():
             states[i] = self.prediction(i, states)
+        self._swept = [weakref.ref(h) for h in states]
+        self._swept_by = self.weights
         return states
+
+    def has_swept(self, i: int, states: Sequence[Tensor]) -> bool:
+        """Whether state i is the very tensor that the last sweep predicted from these parents."""
+        if not self._swept or self._swept_by != self.weights:
+            return False
+        return all(self._swept[k]() is states[k] for k in (i, *self.nodes[i].parents))
 
     def _cycle(self, among: Sequence[int]) -> str:
         """A cycle among nodes that all have an unfinished parent, written as 1 -> 2 -> 1."""

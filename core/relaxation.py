@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from core import kinds
+from core.engines import PLAIN, engine_for
 from core.experiment import Recipe
 from core.free_energy import FreeEnergy, residual
 from core.network import Network, States
@@ -94,6 +95,7 @@ class Relaxation:
         optimiser: torch.optim.Optimizer | None = None,
         held: bool = False,
         precisions: Any = None,
+        engine: str = PLAIN,
     ) -> None:
         """Make the first states.
 
@@ -110,6 +112,7 @@ class Relaxation:
             held: whether the weights stay as they are although there is an optimiser.
             precisions: what adaptive precisions had learnt by the end of the batch before, with
                 their type.
+            engine: name of the way in which the free energy is computed.
         """
         self.network = network
         self.phases = list(phases)
@@ -117,6 +120,7 @@ class Relaxation:
         self.generator = generator
         self.optimiser = optimiser
         self.held = held
+        self.engine = engine_for(network, engine)
         self.t = 0
         self._phase = 0
         self._clock = 0
@@ -325,6 +329,7 @@ class Relaxation:
             target=phase.target,
             held={i: mask for i, (_, mask) in phase.held.items()},
             decay=self.recipe.activity_decay,
+            engine=self.engine,
         )
 
     def _unsettled(self, free_energy: FreeEnergy) -> Tensor:

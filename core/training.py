@@ -67,6 +67,7 @@ class Training:
             previous=self.previous,
             generator=generator,
             precisions=self.precisions,
+            engine=experiment.engine,
             optimiser=self.optimiser,
             held=not (train or experiment.learning.every_step),
         )

@@ -44,10 +44,10 @@ class GradientDescent:
 
     def step(self, free_energy: FreeEnergy, states: States, memory: None) -> tuple[States, None]:
         """The states one step later."""
-        forces = free_energy.forces(states)
+        balance = free_energy.balance(states)
         moved = [
-            h if i in free_energy.clamped else h - self.rate * g
-            for i, (h, g) in enumerate(zip(states, forces, strict=True))
+            h if i in free_energy.clamped or i in balance.still else h - self.rate * g
+            for i, (h, g) in enumerate(zip(states, balance.forces, strict=True))
         ]
         return moved, None
 
