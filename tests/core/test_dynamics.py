@@ -6,6 +6,7 @@ from torch.testing import assert_close
 
 from core import cards, make
 from core.dynamics.gradient import Adam, GradientDescent, HeavyBall, Nesterov
+from core.dynamics.langevin import Langevin
 from core.inits.normal import Normal
 from core.inits.zero import Zero
 from core.precisions.spiking import Spiking
@@ -21,7 +22,10 @@ from tests.problems import (
     tanh_mlp,
 )
 
-DYNAMICS = list(cards("dynamics"))
+CARDS = cards("dynamics")
+DYNAMICS = list(CARDS)
+SETTLING = [name for name, card in CARDS.items() if getattr(card.entry, "settles", True)]
+"""Rules whose resting points are the equilibria of F."""
 SUITED = {"Adam": {"eps": 0.1}}
 """Dials that a rule needs to settle, beside a rate of 0.2: with a tiny eps Adam never does."""
 
@@ -30,7 +34,13 @@ def suited(name):
     return make("dynamics", name, {"rate": 0.2, **SUITED.get(name, {})})
 
 
-@pytest.mark.parametrize("name", DYNAMICS)
+def cold(name):
+    """The rule with its default dials, and without noise if it has a temperature."""
+    warm = any(one.name == "temperature" for one in CARDS[name].dials)
+    return make("dynamics", name, {"temperature": 0.0} if warm else {})
+
+
+@pytest.mark.parametrize("name", SETTLING)
 @pytest.mark.parametrize("init", [None, Normal(sd=1.0)])
 def test_a_linear_chain_relaxes_to_its_closed_form(name, init):
     for problem in (linear_net(), linear_chain()):
@@ -44,14 +54,14 @@ def test_a_linear_chain_relaxes_to_its_closed_form(name, init):
         assert_close(states, equilibrium(*problem), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", DYNAMICS)
+@pytest.mark.parametrize("name", SETTLING)
 def test_a_precision_weighted_chain_relaxes_to_its_closed_form(name):
     problem, pi = linear_chain(), (0.7, 1.5, 0.4)
     states = relaxed(*problem, dynamics=suited(name), precision=Table(rows=(pi,)), steps=900)
     assert_close(states, equilibrium(*problem, pi), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", DYNAMICS)
+@pytest.mark.parametrize("name", SETTLING)
 def test_a_free_bottom_relaxes_to_the_input_that_makes_the_output(name):
     # Three invertible maps: F* = 0 at h_0 = (W_3 W_2 W_1)^-1 y.
     network, clamped = linear_net()
@@ -85,7 +95,7 @@ def test_clamped_states_never_move_and_free_ones_do(name, held):
 def test_at_an_equilibrium_nothing_moves(name):
     network, clamped = tanh_mlp()
     free_output = {0: clamped[0]}
-    states = relaxed(network, free_output, dynamics=make("dynamics", name), steps=5)
+    states = relaxed(network, free_output, dynamics=cold(name), steps=5)
     for h, mu in zip(states, network.sweep(free_output), strict=True):
         assert torch.equal(h, mu)
 
@@ -119,10 +129,10 @@ def test_states_of_any_shape_move(name):
 @pytest.mark.parametrize("name", DYNAMICS)
 def test_samples_do_not_feel_each_other(name):
     network, clamped = tanh_mlp(batch=4)
-    states = relaxed(network, clamped, dynamics=make("dynamics", name), steps=7)
+    states = relaxed(network, clamped, dynamics=cold(name), steps=7)
     for b in range(4):
         alone = {i: value[b : b + 1] for i, value in clamped.items()}
-        single = relaxed(network, alone, dynamics=make("dynamics", name), steps=7)
+        single = relaxed(network, alone, dynamics=cold(name), steps=7)
         assert_close(single, [h[b : b + 1] for h in states], rtol=0, atol=1e-14)
 
 
@@ -133,6 +143,7 @@ TWINS = [
     (HeavyBall(0.07, 0.6), lambda p: torch.optim.SGD(p, lr=0.07, momentum=0.6)),
     (HeavyBall(0.07, 0.0), lambda p: torch.optim.SGD(p, lr=0.07)),
     (Nesterov(0.07, 0.6), lambda p: torch.optim.SGD(p, lr=0.07, momentum=0.6, nesterov=True)),
+    (Langevin(0.07, 0.6, 0.0), lambda p: torch.optim.SGD(p, lr=0.07, momentum=0.6)),
     (Adam(0.05), lambda p: torch.optim.Adam(p, lr=0.05)),
     (
         Adam(0.05, beta1=0.5, beta2=0.7, eps=1e-3),
@@ -141,8 +152,9 @@ TWINS = [
 ]
 
 
-def test_every_rule_of_this_kind_has_a_twin_in_torch():
-    assert {type(one).__name__ for one, _ in TWINS} == set(DYNAMICS)
+def test_every_descent_has_a_twin_in_torch():
+    descents = {n for n, card in CARDS.items() if card.entry.__module__.endswith(".gradient")}
+    assert {type(one).__name__ for one, _ in TWINS} == descents | {"Langevin"}
 
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
