@@ -255,6 +255,21 @@ def test_a_free_image_stands_alone():
     png(module.figure(trace))
 
 
+def test_a_free_image_that_is_compared_stands_beside_the_input_with_its_error():
+    whole = full_lane()
+    recalled = np.random.default_rng(0).normal(size=(3, 2, 1, 6, 6))
+    trace = whole.assign(
+        image=(("frame", "shown", "channel", "row", "column"), recalled),
+        image_mse=(("frame", "sample"), np.ones((3, 3))),
+    )
+    module = views()["reconstruction"]
+    assert list(module.images(trace)) == ["input", "prediction", "swept", "image"]
+    assert set(module.measure(trace)) == {"prediction_mse", "swept_mse", "image_mse"}
+    figure = module.figure(trace)
+    assert {"input", "$h$"} <= set(texts(figure))
+    png(figure)
+
+
 def test_labels_that_would_overlap_move_apart_as_little_as_needed():
     placed = views()["probability"].apart(np.array([0.0, 0.0, 0.1, 5.0]), 1.0)
     # The first three want 0, 0 and 0.1: their mean is kept.

@@ -47,12 +47,12 @@ FILES = """\
 --data d.npz    samples of your own, in the order of the file
     x        (n, d), (n, H, W) or (n, C, H, W), floating point: clamped at the image's end
     y        (n,) integers: labels, clamped as one-hot; or (n, d) floating point: targets, clamped
-             as they are; not needed by the task Reconstruct
+             as they are; not needed by tasks with the image at the output
     classes  optional integer; default: the largest label + 1
     >>> numpy.savez("d.npz", x=[[1.0, -2.0]], y=[[0.5, -1.0]])
 
 --recipe r.toml    choices of an experiment: a name, or a table with a name and dials; - is stdin
-    task = "Classify"             # Classify, Dream, Reconstruct
+    task = "Classify"             # Classify, Dream, Nudge, Reconstruct, Recall, ...
     energy = "SquaredError"
     steps = 20
     [init]
@@ -67,7 +67,7 @@ FILES = """\
     pretraining. Scalars stand above the first table, as TOML wants it.
 
 --out trace.nc    energy, error, precision (step, layer); at level full also energy_sample, force,
-    speed, activity, and probability or images. Coordinates: step, t, phase, layer, layer_name, ...
+    speed, activity, drift, and probability or images. Coordinates: step, t, phase, layer, ...
     Attributes: experiment, recipes, files (name and SHA-256 of each input), in JSON.
     >>> xarray.open_dataset("trace.nc").energy
 
@@ -86,6 +86,7 @@ def relax(args: argparse.Namespace) -> int:
     assert out is not None
     found = _relaxed(args, *_experiment(args), [path for path in (out, table) if path])
     total = (found["energy"].astype("float64") * found["precision"]).sum("layer", skipna=False)
+    total = total + found["cost"]
     try:
         cache.keep(out, lambda beside: found.to_netcdf(beside))
         if table is not None:
@@ -174,7 +175,7 @@ def _relaxed(
         network,
         attrs=recording.about(experiment, level, name, fingerprint) | {"files": _files(args)},
         pixel_shape=source.shape,
-        limit=experiment.steps + SPARE,
+        limit=recording.rows_of(relaxation) + SPARE,
     )
     trace.recipes.append(experiment.recipe.to_dict())
     trace.batches[number] = Sample(batch.y.cpu().numpy(), batch.x[:8].cpu().numpy())

@@ -26,10 +26,10 @@ HINTS = {
     "alignment": "record it with align=True",
     "force": "record at level full",
     "energy_sample": "record at level full",
-    "probability": "only the task classify has it",
-    "prediction": "only the task reconstruct has it",
-    "swept": "only the task reconstruct has it",
-    "image": "only the task dream has it",
+    "probability": "only tasks with a label to predict have it",
+    "prediction": "only tasks with an image at the output have it",
+    "swept": "only the tasks reconstruct and recall have it",
+    "image": "only tasks whose image is free have it",
 }
 
 MOST_BATCHES = 30

@@ -18,9 +18,12 @@ ROWS = {
     "input": "input",
     "prediction": r"$\mu_L$",
     "swept": "sweep",
-    "image": "$h_0$",
+    "image": "$h$",
 }
 """The images a trace may hold, in the order in which they are drawn."""
+
+COLOURS = {"prediction": look.PAPER.ghost, "swept": look.PAPER.ink, "image": look.PAPER.accent}
+"""Of their errors."""
 
 MOST_SHOWN = 8
 
@@ -34,7 +37,7 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
         marks.need_numbers("reconstruction", "MSE", found[names[-1]])
         return found
     pixels = trace["image"].mean(("channel", "row", "column"))
-    about = {"units": "pixel", "long_name": "mean pixel of h_0"}
+    about = {"units": "pixel", "long_name": "mean pixel of the free image"}
     return xr.Dataset({"brightness": pixels.assign_attrs(about)})
 
 
@@ -45,8 +48,9 @@ def images(trace: xr.Dataset, step: int | None = None) -> dict[str, NDArray[Any]
     found = {}
     row = measures.row_at(trace, int(trace["frame_step"].values[frame]))
     batch = trace["batch"].values[row]
-    # A free image has nothing to do with the batch's own.
-    if "input" in trace and "image" not in trace and batch in trace["shown_batch"].values:
+    # A free image that is compared with nothing has nothing to do with the batch's own.
+    alone = "image" in trace and "image_mse" not in trace
+    if "input" in trace and not alone and batch in trace["shown_batch"].values:
         found["input"] = trace["input"].sel(shown_batch=batch).values[:MOST_SHOWN]
     for name in ("prediction", "swept", "image"):
         if name in trace:
@@ -100,7 +104,8 @@ def _check(trace: xr.Dataset) -> None:
     names = [name for name in ("prediction", "swept", "image") if name in trace]
     if not names or not trace.sizes.get("frame", 0):
         raise ValueError(
-            "reconstruction: the trace has no images; the tasks reconstruct and dream have them"
+            "reconstruction: the trace has no images; the tasks dream, generate, recall and "
+            "reconstruct have them"
         )
     for name in names:
         marks.need_numbers("reconstruction", name, trace[name].values)
@@ -142,19 +147,19 @@ def _pictures(axes: NDArray[Any], shown: dict[str, NDArray[Any]]) -> None:
 
 def _errors(ax: Axes, trace: xr.Dataset, found: xr.Dataset, row: int) -> None:
     """Median over samples as a line, the middle half of them as a band."""
-    colours = {"prediction_mse": look.PAPER.ghost, "swept_mse": look.PAPER.ink}
     at = np.searchsorted(trace["step"].values, trace["frame_step"].values)
     at = np.minimum(at, trace.sizes["step"] - 1)
     x = marks.steps(trace)[0][at]
     for name in found.data_vars:
         values = found[name].transpose("frame", "sample").values.astype(float)
         low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
-        colour = colours[str(name)]
+        drawn = str(name).removesuffix("_mse")
+        colour = COLOURS[drawn]
         ax.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
-        marks.line(ax, x, middle, color=colour, label=ROWS[str(name).removesuffix("_mse")])
+        marks.line(ax, x, middle, color=colour, label=ROWS[drawn])
     marks.log_axis(ax, np.concatenate([found[name].values.ravel() for name in found.data_vars]))
     ax.set_ylabel("MSE (pixel$^2$)")
-    ax.legend(loc="best", ncols=2)
+    ax.legend(loc="best", ncols=len(found.data_vars))
     marks.step_axes([ax], trace)
     marks.draw_changes([ax], trace)
     ax.axvline(marks.steps(trace)[0][row], color=look.PAPER.accent, lw=0.8)
