@@ -28,6 +28,7 @@ DIMS = {
     "error": ("step", "layer"),
     "precision": ("step", "layer"),
     "cost": ("step",),
+    "log_term": ("step", "layer"),
     "force": ("step", "state"),
     "speed": ("step", "state"),
     "activity": ("step", "state"),
@@ -50,6 +51,7 @@ ABOUT = {
     "error": ("1", "RMS of a layer's error over its units and the batch"),
     "precision": ("1", "precision of a layer, as applied at this step"),
     "cost": ("nat", "what F has beside its layers: nudge times cost, and activity decay"),
+    "log_term": ("nat", "of learned precisions, in no total: minus d / 2 log precision; else 0"),
     "force": ("1", "RMS of dF/dh of a state"),
     "speed": ("1", "RMS of a state's last update"),
     "activity": ("1", "RMS of a state"),
@@ -212,6 +214,8 @@ class Trace:
                 held[name] = (DIMS[name], shaped)
         if "energy" in held:
             held["error"] = (DIMS["error"], self._errors(now))
+        if "precision" in held:
+            held["log_term"] = (DIMS["log_term"], self._log_terms(now))
         data = xr.Dataset(held, coords=self._coords(now), attrs=self._attrs())
         for name, (unit, about) in ABOUT.items():
             if name in data:
@@ -226,6 +230,25 @@ class Trace:
         if all(self.quadratic):
             return exact
         return np.where(self.quadratic, exact, now.rows["error"][: now.n])
+
+    def _log_terms(self, now: _Buffers) -> NDArray[Any]:
+        """What learned precisions pay: -d / 2 log Pi, times the weight of the layer's energy.
+
+        The weight is the output precision for the output layer, 0 for a layer outside the energy
+        window, else 1; the precision as applied is the weight times Pi.
+        """
+        applied = now.rows["precision"][: now.n]
+        found = np.zeros_like(applied)
+        for number, recipe in enumerate(self.recipes):
+            if recipe.get("precision", {}).get("name") != "Learned":
+                continue
+            weight = np.ones(len(self.layers), applied.dtype)
+            weight[-1] = recipe.get("output_precision", 1.0)
+            half = np.array([self.sizes[i] for i in self.layers], applied.dtype) / 2
+            counted = (now.rows["recipe_id"][: now.n] == number)[:, None] & (applied > 0)
+            ratio = np.divide(applied, weight, out=np.ones_like(applied), where=counted)
+            found = np.where(counted, -half * weight * np.log(ratio), found)
+        return found
 
     def _coords(self, now: _Buffers) -> dict[str, Any]:
         coords: dict[str, Any] = {

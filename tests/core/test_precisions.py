@@ -3,11 +3,12 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
-from core import BadInput, cards, chain, make
+from core import BadInput, Recorder, Trace, cards, chain, make
 from core.dynamics.gradient import GradientDescent
 from core.energies.cross_entropy import CrossEntropy
 from core.free_energy import FreeEnergy
@@ -278,3 +279,39 @@ def test_learned_precisions_come_back_with_a_snapshot(dynamics):
         made.restore(snapshot)
     assert all(map(torch.equal, *ends))
     assert not torch.equal(ends[0][-1], made.precisions[1])
+
+
+def test_the_trace_tells_what_learned_precisions_pay():
+    # F_l = weight (Pi E - d/2 log Pi): its log term is the second half, layer by layer.
+    made = relaxation(tanh_mlp(), init=Normal(sd=0.5), precision=Identity(), steps=8)
+    trace, recorder = Trace(made.network), Recorder(made.network, 4)
+    logs = []
+    for row, step in enumerate(made):
+        if step.moment.t == 3:
+            made.recipe = replace(made.recipe, precision=Learned(rate=0.5), output_precision=4.0)
+        if step.moment.t == 6:
+            made.recipe = replace(made.recipe, window=True)
+        if made.recipe.to_dict() not in trace.recipes:
+            trace.recipes.append(made.recipe.to_dict())
+        recorder.take(made, row=row, batch=0, recipe_id=len(trace.recipes) - 1)
+        logs.append(made.precisions[1].numpy() if row >= 3 else np.zeros(5))
+    trace.append(recorder.drain())
+    found = trace.dataset().log_term
+    assert found.attrs["units"] == "nat"
+    half = np.array([4, 4, 4, 4, 1.5])
+    weight = np.array([1, 1, 1, 1, 4.0])
+    counts = trace.dataset().precision.values > 0
+    expected = -np.array(logs) * half * weight
+    np.testing.assert_allclose(found, np.where(counts, expected, 0.0), rtol=1e-12, atol=1e-13)
+    assert not found[:4].values.any()  # identity, and the first row, where log Pi = 0
+    assert found[5].values.all()
+
+
+def test_a_trace_without_learned_precisions_has_a_log_term_of_zero():
+    made = relaxation(tanh_mlp(), precision=Spiking(), steps=3)
+    trace, recorder = Trace(made.network), Recorder(made.network, 4)
+    trace.recipes.append(made.recipe.to_dict())
+    for row, _ in enumerate(made):
+        recorder.take(made, row=row, batch=0, recipe_id=0)
+    trace.append(recorder.drain())
+    assert not trace.dataset().log_term.values.any()
