@@ -24,11 +24,13 @@ class Rule:
         field: the choice that the sentence is about.
         refuses: whether an experiment breaks the rule.
         sentence: what to do instead.
+        offer: legal values next to the one that came, where the sentence cannot know them.
     """
 
     field: str
     refuses: Callable[["Experiment"], bool]
     sentence: str
+    offer: Callable[["Experiment"], str] = lambda experiment: ""
 
 
 def _kind(experiment: "Experiment", field: str) -> str:
@@ -73,6 +75,14 @@ def _lopsided(experiment: "Experiment") -> bool:
     if not getattr(experiment.init, "aligned", False):
         return False
     return experiment.batch_size % experiment.dataset.classes != 0
+
+
+def _near_sizes(experiment: "Experiment") -> str:
+    """The multiples of the number of classes next to the batch size."""
+    size, classes = experiment.batch_size, experiment.dataset.classes
+    below = size - size % classes
+    near = [str(one) for one in (below, below + classes) if one > 0]
+    return f" with {classes} classes (take {' or '.join(near)})"
 
 
 def _misfitting(experiment: "Experiment") -> bool:
@@ -155,6 +165,7 @@ RULES = (
         _lopsided,
         "this init keeps each slot's class (stream-aligned batches): "
         "a multiple of the number of classes",
+        offer=_near_sizes,
     ),
     Rule(
         "precision",
@@ -199,7 +210,7 @@ def check(experiment: "Experiment") -> None:
         if rule.refuses(experiment):
             value = getattr(experiment, rule.field)
             came = value if isinstance(value, int | str) else type(value).__name__
-            raise BadInput(f"{rule.field}: {came}; {rule.sentence}")
+            raise BadInput(f"{rule.field}: {came}{rule.offer(experiment)}; {rule.sentence}")
 
 
 def refused_choices(experiment: "Experiment", kind: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import xarray as xr
 
 from core import plugins
 from core.batches import ImageSet
+from core.descent import Descent
 from core.diagnostics import diverged
 from core.experiment import Experiment
 from core.network import Network
@@ -22,12 +23,13 @@ BEAT = 64
 
 
 class Guard:
-    """Watches the total energy of a lane, chunk by chunk, for divergence."""
+    """Watches the total energy of a lane, chunk by chunk, for divergence and broken promises."""
 
     def __init__(self, trace: Trace, first: list[float] | None = None) -> None:
         """Begin to watch; `first` holds F of the lane's first rows if it goes on from another."""
         self.trace = trace
         self.first = list(first or ())
+        self.descent = Descent(trace)
 
     def look(self, chunk: Chunk) -> tuple[Chunk, str]:
         """The chunk up to the row that has diverged, and the sentence about it, or ""."""
@@ -35,6 +37,7 @@ class Guard:
         energy = rows["energy"].astype(np.float64)
         with np.errstate(all="ignore"):
             totals = (energy * rows["precision"]).sum(1) + rows["cost"]
+        self.descent.look(rows, totals)
         before = list(self.first)
         self.first += totals[: max(0, 5 - len(before))].tolist()
         history = torch.tensor([*before, *totals.tolist()], dtype=torch.float64)
@@ -99,6 +102,7 @@ def record(relaxation: Relaxation, trace: Trace, recorder: Recorder, *, batch: i
         batch: number of the batch.
     """
     guard = Guard(trace)
+    trace.attrs["rises"] = ""
     row = 0
     while True:
         recorder.take(relaxation, row=row, batch=batch, recipe_id=0)
@@ -131,7 +135,8 @@ def relax(
         progress: called while first weights are trained, with a line and a share.
 
     Returns:
-        The schema of `core.trace`; its attribute `diverged` says where it stopped, or is empty.
+        The schema of `core.trace`. Its attribute `diverged` says where it stopped, `rises` where F
+        first rose although the rule of the states promises descent; both are empty otherwise.
     """
     images = experiment.dataset()
     network = experiment.build(images.shape, images.classes)

@@ -1,7 +1,7 @@
 """Gradient descent on the free energy: all free states move at once, as in torch.optim."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +35,8 @@ class GradientDescent:
     """
 
     rate: float = _rate(0.1)
+
+    descends: ClassVar[bool] = True
 
     def init(
         self, free_energy: FreeEnergy, states: States, generator: torch.Generator | None

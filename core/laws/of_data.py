@@ -109,7 +109,9 @@ def task_relaxes(task: kinds.Task) -> Iterator[str]:
         experiment = legal(task=task)
     except BadInput as refused:
         raise Skipped(f"no init and dynamics here go with it ({refused})") from refused
-    for i, h in enumerate(relaxation(experiment).states):
+    made = relaxation(experiment)
+    made.run()
+    for i, h in enumerate(made.states):
         if not bool(torch.isfinite(h).all()):
             yield f"state {i} is not finite after {experiment.steps} steps"
 

@@ -81,35 +81,42 @@ def energy_of_samples(energy: kinds.Energy) -> Iterator[str]:
 # Learning ----------------------------------------------------------------------------------------
 
 
-def _end(learning: kinds.Learning, batch: Batch | None = None) -> Step:
-    """The last step of a relaxation to which the rule can be applied."""
+def _steps(learning: kinds.Learning, batch: Batch | None = None) -> Iterator[Step]:
+    """The steps at which a rule is asked: the last one, or each if it acts at every step."""
     try:
         experiment = legal(learning=learning)
     except BadInput as refused:
         raise Skipped(f"no task and dynamics here go with it ({refused})") from refused
-    return relaxation(experiment, batch).step()
+    for step in relaxation(experiment, batch):
+        if learning.every_step or step.moment.last:
+            yield step
 
 
 @law("learning", "every parameter gets a finite gradient of its shape, or None")
 def learning_shapes(learning: kinds.Learning) -> Iterator[str]:
-    """None leaves it out."""
-    step = _end(learning)
-    parameters = list(step.free_energy.network.parameters())
-    found = learning.gradients(step)
-    if not isinstance(found, list | tuple) or len(found) != len(parameters):
-        yield f"gives {len(found)} gradients; {len(parameters)}, one for each parameter"
-        return
-    pairs = [(g, p) for g, p in zip(found, parameters, strict=True) if g is not None]
-    shapes = [tuple(p.shape) for _, p in pairs]
-    yield from misfits([g for g, _ in pairs], shapes, parameters[0], "gradient")
-    if not any(bool(g.any()) for g, _ in pairs):
+    """None leaves it out; but somewhere there must be a change."""
+    learns = False
+    for step in _steps(learning):
+        parameters = list(step.free_energy.network.parameters())
+        found = learning.gradients(step)
+        if not isinstance(found, list | tuple) or len(found) != len(parameters):
+            yield f"gives {len(found)} gradients; {len(parameters)}, one for each parameter"
+            return
+        pairs = [(g, p) for g, p in zip(found, parameters, strict=True) if g is not None]
+        shapes = [tuple(p.shape) for _, p in pairs]
+        wrong = list(misfits([g for g, _ in pairs], shapes, parameters[0], "gradient"))
+        if wrong:
+            yield from wrong
+            return
+        learns |= any(bool(g.any()) for g, _ in pairs)
+    if not learns:
         yield "no weight would change, although there are errors"
 
 
 @law("learning", "asking changes neither weights nor states, and gives the same again")
 def learning_leaves_alone(learning: kinds.Learning) -> Iterator[str]:
     """The optimiser changes weights, nobody else."""
-    step = _end(learning)
+    step = next(_steps(learning))
     held = (step.states, step.first, step.free_energy.network.state_dict())
     before = copied(held)
     found = [list(learning.gradients(step)) for _ in range(2)]
@@ -137,7 +144,7 @@ def _gradients_for(learning: kinds.Learning, index: Tensor) -> list[Tensor | Non
     """Gradients for some samples of the toy batch."""
     batch = toy_batch()
     chosen = replace(batch, x=batch.x[index], y=batch.y[index], index=index)
-    return list(learning.gradients(_end(learning, chosen)))
+    return list(learning.gradients(next(_steps(learning, chosen))))
 
 
 # Optimisers of the weights -----------------------------------------------------------------------

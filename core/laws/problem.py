@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -123,6 +124,7 @@ def small_network(image_at: str) -> Any:
     return MLP(hidden=(5, 4)) if image_at == "input" else Decoder(latent=3, hidden=(5, 4))
 
 
+@cache
 def legal(**chosen: Any) -> Experiment:
     """The first legal experiment with some entries, on a small network.
 
@@ -151,13 +153,11 @@ def _entries(kind: str) -> Iterator[Any]:
 
 
 def relaxation(experiment: Experiment, batch: Batch | None = None) -> Relaxation:
-    """A relaxation of the toy images at its end."""
+    """A relaxation of the toy images at its beginning, whose weights learn."""
     images = toy_images()
     network = experiment.build(images.shape, images.classes)
     training = Training(experiment, images, network)
-    made = training.relaxation(batch or toy_batch(), train=True)
-    made.run()
-    return made
+    return training.relaxation(batch or toy_batch(), train=True)
 
 
 # Comparing ---------------------------------------------------------------------------------------

@@ -146,7 +146,8 @@ def test_what_is_next_to_a_rule_is_legal(choices):
 def test_a_batch_that_cannot_be_aligned_is_refused_at_the_door():
     for name, init in product(cards("dataset"), (Average(), Null())):
         with pytest.raises(
-            BadInput, match=r"^batch_size: 25; .* multiple of the number of classes$"
+            BadInput,
+            match=r"^batch_size: 25 with 10 classes \(take 20 or 30\); .* the number of classes$",
         ):
             replace(PLAIN, dataset=make("dataset", name), init=init, batch_size=25)
 
