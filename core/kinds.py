@@ -149,7 +149,17 @@ class WeightOptimiser(Protocol):
 
     @property
     def rate(self) -> float:
-        """The weight learning rate."""
+        """The weight learning rate, at the first update."""
+        ...
+
+    @property
+    def schedule(self) -> str:
+        """How the rate changes over the updates."""
+        ...
+
+    @property
+    def span(self) -> int:
+        """Updates until the schedule has ended."""
         ...
 
     def __call__(self, network: Network) -> torch.optim.Optimizer:

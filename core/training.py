@@ -13,6 +13,7 @@ from core.batches import Batch, Batches, ImageSet
 from core.experiment import Experiment
 from core.network import Network, States
 from core.relaxation import Relaxation
+from core.weights.schedules import follow
 
 
 class Training:
@@ -86,8 +87,10 @@ class Training:
         """
         old, new = self.optimiser, self.experiment.weights(self.network)
         if type(old) is type(new):
-            fresh = new.state_dict()["param_groups"]
+            count = old.param_groups[0]["updates"]
+            fresh = [{**group, "updates": count} for group in new.state_dict()["param_groups"]]
             new.load_state_dict({**old.state_dict(), "param_groups": fresh})
+            follow(new, self.experiment.weights.schedule, self.experiment.weights.span)
         self.optimiser = new
 
     def finish(self, relaxation: Relaxation) -> None:

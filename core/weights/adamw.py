@@ -6,6 +6,7 @@ import torch
 
 from core.catalogue import dial, entry
 from core.network import Network
+from core.weights.schedules import schedule_dial, scheduled, span_dial
 
 
 @entry(
@@ -27,7 +28,10 @@ class AdamW:
 
     rate: float = dial(5e-4, bounds=(0.0, 10.0), symbol="η", log=True, help="weight learning rate")
     decay: float = dial(0.01, bounds=(0.0, 10.0), symbol="λ", help="decoupled weight decay")
+    schedule: str = schedule_dial()
+    span: int = span_dial()
 
     def __call__(self, network: Network) -> torch.optim.Optimizer:
         """The optimiser of all parameters."""
-        return torch.optim.AdamW(network.parameters(), lr=self.rate, weight_decay=self.decay)
+        made = torch.optim.AdamW(network.parameters(), lr=self.rate, weight_decay=self.decay)
+        return scheduled(made, self.schedule, self.span)

@@ -6,6 +6,7 @@ import torch
 
 from core.catalogue import dial, entry
 from core.network import Network
+from core.weights.schedules import schedule_dial, scheduled, span_dial
 
 
 @entry(
@@ -27,9 +28,17 @@ class SGD:
     rate: float = dial(0.01, bounds=(0.0, 10.0), symbol="η", log=True, help="weight learning rate")
     momentum: float = dial(0.0, bounds=(0.0, 0.999), symbol="m", help="share of the old step kept")
     decay: float = dial(0.0, bounds=(0.0, 10.0), symbol="λ", help="weight decay")
+    nesterov: bool = dial(False, help="whether the momentum looks ahead; needs momentum")
+    schedule: str = schedule_dial()
+    span: int = span_dial()
 
     def __call__(self, network: Network) -> torch.optim.Optimizer:
         """The optimiser of all parameters."""
-        return torch.optim.SGD(
-            network.parameters(), lr=self.rate, momentum=self.momentum, weight_decay=self.decay
+        made = torch.optim.SGD(
+            network.parameters(),
+            lr=self.rate,
+            momentum=self.momentum,
+            weight_decay=self.decay,
+            nesterov=self.nesterov and self.momentum > 0,
         )
+        return scheduled(made, self.schedule, self.span)
