@@ -84,7 +84,7 @@ def torch_rates(schedule, span, count):
             scheduler.step()
         return found
 
-    warming = by(0.02, lambda o: lr.LinearLR(o, 1.0, 1.1, warm), warm) if warm else []
+    warming = by(0.022, lambda o: lr.LinearLR(o, 1 / 1.1, 1.0, warm), warm) if warm else []
     peak = 0.022 if warm else 0.02
     return warming + by(peak, lambda o: lr.CosineAnnealingLR(o, span - warm, 0.002), count - warm)
 
