@@ -157,7 +157,7 @@ def test_the_levels_differ_by_samples_and_forces(place):
     full = place.relax(*place.scalar(), "--align")
     lean = place.relax(*place.scalar(), "--level", "lean")
     assert {"energy_sample", "force", "speed", "activity", "alignment"} <= set(full)
-    assert set(lean) == {"energy", "error", "precision", "cost"}
+    assert set(lean) == {"energy", "error", "precision", "cost", "log_term"}
     assert np.array_equal(full["energy"], lean["energy"])
     # After a forward sweep the output layer's update is backprop's; the others have none.
     assert full["alignment"][0, 1] == pytest.approx(1) and math.isnan(full["alignment"][0, 0])
@@ -541,7 +541,7 @@ def test_check_fails_with_the_sentence_of_each_broken_law(place, scratch):
     assert code == 1 and out.endswith(f"{len(laws)} laws broken\n")
     assert len(laws) == 4  # the schedule, its formula, and the source of both
     sentences = [sentence for _, _, sentence in broken]
-    assert "T = 4: precision -0.8 at step 0, layer 1; finite and 0 or more" in sentences
+    assert "T = 4: -0.8 at step 0, layer 1; finite and 0 or more" in sentences
     assert any("nothing" in one for one in sentences)
     assert any(one.startswith("nobody2026 is no key") for one in sentences)  # without mine.bib
 
@@ -883,7 +883,10 @@ def test_a_memory_that_is_too_small_is_named(place, monkeypatch):
 
     monkeypatch.setattr("core.recording.record", too_much)
     code, err = place.refused("relax", *place.scalar(), "--out", place.out)
-    assert code == 3 and "--batch-size" in err
+    assert code == 3 and "out of memory on cpu" in err and "narrower layers" in err
+    files = place.problem({"W1": [[2.0]]}, [[1.0]] * 6, [[5.0]] * 6)
+    code, err = place.refused("relax", *files, "--out", place.out)
+    assert code == 3 and "--batch-size 3" in err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")

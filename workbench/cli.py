@@ -230,11 +230,13 @@ def _reason(error: Exception) -> tuple[str, int]:
     if "core.catalogue" in sys.modules:
         from core.catalogue import BadInput
         from core.datasets.fetch import NotFetched
+        from core.footprint import TooLarge
         from core.plugins import BadPackage
         from workbench.files import Damaged
 
         if isinstance(error, BadInput):
-            codes = {NotFetched: ENVIRONMENT, BadPackage: ENVIRONMENT, Damaged: DAMAGED}
+            elsewhere = NotFetched, BadPackage, TooLarge
+            codes = {elsewhere: ENVIRONMENT, Damaged: DAMAGED}
             return line, next((c for k, c in codes.items() if isinstance(error, k)), BAD_INPUT)
     hint = "this is an error of the program; --debug shows where"
     return f"{type(error).__name__}: {line}; {hint}", INTERNAL

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SPARE = 128
 """Rows by which a trace may hold more than T before it thins itself."""
 
+SHORT = ("out of memory", "allocate memory", "not enough memory")
+"""What torch says when there is too little of it."""
+
 WHAT = """\
 Relax one batch and write its trace as NetCDF: row t holds the states before update t, so that T
 steps give T + 1 rows. What is given here takes the place of the same key of the recipe. The same
@@ -72,7 +75,8 @@ FILES = """\
     >>> xarray.open_dataset("trace.nc").energy
 
 A relaxation whose F is no longer finite, or above a million times its largest in the first five
-rows, stops at that step, keeps its rows, says so on stderr and exits with 1.
+rows, stops at that step, keeps its rows, says so on stderr and exits with 1. Where F only rises
+although the rule of the states promises descent, a note on stderr and the attribute rises say so.
 
 """
 
@@ -84,7 +88,11 @@ def relax(args: argparse.Namespace) -> int:
     begun = time.perf_counter()
     out, table = _output(args, "out", ".nc"), _output(args, "csv", ".csv")
     assert out is not None
-    found = _relaxed(args, *_experiment(args), [path for path in (out, table) if path])
+    experiment, own = _experiment(args)
+    try:
+        found = _relaxed(args, experiment, own, [path for path in (out, table) if path])
+    except (MemoryError, RuntimeError) as failed:
+        raise _short_of_memory(experiment, failed) from failed
     total = (found["energy"].astype("float64") * found["precision"]).sum("layer", skipna=False)
     total = total + found["cost"]
     try:
@@ -98,9 +106,11 @@ def relax(args: argparse.Namespace) -> int:
         f"F {float(total[0]):.9g} -> {float(total[-1]):.9g} nat per sample, "
         f"{time.perf_counter() - begun:.2f} s, {out}"
     )
+    sys.stdout.flush()
     if found.attrs["diverged"]:
-        sys.stdout.flush()
         raise Refused(f"{found.attrs['diverged']}; the rows up to there are in {out}", UNSOUND)
+    if found.attrs["rises"]:
+        print(f"note: {found.attrs['rises']}", file=sys.stderr)
     return 0
 
 
@@ -148,7 +158,7 @@ def _relaxed(
     """The trace of one batch; whatever can be refused is refused before the first step."""
     import numpy as np
 
-    from core import FULL, LEAN, recording
+    from core import FULL, LEAN, footprint, recording
     from core.trace import Sample, Trace
     from workbench import files
 
@@ -156,7 +166,8 @@ def _relaxed(
     check_device(experiment.device)
     images = experiment.dataset() if own is None else None
     source: Any = images or own
-    _check_memory(experiment, source.shape, source.classes, level)
+    rows = _rows(experiment, len(experiment.network.hidden) + 1, level)
+    footprint.check(experiment, source.shape, source.classes, rows=rows)
     network = experiment.build(source.shape, source.classes)
     if args.weights is not None:
         network.load_state_dict(files.read_weights(args.weights, network))
@@ -196,9 +207,9 @@ def _of_set(
     from core.recording import fits_alignment
     from core.training import Training
 
-    first_weights(experiment, images, network, tell(set()))
     training = Training(experiment, images, network, aligned=fits_alignment(experiment, images))
     batch = training.batches.batch(number)
+    first_weights(experiment, images, network, tell(set()))
     return training.relaxation(batch, train=False), batch
 
 
@@ -222,6 +233,21 @@ def _of_file(
         held=not experiment.learning.every_step,
     )
     return made, batch
+
+
+def _short_of_memory(experiment: "Experiment", failed: Exception) -> Exception:
+    """A refusal with what was free, if it failed for want of memory; else the failure itself."""
+    from core import footprint
+
+    if not isinstance(failed, MemoryError) and not any(word in str(failed) for word in SHORT):
+        return failed
+    left = footprint.free(experiment.device)
+    there = "" if left is None else f", of which {footprint.gigabytes(left)} are free"
+    size = experiment.batch_size
+    offer = f"--batch-size {size // 2}" if size > 1 else "narrower layers"
+    return Refused(
+        f"out of memory on {experiment.device}{there}; take {offer}, or fewer rows", ENVIRONMENT
+    )
 
 
 def _note_memory(experiment: "Experiment") -> None:
@@ -261,31 +287,12 @@ def _one_of(field: str, value: str, legal: Sequence[str]) -> str:
     return value
 
 
-def _check_memory(
-    experiment: "Experiment", shape: tuple[int, ...], classes: int, level: str
-) -> None:
-    """Refuse a network or a trace that this machine cannot hold, before it is made."""
-    import torch
-
+def _rows(experiment: "Experiment", layers: int, level: str) -> float:
+    """Bytes of the trace of one phase, at least."""
     from core.experiment import DTYPES
 
-    with torch.device("meta"):
-        network = experiment.network(shape, classes)
-    size = torch.empty(0, dtype=DTYPES[experiment.dtype]).element_size()
-    layers, batch = len(network.layers), experiment.batch_size
-    each = layers * (2 + (batch if level == "full" else 0)) * size
-    weights = sum(p.numel() for p in network.parameters()) * size
-    rows = (experiment.steps + 1) * each
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not every system says
-        return
-    if weights + rows > memory:
-        raise Refused(
-            f"network: {weights / 1e9:.3g} GB of weights and {rows / 1e9:.3g} GB of trace; "
-            f"this machine has {memory / 1e9:.3g} GB (--level lean keeps less)",
-            ENVIRONMENT,
-        )
+    each = 2 + (experiment.batch_size if level == "full" else 0)
+    return float(experiment.steps + 1) * layers * each * DTYPES[experiment.dtype].itemsize
 
 
 def _output(args: argparse.Namespace, name: str, suffix: str) -> Path | None:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from core import kinds
 from core.catalogue import card_of
@@ -22,6 +21,7 @@ from core.laws.problem import (
     tanh_problem,
 )
 from core.network import States
+from core.soundness import fault
 from core.start import Start
 
 # Inits -------------------------------------------------------------------------------------------
@@ -95,22 +95,6 @@ def _variants(choice: Any) -> Iterator[tuple[str, Any]]:
                 yield f"with {one.name} = {value:g}, ", replace(choice, **{one.name: value})
 
 
-def _rows(table: Tensor, shape: tuple[int, int], where: str) -> Iterator[str]:
-    """Violations of: a table of that shape, finite and not negative."""
-    if not isinstance(table, Tensor) or tuple(table.shape) != shape:
-        came = tuple(table.shape) if isinstance(table, Tensor) else type(table).__name__
-        yield f"{where}the table has the shape {came}; {shape}, (steps, layers)"
-        return
-    if table.is_complex():
-        yield f"{where}the table has complex numbers"
-        return
-    bad = ~(torch.isfinite(table) & (table >= 0))
-    if bool(bad.any()):
-        t, layer = (int(one) for one in bad.nonzero()[0])
-        number = float(table[t, layer])
-        yield f"{where}precision {number:g} at step {t}, layer {layer + 1}; finite and 0 or more"
-
-
 @law("precision", "there is one finite precision of 0 or more for each step and layer")
 def precision_rows(precision: Any) -> Iterator[str]:
     """As a table, or as the row in force where precisions adapt."""
@@ -118,13 +102,16 @@ def precision_rows(precision: Any) -> Iterator[str]:
     for where, one in _variants(precision):
         if not isinstance(one, kinds.Adaptive):
             for T in (4, 9):
-                yield from _rows(one.table(T, depth), (T, 4), f"{where}T = {T}: ")
+                wrong = fault(one.table(T, depth), (T, 4))
+                if wrong:
+                    yield f"{where}T = {T}: {wrong}"
             continue
         problem = tanh_problem()
         memory = one.init(problem.network.depth)
         for when in ("at first", "after a step"):
-            row = one.row(memory)
-            yield from _rows(row[None], (1, 3), f"{where}{when}: ")
+            wrong = fault(one.row(memory)[None], (1, 3))
+            if wrong:
+                yield f"{where}{when}: {wrong}"
             with torch.no_grad():
                 memory = one.step(problem.free_energy, problem.states, memory)
 

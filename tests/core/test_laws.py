@@ -212,8 +212,8 @@ def test_an_init_that_spoils_its_memory(scratch):
 @pytest.mark.parametrize(
     ("table", "claim", "said"),
     [
-        (lambda T, n: torch.ones(n, T), "there is one", "has the shape (4, 9); (9, 4)"),
-        (lambda T, n: [[1.0] * n] * T, "there is one", "has the shape list"),
+        (lambda T, n: torch.ones(n, T), "there is one", "a table of shape (4, 9); (9, 4)"),
+        (lambda T, n: [[1.0] * n] * T, "there is one", "a table of shape list"),
         (lambda T, n: 3.0 - torch.arange(T)[:, None].expand(T, n), "there is one", "-1 at step 4"),
         (lambda T, n: torch.full((T, n), torch.inf), "there is one", "inf at step 0, layer 1"),
         (lambda T, n: torch.rand(T, n), "asked twice", "two tables"),
@@ -231,7 +231,7 @@ def test_a_schedule_that_is_bad_at_an_end_of_its_dial(scratch):
         def table(self, T, depth):
             return self.low * super().table(T, depth)
 
-    only(violations(Mine, "precision"), "there is one", "with low = -1, T = 4: precision -1")
+    only(violations(Mine, "precision"), "there is one", "with low = -1, T = 4: -1 at")
 
 
 class Learned:
@@ -250,7 +250,7 @@ class Learned:
 def test_a_bad_precision_that_adapts(scratch):
     assert violations(type("Good", (Learned,), {}), "precision") == {}
     below = type("Below", (Learned,), {"step": lambda self, f, s, m: m - 2})
-    only(violations(below, "precision"), "there is one", "after a step: precision -1 at step 0")
+    only(violations(below, "precision"), "there is one", "after a step: -1 at step 0")
     spoils = type("Spoils", (Learned,), {"step": lambda self, f, s, m: m.div_(2)})
     only(violations(spoils, "precision"), "asked twice", "in place")
 
@@ -593,6 +593,8 @@ class Plain:
     """A good optimiser of the weights."""
 
     rate: ClassVar[float] = 0.1
+    schedule: ClassVar[str] = "constant"
+    span: ClassVar[int] = 1
 
     def __call__(self, network):
         return torch.optim.SGD(network.parameters(), lr=self.rate)
