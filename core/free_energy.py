@@ -234,10 +234,15 @@ class FreeEnergy:
 
 
 def residual(free_energy: FreeEnergy, states: States) -> Tensor:
-    """RMS of dF/dh over the free units of each sample, (B,)."""
+    """RMS of dF/dh over the free units of each sample, (B,); held units are not free."""
     forces = [g.flatten(1) for g in free_energy.forces(states)]
-    units = sum(g.shape[1] for i, g in enumerate(forces) if i not in free_energy.clamped)
-    return (torch.cat(forces, dim=1).square().sum(1) / max(units, 1)).sqrt()
+    units = forces[0].new_zeros(len(forces[0]))
+    for i, g in enumerate(forces):
+        if i not in free_energy.clamped:
+            units = units + g.shape[1]
+        if i in free_energy.held:
+            units = units - free_energy.held[i].flatten(1).sum(1)
+    return (torch.cat(forces, dim=1).square().sum(1) / units.clamp(min=1)).sqrt()
 
 
 def backprop_gradients(

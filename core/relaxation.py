@@ -34,6 +34,7 @@ class Snapshot:
     weights: "Weights"
     ended: tuple[tuple[Phase, States], ...]
     precisions: Any
+    stopped: Tensor | None = None
 
     @property
     def bytes(self) -> int:
@@ -136,6 +137,7 @@ class Relaxation:
         self.before: States | None = None
         self._adopted: Recipe | None = None
         self._memory: Any = None
+        self._stopped: Tensor | None = None
         self._step: Step | None = None
 
     @property
@@ -230,6 +232,7 @@ class Relaxation:
             self.weights(),
             self._ended,
             self.precisions,
+            self._stopped,
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -238,7 +241,7 @@ class Relaxation:
         self.recipe = self._adopted = snapshot.recipe
         self.states, self.before, self.first = snapshot.states, snapshot.before, snapshot.first
         self._memory, self._ended = snapshot.memory, snapshot.ended
-        self.precisions = snapshot.precisions
+        self.precisions, self._stopped = snapshot.precisions, snapshot.stopped
         self._table = self._scheduled()
         if self.generator is not None and snapshot.generator is not None:
             self.generator.set_state(snapshot.generator)
@@ -261,10 +264,14 @@ class Relaxation:
         self._saved = weights
 
     def _adopt(self) -> None:
-        """Take over a changed recipe: what it disturbs is derived from the states as they stand."""
+        """Take over a changed recipe: what it disturbs is derived from the states as they stand.
+
+        Samples that had stopped are judged anew.
+        """
         old, new = self._adopted, self.recipe
         if old is new:
             return
+        self._stopped = None
         if old is not None and type(old.precision) is not type(new.precision):
             self._clock = self.t
         if old is None or old.precision != new.precision or old.steps != new.steps:
@@ -279,7 +286,7 @@ class Relaxation:
         begin = self.phase.begin_from
         ends = {one.name: states for one, states in self._ended}
         self.states = self._begun(self.states if begin is None else ends[begin])
-        self.before = None
+        self.before = self._stopped = None
         self._table = self._scheduled()
         self._memory = self.recipe.dynamics.init(self._free_energy(), self.states, self.generator)
         self._step = None
@@ -333,14 +340,15 @@ class Relaxation:
         )
 
     def _unsettled(self, free_energy: FreeEnergy) -> Tensor:
-        """Which samples are not within the tolerance, (B,); all where there is none."""
+        """Which samples have not been within the tolerance, (B,); all where there is none."""
         everything = torch.ones(len(self.states[0]), dtype=torch.bool)
         if not self.recipe.tolerance:
             return everything
         found = residual(free_energy, self.states)  # (B,)
         if self.recipe.stop == "batch":
             found = found.square().mean().sqrt().expand(len(found))
-        return found > self.recipe.tolerance
+        goes_on = ~(found <= self.recipe.tolerance)  # so does what is not a number
+        return goes_on if self._stopped is None else goes_on & ~self._stopped
 
     def _kept(self, moved: States, free_energy: FreeEnergy) -> States:
         """The moved states, but for held units and for samples that have stopped by themselves."""
@@ -349,6 +357,7 @@ class Relaxation:
         if not self.recipe.tolerance or self.recipe.stop == "batch":
             return moved
         moves = self._unsettled(free_energy)
+        self._stopped = ~moves
         return [
             torch.where(moves.reshape(-1, *(1,) * (h.dim() - 1)), h, old)
             for h, old in zip(moved, self.states, strict=True)
