@@ -23,10 +23,10 @@ class Cascade:
 
     $h_{L-1-t} \leftarrow h_{L-1-t} - \alpha\,\partial F / \partial h_{L-1-t}$; after L - 1 steps, L
     where the bottom is free, nothing moves any more. The errors are exactly those of backprop under
-    these conditions: rate 1, forward init, every precision 1 while it is needed, a clamped output,
-    the rule in force from the first step, and a graph in which the parents of a state all have the
-    same depth (every chain). With the learning rule Z-IL and T >= L the weight updates then are
-    backprop's.
+    these conditions: rate 1, forward init, a precision of 1 for layer L - t at step t, a clamped
+    output, the rule in force from the first step, and a graph in which the parents of a state all
+    have the same depth (every chain). With the learning rule Z-IL and T >= L the weight updates
+    then are backprop's.
 
     Source: song2020.
     """

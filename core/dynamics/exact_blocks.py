@@ -95,7 +95,7 @@ class Curvature:
                 added = pi * part.matrix.T @ part.matrix
                 matrix = added if matrix is None else matrix + added
         if i == network.top and free_energy.cost is not None:
-            nudge = torch.as_tensor(free_energy.nudge).to(shift)
+            nudge = torch.as_tensor(free_energy.nudge, dtype=shift.dtype, device=shift.device)
             if not getattr(free_energy.cost, "quadratic", False) and bool((nudge != 0).any()):
                 return None
             shift = shift + nudge
@@ -116,6 +116,8 @@ class Curvature:
         flat, step = g.flatten(1), torch.zeros_like(g.flatten(1))
         for k, row in enumerate(alike):  # samples with the same curvature are solved together
             step[which == k] = flat[which == k] @ _inverse(self.matrix, row[0], row[1:])
+        if self.held is not None:
+            step = step.masked_fill(self.held, 0.0)
         return step.reshape(g.shape)
 
 

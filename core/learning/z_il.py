@@ -24,8 +24,9 @@ class ZIL:
     $\Delta\theta_{L-t} \propto -\partial E_{L-t}/\partial\theta_{L-t}$ at $h^{(t)}$, before update
     t of the states; all other weights are left out of that optimiser step. The updates are exactly
     backprop's under these conditions: forward init, rate 1 without momentum (One layer a step, or
-    gradient descent of all layers: those below have no error yet, those above have learnt), every
-    precision 1, a clamped output, and T >= L; a layer l gets no update where T <= L - l.
+    gradient descent of all layers: those below have no error yet, those above have learnt), a
+    precision of 1 for layer L - t at step t (spiking gives that too), a clamped output, and
+    T >= L; a layer l gets no update where T <= L - l.
 
     Source: song2020.
     """
