@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bokeh.core.property.descriptors import UnsetValueError
-from bokeh.models import ColumnDataSource, FixedTicker
+from bokeh.models import BasicTicker, CustomJSTickFormatter, FixedTicker
 
-from workbench.look import layer_colours
-from workbench.plots import Plots
+from workbench.look import layer_colours, short
+from workbench.plots import COMPARISONS, POWERS, ROW_AXIS, Plots
 
 if TYPE_CHECKING:
     from workbench.scene import Curves, Scene
@@ -32,8 +31,8 @@ class Board(Plots):
         self._colours: list[str] = []
         self._last: Scene | None = None
         self._marks_drawn: Any = None
-        for name in ("inner_width", "inner_height"):
-            self.images.on_change(name, self._resized)
+        self._theory_drawn: Any = None
+        self.compared = "alignment"
 
     def draw(self, scene: "Scene") -> None:
         """Show a scene: replace what changed and move the cursor."""
@@ -47,6 +46,17 @@ class Board(Plots):
         self._draw_cursor(scene)
         self._last = scene
 
+    def compare(self, name: str) -> None:
+        """Let the panel in the middle draw another of the COMPARISONS."""
+        self.compared = name
+        title, (low, high), ticks = COMPARISONS[name]
+        plot = self.alignment
+        plot.title.text = title
+        plot.y_range.update(start=low, end=high)
+        plot.yaxis.formatter = CustomJSTickFormatter(code=ticks)
+        plot.yaxis.ticker = BasicTicker(min_interval=1 if ticks is POWERS else 0)
+        self._last = None
+
     def fit(self) -> None:
         """Set the energy limits to the decades that the rows in sight reach."""
         if self._last is None:
@@ -58,7 +68,10 @@ class Board(Plots):
         self._limit(float(low), float(max(high, low + 1)))
         c = self._last.curves
         totals = np.concatenate([_log(c.total), _log(c.residual)])
-        for plot, values in ((self.errors, _log(c.error)), (self.total, totals)):
+        plots = [(self.errors, _log(c.error)), (self.total, totals)]
+        if COMPARISONS[self.compared][2] is POWERS:
+            plots.append((self.alignment, self._comparison(c)))
+        for plot, values in plots:
             if np.isfinite(values).any():
                 bottom, top = np.floor(np.nanmin(values)), np.ceil(np.nanmax(values))
                 plot.y_range.update(start=float(bottom), end=float(max(top, bottom + 1)) + 0.2)
@@ -84,10 +97,16 @@ class Board(Plots):
         }
         self._imbalance.data = {"step": c.step, "imbalance": c.imbalance}
         self._error_lines.data = self._lines(c, _log(c.error))
-        aligned = c.alignment if c.alignment.size else np.full(c.energy.shape, np.nan)
-        self._alignment_lines.data = self._lines(c, aligned)
+        self._alignment_lines.data = self._lines(c, self._comparison(c))
         self._draw_ghost(scene.ghost)
         self._draw_marks(scene)
+
+    def _comparison(self, c: "Curves") -> Any:
+        """What the panel in the middle draws, (n, L); nan where it is not recorded."""
+        values = getattr(c, self.compared)
+        if not values.size:
+            return np.full(c.energy.shape, np.nan)
+        return _log(values) if COMPARISONS[self.compared][2] is POWERS else values
 
     def _draw_ghost(self, ghost: "Curves | None") -> None:
         if ghost is None:
@@ -104,13 +123,13 @@ class Board(Plots):
         self._ghost_imbalance.data = {"step": ghost.step, "imbalance": ghost.imbalance}
         for source, values in (
             (self._error_ghosts, _log(ghost.error)),
-            (self._alignment_ghosts, ghost.alignment),
+            (self._alignment_ghosts, self._comparison(ghost)),
         ):
             columns = list(values.T)
             source.data = {"xs": [ghost.step] * len(columns), "ys": columns}
 
     def _draw_marks(self, scene: "Scene") -> None:
-        drawn = (scene.changes, scene.updates)
+        drawn = (scene.changes, scene.updates, scene.phases)
         if drawn == self._marks_drawn:
             return
         self._marks_drawn = drawn
@@ -123,6 +142,19 @@ class Board(Plots):
             "level": [self._layers + 0.42 - 0.9 * (k % 3) for k in range(len(left))],
         }
         self._updates.data = {"x": [row + 0.5 for row in scene.updates]}
+        newest = len({name for _, name in scene.phases})
+        named = dict(scene.phases[-newest:])
+        begins = [row for row, _ in scene.phases]
+        edge = self.x.start + 0.85 * (self.x.end - self.x.start)
+        self._phases.data = {
+            "x": [row - 0.5 for row in begins],
+            "text": [f" {named[row]} " if row in named else "" for row in begins],
+            "align": ["left" if row < edge else "right" for row in begins],
+            "up": [-2 - 15 * (k % 3) for k in range(len(begins))],
+        }
+        axis = ROW_AXIS.format("phase" if scene.phases else "batch")
+        for plot in (self.imbalance, self.precision):
+            plot.xaxis.axis_label = axis
 
     def _draw_cursor(self, scene: "Scene") -> None:
         c, at = scene.curves, scene.at
@@ -141,8 +173,8 @@ class Board(Plots):
         }
         layers_here = here * c.energy.shape[1]
         self._error_dots.data = {"x": layers_here, "y": _log(c.error[at]), "colour": self._colours}
-        cosines = c.alignment[at] if c.alignment.size else np.full(len(layers_here), np.nan)
-        self._alignment_dots.data = {"x": layers_here, "y": cosines, "colour": self._colours}
+        compared = self._comparison(c)[at]
+        self._alignment_dots.data = {"x": layers_here, "y": compared, "colour": self._colours}
         layers = np.arange(1, c.energy.shape[1] + 1)
         reached = c.reached[at]
         energy = _log(c.energy[at])
@@ -167,17 +199,42 @@ class Board(Plots):
         else:
             behind = {"layer": [], "energy": []}
         self._ghost_profile.data = behind
+        self._draw_theory(scene)
         self._say(scene)
-        self._draw_images(scene)
+        self.pictures.draw(scene)
+
+    def _draw_theory(self, scene: "Scene") -> None:
+        """Dashed curves over depth, and the level at which F comes to rest."""
+        curves = {name: energy.tobytes() for name, energy in scene.predicted.items()}
+        theory = (scene.lane, scene.cursor, scene.rest, curves)
+        if theory == self._theory_drawn:
+            return
+        self._theory_drawn = theory
+        layers = np.arange(1, self._layers + 1)
+        for name, (drawn, source, named) in self._predicted.items():
+            energy = scene.predicted.get(name)
+            drawn.visible = named.visible = energy is not None
+            if energy is not None:
+                source.data = {"layer": layers, "energy": _log(energy)}
+        self.depth.legend.visible = bool(scene.predicted)
+        c, at = scene.curves, scene.at
+        there = c.step[c.batch == c.batch[at]]
+        F = scene.rest
+        self._rest_named.visible = F is not None
+        ends = there[[0, -1]] if F is not None else []
+        self._rest_total.data = {"x": ends, "y": _log([F or np.nan] * len(ends))}
 
     def _say(self, scene: "Scene") -> None:
         """The numbers under the cursor, in the titles."""
         c, at = scene.curves, scene.at
         count, layers = int(c.reached[at].sum()), c.energy.shape[1]
         t = int(c.t[at])
-        self._heat_title.text = f"energy of each layer  ·  step {t}, batch {int(c.batch[at])}"
+        where = f"step {t}, batch {int(c.batch[at])}"
+        if scene.phases:
+            where = f"{c.phase[at]}, {where}"
+        self._heat_title.text = f"energy of each layer  ·  {where}"
         self._total_title.text = (
-            f"total F {_short(c.total[at])} nat  ·  residual {_short(c.residual[at])}"
+            f"total F {short(c.total[at])} nat  ·  residual {short(c.residual[at])}"
         )
         found = c.imbalance[at]
         self._why.visible = not np.isfinite(c.imbalance).any()
@@ -187,68 +244,6 @@ class Board(Plots):
         slope, r2 = scene.slope
         fit = f"slope {slope:+.2f}, R² {r2:.2f}" if np.isfinite(slope) else "no slope yet"
         self._depth_title.text = f"energy by depth  ·  {fit}"
-
-    def _draw_images(self, scene: "Scene") -> None:
-        pictures, texts, title = _tiles(scene)
-        names = list(pictures)
-        count = max((len(p) for p in pictures.values()), default=0)
-        if not count:
-            self._pictures.data = {name: [] for name in self._pictures.column_names}
-            return
-        height, width = next(iter(pictures.values())).shape[1:]
-        across = self._across(count, len(names))
-        rows = len(names) * -(-count // across)
-        sheet = np.full((rows * height, across * width), np.nan)
-        for k, name in enumerate(names):
-            for i, one in enumerate(pictures[name]):
-                top = (len(names) * (i // across) + k) * height
-                left = (i % across) * width
-                sheet[top : top + height, left : left + width] = one
-        sheet = np.flipud(sheet).astype(np.float32)
-        if not _same_picture(self._pictures, sheet):
-            self._pictures.data = {
-                "image": [sheet],
-                "x": [0],
-                "y": [0],
-                "dw": [across],
-                "dh": [rows],
-            }
-        self._square(across, rows)
-        placed = {
-            "x": [i % across + 0.04 for i in range(len(texts))],
-            "y": [rows - len(names) * (i // across) - 0.03 for i in range(len(texts))],
-            "text": texts,
-        }
-        if dict(self._texts.data) != placed:
-            self._texts.data = placed
-        self._images_title.text = title
-
-    def _room(self) -> tuple[float, float]:
-        """Size of the plot of images in the browser, (1, 1) before it has told."""
-        try:
-            return self.images.inner_width or 1, self.images.inner_height or 1
-        except UnsetValueError:
-            return 1, 1
-
-    def _resized(self, attr: str, old: Any, new: Any) -> None:
-        if self._last is not None:
-            self._draw_images(self._last)
-
-    def _across(self, count: int, stacked: int) -> int:
-        """How many pictures side by side make them largest."""
-        wide, high = self._room()
-        return max(
-            range(1, count + 1),
-            key=lambda n: (min(wide / n, high / (stacked * -(-count // n))), -n),
-        )
-
-    def _square(self, across: int, rows: int) -> None:
-        """Ranges in which a picture's pixels are square, as far as the browser told its size."""
-        wide, high = self._room()
-        unit = min(wide / across, high / rows)
-        spare_x, spare_y = wide / unit - across, high / unit - rows
-        self.images.x_range.update(start=-spare_x / 2, end=across + spare_x / 2)
-        self.images.y_range.update(start=-spare_y / 2, end=rows + spare_y / 2)
 
     def _lines(self, c: "Curves", values: Any) -> dict[str, Any]:
         columns = list(values.T)
@@ -298,44 +293,7 @@ def _same_rows(a: "Scene", b: "Scene") -> bool:
         and int(a.curves.step[0]) == int(b.curves.step[0])
         and (a.ghost is None) == (b.ghost is None)
         and a.changes == b.changes
+        and a.phases == b.phases
         and np.array_equal(a.curves.imbalance, b.curves.imbalance, equal_nan=True)
         and np.array_equal(a.curves.total, b.curves.total, equal_nan=True)
     )
-
-
-def _same_picture(source: ColumnDataSource, sheet: Any) -> bool:
-    held = source.data["image"]
-    return len(held) == 1 and np.array_equal(held[0], sheet, equal_nan=True)
-
-
-def _tiles(scene: "Scene") -> tuple[dict[str, Any], list[str], str]:
-    """Rows of pictures, a text for each sample, and the title."""
-    pictures = scene.images
-    names = [n for n in ("input", "prediction", "swept", "image") if n in pictures]
-    if "image" in pictures:
-        names = ["image"]
-    chosen = {name: pictures[name] for name in names}
-    texts = [f" {label} " for label in scene.labels]
-    if len(scene.probability):
-        guess = scene.probability.argmax(1)
-        sure = scene.probability.max(1)
-        texts = [
-            f" {label} → {g}  {p:.2f} "
-            for label, g, p in zip(scene.labels, guess, sure, strict=False)
-        ]
-        right = int((guess == scene.labels[: len(guess)]).sum())
-        return chosen, texts, f"images: label → class of μ, {right} of {len(guess)} agree"
-    if "swept" in chosen:
-        mse = scene.errors
-        return (
-            chosen,
-            texts,
-            f"input, μ (MSE {_short(mse['prediction'])}), sweep (MSE {_short(mse['swept'])})",
-        )
-    if "image" in chosen:
-        return chosen, texts, "h₀, the free image, for each clamped label"
-    return chosen, texts, "images"
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}" if np.isfinite(value) else "not finite"

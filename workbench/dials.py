@@ -8,8 +8,7 @@ import panel as pn
 
 from core.catalogue import BadInput, Card, Dial, card_of, cards, make
 from core.compatibility import companions, refused_choices
-from core.experiment import SCALARS, Experiment, devices
-from core.pretraining import Course
+from core.experiment import Experiment
 from workbench.formula import svg
 from workbench.look import Palette
 
@@ -164,11 +163,7 @@ class Kind:
         if self._quiet:
             return
         chosen = make(self.kind, self._names[event.new])
-        self._try(
-            lambda: (
-                companions(self._experiment, chosen) if self.kind == "task" else {self.kind: chosen}
-            )
-        )
+        self._try(lambda: companions(self._experiment, chosen))
 
     def _turned(self, dial: Dial, value: Any) -> None:
         if self._quiet:
@@ -214,73 +209,3 @@ class Kind:
     def _complain(self, line: str) -> None:
         self._error.object = f'<p class="refused">{html.escape(line)}</p>'
         self._error.visible = bool(line)
-
-
-class Scalars:
-    """The dials that belong to no entry: batch size, seed, dtype, device, first weights."""
-
-    def __init__(self, send: Send) -> None:
-        """Build them; `send` takes changes."""
-        self._send = send
-        self._quiet = False
-        names = ("pretraining", "batch_size", "seed", "dtype", "device")
-        self._inputs: dict[str, Any] = {}
-        self._error = pn.pane.HTML(visible=False, sizing_mode="stretch_width")
-        rows = []
-        for name in names:
-            dial = SCALARS[name]
-            size: dict[str, Any] = {"sizing_mode": "stretch_width"}
-            label = LABELS.get(name, name)
-            options = devices() if name == "device" else list(dial.choices)
-            if name == "pretraining":
-                options = ["random", "trained"]
-            if options:
-                widget: Any = pn.widgets.Select(name=label, options=options, **size)
-            else:
-                widget = pn.widgets.TextInput(name=label, **size)
-            widget.param.watch(lambda event, name=name: self._turned(name, event.new), "value")
-            self._inputs[name] = widget
-            legal = "" if options else f" · {dial.legal}"
-            rows += [widget, pn.pane.HTML(f"<small>{dial.help}{legal}</small>")]
-        self.view = pn.Column(*rows, self._error, sizing_mode="stretch_width")
-
-    def show(self, experiment: Experiment, course: Course | None) -> None:
-        """Set every dial to an experiment; the epochs of a training stand with their scores."""
-        self._quiet = True
-        try:
-            choices = {"random": "random", "trained": "trained"}
-            if course is not None:
-                scores = [_score(course, k) for k in range(course.epochs)]
-                epochs = {f"epoch {k + 1} ({s})": f"epoch {k + 1}" for k, s in enumerate(scores)}
-                choices = {"random": "random", **epochs, f"trained ({scores[-1]})": "trained"}
-            if experiment.pretraining not in choices.values():
-                choices[experiment.pretraining] = experiment.pretraining
-            self._inputs["pretraining"].options = choices
-            for name, widget in self._inputs.items():
-                value = getattr(experiment, name)
-                widget.value = str(value) if isinstance(widget, pn.widgets.TextInput) else value
-        finally:
-            self._quiet = False
-        self._error.object, self._error.visible = "", False
-
-    def _turned(self, name: str, value: Any) -> None:
-        if self._quiet:
-            return
-        try:
-            dial = SCALARS[name]
-            new = value_of(dial, value, name) if dial.type is int else value
-            self._send({name: new})
-        except BadInput as refused:
-            self._error.object = f'<p class="refused">{html.escape(str(refused))}</p>'
-            self._error.visible = True
-        else:
-            self._error.object, self._error.visible = "", False
-
-
-def _score(course: Course, epoch: int) -> str:
-    """The score after an epoch, in the unit that it has."""
-    score = course.scores[epoch]
-    return f"{100 * score:.1f} %" if course.score == "test accuracy" else f"MSE {score:.4f}"
-
-
-LABELS = {"pretraining": "first weights", "batch_size": "batch size  B"}

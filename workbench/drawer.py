@@ -7,60 +7,95 @@ from typing import Any
 import panel as pn
 
 from workbench.command import command
-from workbench.dials import KINDS, Kind, Scalars
+from workbench.dials import KINDS, Kind
+from workbench.plots import COMPARISONS
+from workbench.scalars import OF_THE_RUN, TERMS_OF_F, Scalars
+from workbench.selftest_tab import SelfTestTab
+from workbench.theory_tab import TheoryTab
+
+TABS = ("choices", "theory", "export", "log", "self-test")
+
+RECIPE = ("init", "precision", "dynamics", "learning")
+"""Kinds above the terms of the recipe; the others stand below."""
 
 
 class Drawer:
-    """Three tabs at the side of the plots, which stay in sight."""
+    """Tabs at the side of the plots, which stay in sight."""
 
     def __init__(self, page: Any, sheet: str) -> None:
         """Build it for a page whose session is ready."""
         self._page, self._sheet = page, sheet
         self.is_open = False
         self._log_shown = -1
-        self._kinds = [Kind(kind, self._send, page.look, sheet) for kind in KINDS]
-        self._scalars = Scalars(self._send)
+        self._kinds = {kind: Kind(kind, self._send, page.look, sheet) for kind in KINDS}
+        self._scalars = [
+            Scalars(TERMS_OF_F, self._send, sheet, "Free energy and stopping"),
+            Scalars(OF_THE_RUN, self._send, sheet, "The run"),
+        ]
         self._per = pn.widgets.Select(
             name="imbalance compares", options={"layers": "layer", "units": "unit"}
         )
-        self._per.param.watch(self._compared, "value")
+        self._per.param.watch(self._measured, "value")
+        self._compared = pn.widgets.Select(
+            name="panel in the middle", options={text[0]: n for n, text in COMPARISONS.items()}
+        )
+        self._compared.param.watch(self._measured, "value")
         choices = pn.Column(
-            *[kind.view for kind in self._kinds],
-            self._scalars.view,
+            *[self._kinds[kind].view for kind in RECIPE],
+            self._scalars[0].view,
+            *[one.view for kind, one in self._kinds.items() if kind not in RECIPE],
+            self._scalars[1].view,
+            pn.pane.HTML("<h4>The plots</h4>"),
             self._per,
+            self._compared,
             sizing_mode="stretch_width",
         )
+        self.theory = TheoryTab(page, sheet)
+        self._selftest = SelfTestTab(page, sheet)
         self._log = pn.pane.HTML(sizing_mode="stretch_width")
+        parts = (choices, self.theory.view, self._export(), self._log, self._selftest.view)
         self._tabs = pn.Tabs(
-            ("choices", choices),
-            ("export", self._export()),
-            ("log", self._log),
-            sizing_mode="stretch_width",
-            dynamic=False,
+            *zip(TABS, parts, strict=True), sizing_mode="stretch_width", dynamic=False
         )
+        self._tabs.param.watch(self._turned_to, "active")
         self.view = pn.Column(self._tabs, sizing_mode="stretch_width", margin=0)
-        for kind in self._kinds:
+        for kind in self._kinds.values():
             kind.show(page.session.wanted)
         for one in self.view.select(lambda part: hasattr(part, "stylesheets")):
             one.stylesheets = [*one.stylesheets, sheet]
 
     def toggle(self, tab: str) -> None:
         """Open at a tab; close where that tab is open."""
-        at = ["choices", "export", "log"].index(tab)
+        at = TABS.index(tab)
         if self.is_open and self._tabs.active == at:
             self.is_open = False
         else:
             self.is_open = True
             self._tabs.active = at
 
+    @property
+    def tab(self) -> str:
+        """Which tab is open, "" where none is."""
+        return TABS[self._tabs.active] if self.is_open else ""
+
+    def close(self) -> None:
+        """The page has gone."""
+        self._selftest.close()
+
     def show(self, session: Any) -> None:
         """Set every choice to the session's newest."""
         if not self.is_open:
             return
-        for kind in self._kinds:
+        for kind in self._kinds.values():
             kind.show(session.wanted)
             kind.complain(session.message)
-        self._scalars.show(session.wanted, session.course)
+        for group in self._scalars:
+            group.show(session.wanted, session.course)
+            group.complain(session.message)
+        if self.tab == "theory":
+            self._page.theorist.on = True
+        self.theory.show(self._page.theorist.newest)
+        self._selftest.show()
         if len(session.events) != self._log_shown:
             self._log_shown = len(session.events)
             self._log.object = _events(session)
@@ -71,8 +106,11 @@ class Drawer:
     def _send(self, choices: dict[str, Any]) -> None:
         self._page.session.change(**choices)
 
-    def _compared(self, event: Any) -> None:
-        self._page.per = event.new
+    def _measured(self, event: Any) -> None:
+        self._page.measure(self._per.value, self._compared.value)
+
+    def _turned_to(self, event: Any) -> None:
+        self._page.redraw()
 
     def _export(self) -> Any:
         from workbench.views import views

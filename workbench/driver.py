@@ -224,6 +224,7 @@ class Driver:
         same = type(experiment.init) is type(old.experiment.init)
         training.memory = mark.memory if same else None
         training.previous = mark.previous
+        training.precisions = mark.snapshot.precisions if mark.previous else None
         self._new_lane(training, experiment, mark.batch, title)
 
     def _begun(self, lane: Lane) -> Mark:
@@ -408,7 +409,9 @@ class Driver:
             lane.trace.batches[number] = Sample(
                 batch.y.cpu().numpy(), batch.x[:shown].cpu().numpy()
             )
-        return lane.training.relaxation(batch, train=self.gear == BATCH)
+        relaxation = lane.training.relaxation(batch, train=self.gear == BATCH)
+        lane.phases = tuple((one.name, one.steps) for one in relaxation.phases)
+        return relaxation
 
     def _hold_or_move(self) -> None:
         """Whether weights move follows from the gear and the learning rule."""
@@ -429,6 +432,7 @@ class Driver:
     def _trace(self, experiment: Experiment, training: Training) -> Trace:
         images = training.images
         attrs = about(experiment, FULL, images.name, images.fingerprint)
+        attrs["theory"] = {}  # numbers of batches that theory was asked about; see predictions.py
         return Trace(training.network, attrs=attrs, pixel_shape=images.shape)
 
     def _new_recorder(self, training: Training) -> Recorder:

@@ -15,6 +15,7 @@ from core.recording import Guard
 from core.relaxation import Snapshot
 from core.trace import Trace
 from core.training import Training
+from workbench.plan import Plan
 
 
 def in_force(experiment: Experiment) -> dict[str, Any]:
@@ -60,6 +61,7 @@ class Lane:
         guard: watches its total energy for divergence.
         scores: number of a batch and the test accuracy before it, in the batch gear.
         course: the training behind its first weights; None where they are random.
+        phases: name of each phase of a batch with its own number of steps, None where it is T.
     """
 
     id: int
@@ -76,6 +78,7 @@ class Lane:
     guard: Guard = field(init=False)
     scores: list[tuple[int, float]] = field(default_factory=list)
     course: Course | None = None
+    phases: tuple[tuple[str, int | None], ...] = ()
 
     def __post_init__(self) -> None:
         """Watch the rows from the first one on."""
@@ -85,6 +88,12 @@ class Lane:
     def experiment(self) -> Experiment:
         """The choices in force at the end of the lane."""
         return self.choices[-1][1]
+
+    @property
+    def plan(self) -> Plan:
+        """Name and T of each phase of a batch, by the newest choices."""
+        T = self.experiment.steps
+        return tuple((name, T if steps is None else steps) for name, steps in self.phases)
 
     def choices_at(self, row: int) -> tuple[Experiment, str]:
         """The choices and the gear of the update that follows a row."""

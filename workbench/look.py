@@ -12,6 +12,9 @@ from matplotlib.colors import to_hex
 
 from workbench.places import assets
 
+FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+"""Letters on the screen."""
+
 COLUMN = 3.3
 """Width of one column of a paper, in inches."""
 
@@ -126,6 +129,9 @@ LABELS = {
     "r2": Label("R²", "$R^2$"),
     "error": Label("RMS error of layer", r"RMS error $e_\ell$"),
     "alignment": Label("cosine to backprop", "cosine to backprop"),
+    "update_ratio": Label("norm by backprop's", r"norm by backprop's"),
+    "agreement": Label("signs as backprop's", "signs as backprop's"),
+    "drift": Label("drift of μ_ℓ", r"drift of $\mu_\ell$"),
     "precision": Label("precision Π_ℓ", r"precision $\Pi_\ell$"),
     "probability": Label("probability", "probability"),
     "mse": Label("MSE of image", "MSE"),
@@ -149,6 +155,16 @@ def layer_colours(n: int, theme: str = "light") -> list[str]:
     name, low, high = palette(theme).scale
     at = np.linspace(low, high, n) if n > 1 else np.array([(low + high) / 2])
     return [to_hex(colour) for colour in mpl.colormaps[name](at)]
+
+
+def shades(name: str, n: int = 256) -> list[str]:
+    """A matplotlib colour map as hex colours."""
+    return [to_hex(colour) for colour in mpl.colormaps[name](np.linspace(0, 1, n))]
+
+
+def short(value: float) -> str:
+    """Three digits."""
+    return f"{value:.3g}" if np.isfinite(value) else "not finite"
 
 
 _style_lock = threading.RLock()

@@ -203,7 +203,7 @@ def effective_depth(trace: xr.Dataset) -> xr.DataArray:
 
 
 def total_energy(trace: xr.Dataset) -> xr.Dataset:
-    """F = sum of precision times energy, nudge and decay, and the bare sum E, per sample, (step)."""
+    """F = sum of precision times energy, nudge and decay; and the bare sum E; per sample."""
     cost = trace["cost"].values if "cost" in trace else 0.0
     weighted, bare = total_energy_of(_energy(trace), trace["precision"].values, cost)
     return xr.Dataset(

@@ -6,7 +6,6 @@ Figures that share the step axis share one x range and one cursor.
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from bokeh.core.properties import value
 from bokeh.events import Tap
 from bokeh.models import (
@@ -22,10 +21,9 @@ from bokeh.models import (
     Title,
 )
 from bokeh.plotting import figure
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
 
-from workbench.look import palette
+from workbench.look import FONT, palette, shades
+from workbench.pictures import Pictures
 
 ENERGY_LIMITS = (-10.0, 1.0)
 """First limits of log10 energy: fixed until the fit button asks for others."""
@@ -41,12 +39,23 @@ POWERS = (
 PLAIN = "return Math.abs(tick) < 1e-9 ? '0' : String(+tick.toPrecision(3)).replace('-', '−')"
 
 
-def shades(name: str, n: int = 256) -> list[str]:
-    """A matplotlib colour map as hex colours."""
-    return [to_hex(c) for c in colormaps[name](np.linspace(0, 1, n))]
+COMPARISONS = {
+    "alignment": ("cosine to backprop, if stopped here", (-1.05, 1.05), PLAIN),
+    "update_ratio": ("norm by backprop's, if stopped here", (-8.0, 2.0), POWERS),
+    "agreement": ("share of signs as backprop's", (-0.05, 1.05), PLAIN),
+    "drift": ("drift of predictions since t = 0, RMS", (-8.0, 1.0), POWERS),
+}
+"""What the panel in the middle may draw: title, first limits and ticks."""
+
+PREDICTED = {
+    "arrival": ("small-rate law", "6 3"),
+    "spiking": ("spiking, ½|h − h⁰|²", "2 3"),
+    "rest": ("equilibrium", "8 3 2 3"),
+}
+"""Curves of theory over depth: what they are called, and their dashes."""
 
 
-FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+ROW_AXIS = "row (t runs from 0 in each {})"
 
 
 class Plots:
@@ -73,16 +82,17 @@ class Plots:
         self._cursors: list[Span] = []
         self._marks = ColumnDataSource({"x": [], "text": [], "align": [], "level": []})
         self._updates = ColumnDataSource({"x": []})
+        self._phases = ColumnDataSource({"x": [], "text": [], "align": [], "up": []})
         self.heat = self._build_heat()
         self.precision = self._build_precision()
         self.total = self._build_total()
         self.imbalance = self._build_imbalance()
         self.errors = self._build_lines("errors", "RMS error of each layer", (-8.0, 1.0), POWERS)
-        self.alignment = self._build_lines(
-            "alignment", "cosine to backprop, if stopped here", (-1.05, 1.05), PLAIN
-        )
+        self.alignment = self._build_lines("alignment", *COMPARISONS["alignment"])
         self.depth = self._build_depth()
-        self.images = self._build_images()
+        title = self._title("images")
+        self.images = self._figure("images", _interval(-0.25, 2.25), title, x_range=_interval(0, 4))
+        self.pictures = Pictures(self.images, title, self.look)
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -139,7 +149,7 @@ class Plots:
         """A figure over the shared step axis, with the cursor and the marks."""
         plot = self._figure(name, y_range, title, x_range=self.x)
         plot.min_border_left, plot.min_border_right = 54, 48
-        plot.xaxis.axis_label = "row (t runs from 0 in each batch)" if label else None
+        plot.xaxis.axis_label = ROW_AXIS.format("batch") if label else None
         plot.xaxis.formatter = CustomJSTickFormatter(code="return tick % 1 ? '' : String(tick)")
         cursor = Span(dimension="height", location=0, line_color=self.look.ink, line_width=1.2)
         plot.add_layout(cursor)
@@ -148,7 +158,10 @@ class Plots:
         return plot
 
     def _mark(self, plot: Any) -> None:
-        """Changes of the recipe and weight updates, over everything else."""
+        """Beginnings of phases, weight updates and changes of the recipe, over everything else."""
+        plot.vspan(
+            x="x", source=self._phases, line_color=self.look.muted, line_width=1, line_alpha=0.6
+        )
         plot.vspan(
             x="x", source=self._updates, line_color=self.look.muted, line_dash="2 3", line_width=1
         )
@@ -178,6 +191,20 @@ class Plots:
             text_font_size="11px",
             text_baseline="top",
             text_align="align",
+            background_fill_color=look.background,
+            background_fill_alpha=0.85,
+        )
+        plot.text(
+            x="x",
+            y=0.5,
+            text="text",
+            y_offset="up",
+            text_align="align",
+            source=self._phases,
+            text_color=look.ink,
+            text_font=value(FONT),
+            text_font_size="11px",
+            text_baseline="bottom",
             background_fill_color=look.background,
             background_fill_alpha=0.85,
         )
@@ -253,7 +280,19 @@ class Plots:
             line_dash="5 3",
             legend_label="residual",
         )
-        self._legend(plot)
+        self._legend(plot, "top_right", "horizontal")
+        self._rest_total = ColumnDataSource({"x": [], "y": []})
+        plot.line(
+            "x",
+            "y",
+            source=self._rest_total,
+            color=look.accent,
+            line_dash="8 3 2 3",
+            line_width=1.4,
+            legend_label="F*",
+        )
+        self._rest_named = plot.legend[0].items[-1]
+        self._rest_named.visible = False
         self._total_dots = self._dots(plot)
         return plot
 
@@ -263,10 +302,9 @@ class Plots:
         plot.scatter("x", "y", source=source, color="colour", size=6, line_color=None)
         return source
 
-    def _legend(self, plot: Any) -> None:
+    def _legend(self, plot: Any, place: str, orientation: str) -> None:
         legend = plot.legend
-        legend.location = "top_right"
-        legend.orientation = "horizontal"
+        legend.location, legend.orientation = place, orientation
         legend.background_fill_alpha = 0.6
         legend.background_fill_color = self.look.background
         legend.border_line_color = None
@@ -346,43 +384,24 @@ class Plots:
             size=7,
             line_color=look.muted,
         )
+        self._predicted: dict[str, tuple[Any, ColumnDataSource, Any]] = {}
+        for name, (text, dash) in PREDICTED.items():
+            source = ColumnDataSource({"layer": [], "energy": []})
+            drawn = plot.line(
+                "layer",
+                "energy",
+                source=source,
+                color=look.accent,
+                line_dash=dash,
+                line_width=1.6,
+                legend_label=text,
+                visible=False,
+            )
+            named = plot.legend[0].items[-1]
+            self._predicted[name] = drawn, source, named
+        self._legend(plot, "top_left", "vertical")
+        plot.legend.visible = False
         return plot
-
-    def _build_images(self) -> Any:
-        look = self.look
-        self._images_title = self._title("images")
-        plot = self._figure(
-            "images",
-            _interval(-0.25, 2.25),
-            self._images_title,
-            x_range=_interval(0, 4),
-            match_aspect=False,
-        )
-        plot.axis.visible = False
-        plot.grid.visible = False
-        self._gray = LinearColorMapper(
-            palette=shades(look.image), low=-1, high=1, nan_color=look.background
-        )
-        self._pictures = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
-        self._texts = ColumnDataSource({"x": [], "y": [], "text": []})
-        plot.image("image", "x", "y", "dw", "dh", source=self._pictures, color_mapper=self._gray)
-        plot.text(
-            "x",
-            "y",
-            "text",
-            source=self._texts,
-            text_color="#ffffff",
-            text_font=value(FONT),
-            text_font_size="11px",
-            text_baseline="top",
-            background_fill_color="#000000",
-            background_fill_alpha=0.55,
-        )
-        return plot
-
-    def pixels(self, low: float, high: float) -> None:
-        """The range of grey."""
-        self._gray.update(low=low, high=high)
 
     def _tapped(self, event: Any) -> None:
         if event.x is not None:

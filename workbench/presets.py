@@ -1,5 +1,6 @@
 """Which whole sets of choices are named? The experiments in assets/presets, one file each."""
 
+import dataclasses
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -34,3 +35,20 @@ def presets() -> dict[str, Preset]:
         name = path.stem.partition("-")[2]
         found[name] = Preset(name, data.pop("title"), data.pop("about"), data)
     return found
+
+
+OF_THE_RUN = ("pretraining", "seed", "dtype", "device")
+"""What a preset leaves as it is, unless it names it."""
+
+
+def whole(name: str) -> dict[str, Any]:
+    """Every choice that a preset makes, those that it does not name at their defaults."""
+    from core.experiment import Experiment
+
+    named = presets()[name].choices
+    made = Experiment.from_dict(named)
+    return {
+        one.name: getattr(made, one.name)
+        for one in dataclasses.fields(made)
+        if one.name in named or one.name not in OF_THE_RUN
+    }

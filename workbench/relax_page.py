@@ -45,6 +45,9 @@ const page = document.getElementById('page');
 if (page.classList.contains('open') !== said.drawer) {
   page.classList.toggle('open', said.drawer); dispatchEvent(new Event('resize'));
 }
+if (page.classList.contains('wide') !== said.wide) {
+  page.classList.toggle('wide', said.wide); dispatchEvent(new Event('resize'));
+}
 requestAnimationFrame(() => setTimeout(() => { back.value = 'seen ' + said.frame; }, 0));"""
 
 KEYS = """
@@ -110,6 +113,7 @@ class RelaxPage:
         """
         self.look = palette(theme)
         self.session: Any = None
+        self.theorist: Any = None
         self.document: Any = pn.state.curdoc
         self._id = session_id
         self._sheet = (assets() / "look" / "widgets.css").read_text("utf-8")
@@ -191,16 +195,19 @@ class RelaxPage:
             from workbench import registry
 
             key = id(self)
-            session = registry.attach(self._id, key, self._wake)
-            self.document.on_session_destroyed(_Leave(self._id, key))
+            session = registry.attach(self._id, key, self.wake)
+            self.document.on_session_destroyed(_Leave(self._id, key, self._ended))
         except Exception as error:  # the page must say it, whatever it is
             line = f"could not start: {error}"
             self.document.add_next_tick_callback(lambda: self._tell(line, 0.0))
             return
-        self.session = session
-        self._wake()
+        from workbench.theorist import Theorist
 
-    def _wake(self) -> None:
+        self.theorist = Theorist(session)
+        self.session = session
+        self.wake()
+
+    def wake(self) -> None:
         """A command has had its effect: look once, soon; called from any thread."""
         if not self._woken:
             self._woken = True
@@ -208,6 +215,12 @@ class RelaxPage:
                 self.document.add_next_tick_callback(self._look_now)
             except RuntimeError:  # the page has gone
                 self._woken = False
+
+    def _ended(self) -> None:
+        """The page has gone: nothing of it goes on."""
+        self.theorist.on = False
+        if self._drawer is not None:
+            self._drawer.close()
 
     def _look_now(self) -> None:
         self._woken = False
@@ -282,6 +295,17 @@ class RelaxPage:
         self._drawer.toggle(tab)
         self._look_now()
 
+    def measure(self, per: str, compared: str) -> None:
+        """Let the imbalance compare "layer" or "unit", and the panel in the middle draw another."""
+        self.per = per
+        if compared != self.board.compared:
+            self.board.compare(compared)
+        self._draw(force=True)
+
+    def redraw(self) -> None:
+        """Show everything anew."""
+        self._look_now()
+
     # Drawing -------------------------------------------------------------------------------------
 
     def _beat(self) -> None:
@@ -293,6 +317,7 @@ class RelaxPage:
             self._tell(*session.progress)
             if not session.ready:
                 return
+        self.theorist.follow()
         self._draw()
 
     def _draw(self, *, force: bool = False) -> None:
@@ -308,20 +333,22 @@ class RelaxPage:
                 return
         from workbench.scene import readout, scene
 
-        drawn = scene(session, self.per)
+        opened = self._drawer.tab if self._drawer is not None else ""
+        theory = self.theorist.on and self._drawer is not None and self._drawer.theory.draws
+        drawn = scene(session, self.per, theory=theory)
         if drawn is None:
             return
         self._shown, self._scene = now, drawn
         images = session.lane.training.images
-        self.board.pixels(images.low, images.high)
+        self.board.pictures.range(images.low, images.high)
         self.board.draw(drawn)
         self.bar.follow(session)
         self._say()
         self._sent += 1
         self._sent_at = time.monotonic()
-        opened = self._drawer is not None and self._drawer.is_open
         said = readout(session, drawn)
-        said |= {"frame": self._sent, "fps": self.fps, "drawer": opened}
+        said |= {"frame": self._sent, "fps": self.fps}
+        said |= {"drawer": bool(opened), "wide": opened == "self-test", "theory": self._brief()[0]}
         self._pulse.text = json.dumps(said)
 
     @property
@@ -354,7 +381,15 @@ class RelaxPage:
         from workbench.summary import summary
 
         message = refused or self.session.message or self.session.offer
-        self._put(summary(self.session, self.bar.preset, message, self.fps))
+        self._put(summary(self.session, self.bar.preset, message, self.fps, self._brief()))
+
+    def _brief(self) -> tuple[str, bool]:
+        """What theory says in a few words, once it was asked."""
+        if self.theorist is None or not self.theorist.on:
+            return "", False
+        from workbench.theory_tab import brief
+
+        return brief(self.theorist.newest, self._scene)
 
     def _put(self, text: str) -> None:
         if text != self._said:
@@ -365,10 +400,11 @@ class RelaxPage:
 class _Leave:
     """Called when the page has gone; holds what it needs, because the app's globals go first."""
 
-    def __init__(self, session_id: str, key: int) -> None:
-        self._id, self._key = session_id, key
+    def __init__(self, session_id: str, key: int, ended: Callable[[], None]) -> None:
+        self._id, self._key, self._ended = session_id, key, ended
 
     def __call__(self, context: Any) -> None:
         from workbench import registry
 
         registry.release(self._id, self._key)
+        self._ended()

@@ -6,12 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench import measures
+from workbench import measures, predictions
 from workbench.lanes import Lane
+from workbench.plan import Plan, left
 from workbench.session import Session
 
 WINDOW = 400
 """Rows that are drawn at once; the newest, or those up to the cursor."""
+
+COMPARED = ("alignment", "update_ratio", "agreement", "drift")
+"""Variables of the trace, of layers, of which the page draws one at a time."""
 
 Rows = NDArray[Any]
 
@@ -30,9 +34,13 @@ class Curves:
         imbalance: decades between the largest and smallest reached energy, (n,).
         error: RMS error of the layers that are reached, (n, L).
         alignment: cosine to the backprop update, (n, L); empty where it is not recorded.
+        update_ratio: norm of the update by that of backprop's, as `alignment`.
+        agreement: share of weights that move to the side to which backprop does, as `alignment`.
+        drift: RMS of how far predictions have moved since t = 0, (n, L).
         precision: as applied, (n, L).
-        t: step within the batch, (n,).
+        t: step within the phase, (n,).
         batch: number of the batch, (n,).
+        phase: its name, (n,).
     """
 
     step: Rows
@@ -44,9 +52,13 @@ class Curves:
     imbalance: Rows
     error: Rows
     alignment: Rows
+    update_ratio: Rows
+    agreement: Rows
+    drift: Rows
     precision: Rows
     t: Rows
     batch: Rows
+    phase: Rows
 
 
 @dataclass(frozen=True)
@@ -62,10 +74,13 @@ class Scene:
         slope: of log10 energy against depth at the cursor, and its R2.
         changes: (row, sentence) wherever another recipe came into force.
         updates: rows that the weight update of their batch sees, the next one included.
+        phases: (row, name) wherever a phase begins; empty where batches have only one.
         images: pictures at the cursor, (S, H, W) each, by name.
         labels: class of each picture.
         probability: of the classes at the cursor, (S, C); empty where it is not recorded.
         errors: mean squared error of the pictures at the cursor, by name.
+        predicted: energy of each layer at the cursor by theory, (L,), by name of the law.
+        rest: F at the equilibrium, nat, where it is known.
     """
 
     lane: int
@@ -76,18 +91,22 @@ class Scene:
     slope: tuple[float, float]
     changes: list[tuple[int, str]]
     updates: list[int]
+    phases: list[tuple[int, str]]
     images: dict[str, Rows] = field(default_factory=dict)
     labels: Rows = field(default_factory=lambda: np.zeros(0, int))
     probability: Rows = field(default_factory=lambda: np.zeros((0, 0)))
     errors: dict[str, float] = field(default_factory=dict)
+    predicted: dict[str, Rows] = field(default_factory=dict)
+    rest: float | None = None
 
 
-def scene(session: Session, per: str = "layer") -> Scene | None:
+def scene(session: Session, per: str = "layer", *, theory: bool = False) -> Scene | None:
     """The frame for a session as it stands, or None before its first row.
 
     Args:
         session: whose lane and ghost are drawn.
         per: "layer" or "unit": what the imbalance compares.
+        theory: whether to draw what theory predicts, as far as it was asked.
     """
     lane, cursor = session.lane, session.cursor
     if lane is None:
@@ -110,6 +129,10 @@ def scene(session: Session, per: str = "layer") -> Scene | None:
     slope, r2 = measures.slope_of(drawn.raw[at : at + 1], depth, drawn.reached[at : at + 1])
     pictures, labels, errors = _pictures(lane, int(drawn.step[at]), int(drawn.batch[at]))
     held = rows.get("probability")
+    predicted, rest = {}, None
+    if theory:
+        known = lane.trace.attrs.get("theory", {})
+        predicted, rest = predictions.of_rows(rows, at, lane.trace.recipes, known)
     return Scene(
         lane=lane.id,
         cursor=int(drawn.step[at]),
@@ -118,11 +141,14 @@ def scene(session: Session, per: str = "layer") -> Scene | None:
         ghost=behind,
         slope=(float(slope[0]), float(r2[0])),
         changes=_changes(lane, drawn.step[0]),
-        updates=_updates(rows),
+        updates=_updates(rows, lane.plan, lane.trace.recipes),
+        phases=_phases(rows, lane.plan),
         images=pictures,
         labels=labels,
         probability=np.zeros((0, 0)) if held is None else held[at][: len(labels)],
         errors=errors,
+        predicted=predicted,
+        rest=rest,
     )
 
 
@@ -147,10 +173,11 @@ def curves(lane: Lane, rows: dict[str, Rows], per: str = "layer") -> Curves:
         residual=_residual(rows, sizes),
         imbalance=measures.imbalance_of(compared, reached),
         error=np.where(reached, _error(lane, rows, energy, layer_sizes), np.nan),
-        alignment=rows.get("alignment", np.zeros((len(energy), 0))),
+        **{name: rows.get(name, np.zeros((len(energy), 0))) for name in COMPARED},
         precision=rows["precision"],
         t=rows["t"],
         batch=rows["batch"],
+        phase=rows["phase"],
     )
 
 
@@ -166,11 +193,30 @@ def _error(lane: Lane, rows: dict[str, Rows], energy: Rows, sizes: Rows) -> Rows
     return exact if "error" not in rows else np.where(lane.trace.quadratic, exact, rows["error"])
 
 
-def _updates(rows: dict[str, Rows]) -> list[int]:
-    """Rows that the weight update sees: t = T of each batch, also the one that is still to come."""
-    found = [int(s) for s in rows["step"][rows["t"] == rows["T"]]]
-    left = int(rows["T"][-1]) - int(rows["t"][-1])
-    return [*found, int(rows["step"][-1]) + left] if left > 0 else found
+def _updates(rows: dict[str, Rows], plan: Plan, recipes: list[dict[str, Any]]) -> list[int]:
+    """Rows that the weight update sees: the end of each batch, also the one still to come.
+
+    A batch ends with step T of its last phase, or where it has settled within the tolerance.
+    """
+    step, batch = rows["step"], rows["batch"]
+    ends = (rows["t"] == rows["T"]) & (rows["phase"] == plan[-1][0])
+    settling = np.array([bool(one.get("tolerance")) for one in recipes])
+    settles = settling[np.minimum(rows["recipe_id"], len(settling) - 1)]
+    ends[:-1] |= settles[:-1] & (batch[1:] != batch[:-1])
+    found = [int(s) for s in step[ends]]
+    more = left(plan, str(rows["phase"][-1]), int(rows["t"][-1]))
+    return [*found, int(step[-1]) + more] if more > 0 else found
+
+
+def _phases(rows: dict[str, Rows], plan: Plan) -> list[tuple[int, str]]:
+    """Where a phase begins, if there is more than one."""
+    if len(plan) < 2:
+        return []
+    batch, phase = rows["batch"], rows["phase"]
+    begins = np.ones(len(phase), dtype=bool)
+    begins[0] = rows["t"][0] == 0
+    begins[1:] = (batch[1:] != batch[:-1]) | (phase[1:] != phase[:-1])
+    return [(int(rows["step"][k]), str(phase[k])) for k in np.flatnonzero(begins)]
 
 
 def _changes(lane: Lane, first: int) -> list[tuple[int, str]]:
@@ -228,6 +274,8 @@ def readout(session: Session, drawn: Scene | None) -> dict[str, Any]:
         "row": session.row,
         "batch": int(c.batch[at]),
         "step": int(c.t[at]),
+        "phase": str(c.phase[at]),
+        "phases": [name for name, _ in lane.plan],
         "recipe_id": _recipe_id(lane, drawn.cursor),
         "recipe": experiment.recipe.to_dict(),
         "experiment": lane.experiment.to_dict(),

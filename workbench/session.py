@@ -18,6 +18,7 @@ import torch
 from core.catalogue import BadInput, from_dict, to_dict
 from core.experiment import LIVE, SCALARS, Experiment, sentence
 from workbench.driver import BATCH, STEP, Driver
+from workbench.plan import left, rows_of
 
 BEAT = 0.03
 """Seconds between two hand-overs of rows while running freely."""
@@ -30,6 +31,13 @@ class Command:
     name: str
     args: dict[str, Any]
     asked: int
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Something that only looks; not logged."""
+
+    look: Callable[[], None]
 
 
 class Ended(Exception):
@@ -63,11 +71,12 @@ class Session(Driver):
         self.changes = 0
         self._origin = self.wanted
         self._history: tuple[list[dict[str, Any]], int] = ([], 0)
-        self._queue: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Command | Aside | None] = queue.SimpleQueue()
         self._asking = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = False
         self._due = 0.0
+        self._to_end = False
 
     # What a person can do ------------------------------------------------------------------------
 
@@ -91,7 +100,7 @@ class Session(Driver):
         self._ask("step", n=n)
 
     def run_to_end(self) -> None:
-        """Relax to step T of this batch at once; from there, by another T."""
+        """Relax to the end of this batch's last phase at once; from there, by another T."""
         self._ask("run_to_end")
 
     def seek(self, row: int) -> None:
@@ -157,6 +166,10 @@ class Session(Driver):
             self.wanted = new
             plain = {k: v if k in SCALARS else to_dict(v) for k, v in made.items()}
             self._ask("change", **plain)
+
+    def aside(self, look: Callable[[], None]) -> None:
+        """Let the worker call something that changes nothing, between two steps."""
+        self._queue.put(Aside(look))
 
     def close(self) -> None:
         """End the worker; safe to call twice."""
@@ -232,6 +245,8 @@ class Session(Driver):
             self._stop(f"stopped: {error}")
         if self._owed:
             self._owed -= 1
+            if self._to_end and self._relaxation is not None and self._relaxation.done:
+                self._owed = 0  # within the tolerance before T
         if self.speed is not None:
             self._due = max(self._due + 1 / self.speed, now)
         if not self._owed and (self.speed is not None or not self.playing):
@@ -241,7 +256,11 @@ class Session(Driver):
         if not self._owed and not self.playing:
             self._wake()
 
-    def _attempt(self, command: Command) -> None:
+    def _attempt(self, command: Command | Aside) -> None:
+        if isinstance(command, Aside):
+            command.look()
+            self._forget_refused()
+            return
         self._drain()
         before = self._standing()
         try:
@@ -254,11 +273,15 @@ class Session(Driver):
             self._stop(f"{command.name}: {type(error).__name__}: {error}")
         self.progress = ("ready", 1.0)
         self._drain()
-        with self._asking:
-            if self._queue.empty() and self.lane is not None:  # else more is wanted
-                self.wanted = self.lane.experiment
+        self._forget_refused()
         if not self._owed:
             self._wake()
+
+    def _forget_refused(self) -> None:
+        """What is wanted is what is, unless more is asked for."""
+        with self._asking:
+            if self._queue.empty() and self.lane is not None:
+                self.wanted = self.lane.experiment
 
     def _fail(self, error: Exception) -> None:
         self.message = str(error) if isinstance(error, BadInput) else f"could not start: {error!r}"
@@ -299,19 +322,20 @@ class Session(Driver):
         self.playing, self._owed = False, 0
 
     def _do_step(self, n: int) -> None:
-        self.playing = False
+        self.playing = self._to_end = False
         self._owed += n
 
     def _do_run_to_end(self) -> None:
-        assert self._relaxation is not None
         self.playing = False
-        steps = self._relaxation.steps
         if not self.at_end:
-            assert self.lane is not None
             self._fork(self.cursor)
-        assert self._relaxation is not None
-        left = steps - self._relaxation.t
-        self._owed = left if left > 0 else steps + (self.gear == BATCH)
+        lane, relaxation = self.lane, self._relaxation
+        assert lane is not None and relaxation is not None
+        self._to_end = not relaxation.done
+        rows = left(lane.plan, relaxation.phase.name, relaxation.t)
+        if not self._to_end:
+            rows = rows_of(lane.plan) if self.gear == BATCH else relaxation.steps
+        self._owed = rows
 
     def _do_seek(self, row: int) -> None:
         self.playing, self._owed = False, 0

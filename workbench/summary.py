@@ -30,7 +30,24 @@ def words(experiment: Experiment, kind: str) -> str:
     return " ".join([card.title, *numbers[:2]])
 
 
-def summary(session: Any, preset: str, message: str, fps: float) -> str:
+def terms(experiment: Experiment) -> dict[str, str]:
+    """The terms of the recipe that act, beside T, each in a few words."""
+    found = {}
+    if experiment.window:
+        found["window"] = "energy window"
+    if experiment.output_precision != 1.0:
+        found["output_precision"] = f"output λ {text_of(experiment.output_precision)}"
+    if experiment.activity_decay:
+        found["activity_decay"] = f"decay c {text_of(experiment.activity_decay)}"
+    if experiment.tolerance:
+        whose = " of each sample" if experiment.stop == "sample" else ""
+        found["tolerance"] = f"stops at residual {text_of(experiment.tolerance)}{whose}"
+    return found
+
+
+def summary(
+    session: Any, preset: str, message: str, fps: float, theory: tuple[str, bool] = ("", False)
+) -> str:
     """The line as HTML.
 
     Args:
@@ -38,15 +55,18 @@ def summary(session: Any, preset: str, message: str, fps: float) -> str:
         preset: name of the preset that they are compared with.
         message: said after the choices, in the accent's colour.
         fps: frames painted per second.
+        theory: what it says in a few words, and whether that is a warning.
     """
     experiment = session.wanted
     base = of_preset(preset)
     changed = {field.partition(".")[0] for field, _, _ in _differs(base, experiment)}
+    shown = {kind: words(experiment, kind) for kind in SHOWN} | terms(experiment)
     parts = []
-    for kind in SHOWN:
-        text = html.escape(words(experiment, kind))
-        style = "color:var(--accent);font-weight:600" if kind in changed else ""
-        parts.append(f'<span title="{kind}" style="{style}">{text}</span>')
+    for kind, text in shown.items():
+        style = "white-space:nowrap"
+        if kind in changed or (kind == "tolerance" and "stop" in changed):
+            style += ";color:var(--accent);font-weight:600"
+        parts.append(f'<span title="{kind}" style="{style}">{html.escape(text)}</span>')
     rest = " · ".join(parts)
     ghost = ""
     if session.ghost is not None and session.lane is not None:
@@ -62,12 +82,17 @@ def summary(session: Any, preset: str, message: str, fps: float) -> str:
         if message
         else ""
     )
+    calm = "color:var(--muted)"
+    told, alarm = theory
+    loud = "color:var(--accent);font-weight:600" if alarm else calm
     return (
-        '<div style="display:flex;gap:14px;white-space:nowrap;overflow:hidden">'
-        f'<div style="flex:1 1 auto;overflow:hidden;text-overflow:ellipsis">{rest}</div>'
-        f'<div style="flex:0 0 auto;color:var(--muted)">{machine(session, fps)}</div></div>'
-        '<div style="white-space:nowrap;overflow:hidden;text-overflow:ellipsis;min-height:18px">'
+        '<div style="display:flex;gap:14px">'
+        f'<div style="flex:1 1 auto">{rest}</div>'
+        f'<div style="flex:0 0 auto;white-space:nowrap;{calm}">{machine(session, fps)}</div></div>'
+        '<div style="display:flex;gap:14px;white-space:nowrap;min-height:18px">'
+        '<div style="flex:1 1 auto;overflow:hidden;text-overflow:ellipsis">'
         f"{said}{ghost}</div>"
+        f'<div id="theory" style="flex:0 0 auto;{loud}">{html.escape(told)}</div></div>'
     )
 
 

@@ -6,7 +6,8 @@ from typing import Any, Literal
 import panel as pn
 from bokeh.models import Tooltip
 
-from workbench.presets import presets
+from workbench.plan import rows_of
+from workbench.presets import presets, whole
 
 PATHS = {
     "restart": "M4 4v5h5M4.6 9A8 8 0 1 1 4 14",
@@ -83,7 +84,9 @@ class Bar:
             self._button("restart", "this batch from t = 0, in a new lane  [r]", self._again),
             self._play,
             self._button("step", "one step  [→]", lambda: do(lambda s: s.step(1))),
-            self._button("end", "relax to step T", lambda: do(lambda s: s.run_to_end())),
+            self._button(
+                "end", "relax to step T of the last phase", lambda: do(lambda s: s.run_to_end())
+            ),
             letter,
             self._steps,
             self._speed,
@@ -112,7 +115,8 @@ class Bar:
 
     def follow(self, session: Any) -> None:
         """Move the slider with the cursor, a few times a second, its end in strides."""
-        end = max(session.wanted.steps, -(-session.row // 20) * 20, 1)
+        planned = rows_of(session.lane.plan) - 1 if session.lane else session.wanted.steps
+        end = max(planned, -(-session.row // 20) * 20, 1)
         now = time.monotonic()
         if session.playing and now - self._slid < 0.2:
             return
@@ -176,8 +180,7 @@ location.search = asked;"""
             self._quiet = False
             return
         self.preset = event.new
-        chosen = presets()[event.new].choices
-        self._page.do(lambda s: s.change(**chosen))
+        self._page.do(lambda s: s.change(**whole(event.new)))
 
     def _sped(self, event: Any) -> None:
         if not self._quiet:

@@ -1,0 +1,145 @@
+"""What does the network see? The live pictures of one row, as one sheet, as large as it fits."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from bokeh.core.properties import value
+from bokeh.core.property.descriptors import UnsetValueError
+from bokeh.models import ColumnDataSource, LinearColorMapper, Title
+
+from workbench.look import FONT, Palette, shades, short
+
+if TYPE_CHECKING:
+    from workbench.scene import Scene
+
+ROWS = {"input": "input", "image": "h", "prediction": "μ", "swept": "sweep"}
+"""Pictures that a scene may hold, in the order in which they are stacked."""
+
+
+class Pictures:
+    """A figure without axes in which pictures lie side by side."""
+
+    def __init__(self, figure: Any, title: Title, look: Palette) -> None:
+        """Give an empty figure its sources.
+
+        Args:
+            figure: of bokeh.
+            title: of the figure.
+            look: colours.
+        """
+        self.figure, self._title = figure, title
+        self._last: Scene | None = None
+        figure.axis.visible = False
+        figure.grid.visible = False
+        self._gray = LinearColorMapper(
+            palette=shades(look.image), low=-1, high=1, nan_color=look.background
+        )
+        self._sheet = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+        self._texts = ColumnDataSource({"x": [], "y": [], "text": []})
+        figure.image("image", "x", "y", "dw", "dh", source=self._sheet, color_mapper=self._gray)
+        figure.text(
+            "x",
+            "y",
+            "text",
+            source=self._texts,
+            text_color="#ffffff",
+            text_font=value(FONT),
+            text_font_size="11px",
+            text_baseline="top",
+            background_fill_color="#000000",
+            background_fill_alpha=0.55,
+        )
+        for name in ("inner_width", "inner_height"):
+            figure.on_change(name, self._resized)
+
+    def range(self, low: float, high: float) -> None:
+        """The pixels that are black and white."""
+        self._gray.update(low=low, high=high)
+
+    def draw(self, scene: "Scene") -> None:
+        """Show the pictures of a scene; replace what changed."""
+        self._last = scene
+        pictures, texts, title = tiles(scene)
+        names = list(pictures)
+        count = max((len(p) for p in pictures.values()), default=0)
+        if not count:
+            self._sheet.data = {name: [] for name in self._sheet.column_names}
+            return
+        height, width = next(iter(pictures.values())).shape[1:]
+        across = self._across(count, len(names))
+        rows = len(names) * -(-count // across)
+        sheet = np.full((rows * height, across * width), np.nan)
+        for k, name in enumerate(names):
+            for i, one in enumerate(pictures[name]):
+                top = (len(names) * (i // across) + k) * height
+                left = (i % across) * width
+                sheet[top : top + height, left : left + width] = one
+        sheet = np.flipud(sheet).astype(np.float32)
+        if not _holds(self._sheet, sheet):
+            self._sheet.data = {"image": [sheet], "x": [0], "y": [0], "dw": [across], "dh": [rows]}
+        self._square(across, rows)
+        placed = {
+            "x": [i % across + 0.04 for i in range(len(texts))],
+            "y": [rows - len(names) * (i // across) - 0.03 for i in range(len(texts))],
+            "text": texts,
+        }
+        if dict(self._texts.data) != placed:
+            self._texts.data = placed
+        self._title.text = title
+
+    def _room(self) -> tuple[float, float]:
+        """Size of the figure in the browser, (1, 1) before it has told."""
+        try:
+            return self.figure.inner_width or 1, self.figure.inner_height or 1
+        except UnsetValueError:
+            return 1, 1
+
+    def _resized(self, attr: str, old: Any, new: Any) -> None:
+        if self._last is not None:
+            self.draw(self._last)
+
+    def _across(self, count: int, stacked: int) -> int:
+        """How many pictures side by side make them largest."""
+        wide, high = self._room()
+        return max(
+            range(1, count + 1),
+            key=lambda n: (min(wide / n, high / (stacked * -(-count // n))), -n),
+        )
+
+    def _square(self, across: int, rows: int) -> None:
+        """Ranges in which a picture's pixels are square, as far as the browser told its size."""
+        wide, high = self._room()
+        unit = min(wide / across, high / rows)
+        spare_x, spare_y = wide / unit - across, high / unit - rows
+        self.figure.x_range.update(start=-spare_x / 2, end=across + spare_x / 2)
+        self.figure.y_range.update(start=-spare_y / 2, end=rows + spare_y / 2)
+
+
+def tiles(scene: "Scene") -> tuple[dict[str, Any], list[str], str]:
+    """Rows of pictures, a text for each sample, and the title."""
+    chosen = {name: scene.images[name] for name in ROWS if name in scene.images}
+    errors = scene.errors
+    if "image" in chosen and "image" not in errors:
+        chosen.pop("input", None)  # a free image has nothing to do with the batch's own
+    texts = [f" {label} " for label in scene.labels]
+    if "image" in chosen and "prediction" in chosen and "image" not in errors:
+        return chosen, [], "h and μ of the free image, from a drawn latent state"
+    if "image" in chosen and "image" not in errors:
+        return chosen, texts, "h₀, the free image, for each clamped label"
+    if errors:
+        said = [f"{ROWS[n]} (MSE {short(errors[n])})" if n in errors else ROWS[n] for n in chosen]
+        return chosen, texts, ", ".join(said)
+    if len(scene.probability):
+        guess, sure = scene.probability.argmax(1), scene.probability.max(1)
+        texts = [
+            f" {label} → {g}  {p:.2f} "
+            for label, g, p in zip(scene.labels, guess, sure, strict=False)
+        ]
+        right = int((guess == scene.labels[: len(guess)]).sum())
+        return chosen, texts, f"images: label → class of μ, {right} of {len(guess)} agree"
+    return chosen, texts, "images"
+
+
+def _holds(source: ColumnDataSource, sheet: Any) -> bool:
+    held = source.data["image"]
+    return len(held) == 1 and np.array_equal(held[0], sheet, equal_nan=True)
