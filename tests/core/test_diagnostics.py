@@ -1,5 +1,6 @@
 """Diagnostics: alignment with backprop, and where a relaxation diverged."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from core import chain
-from core.diagnostics import alignment, by_layer, diverged
+from core.diagnostics import alignment, by_layer, diverged, likeness
 from core.dynamics.gradient import GradientDescent
 from core.free_energy import backprop_gradients
 from core.inits.normal import Normal
@@ -77,6 +78,79 @@ def test_where_the_bottom_is_free_backprop_starts_from_it_as_it_stands():
     network, clamped = tanh_mlp()
     step = row((network, {5: clamped[5]}), init=Normal(sd=1.0), learning=Backprop())
     assert_close(alignment(step), torch.ones(5).double())
+
+
+class Given(PredictiveCoding):
+    """A rule whose update is handed in."""
+
+    def __init__(self, *update):
+        object.__setattr__(self, "update", [torch.tensor(g, dtype=torch.float64) for g in update])
+
+    def gradients(self, step):
+        return self.update
+
+
+def compared(*update, maps=([[1.0, 2.0], [3.0, 4.0]],)):
+    """The likeness of an update of a linear layer, x = (1, 1), y = 0: backprop has mu x^T."""
+    network = chain([linear(W) for W in maps], [(2,)] * (len(maps) + 1))
+    step = row((network, {0: torch.ones(1, 2).double(), len(maps): torch.zeros(1, 2).double()}))
+    return likeness(replace(step, recipe=replace(step.recipe, learning=Given(*update))))
+
+
+def test_ratio_and_agreement_by_hand():
+    # mu = (3, 7): backprop's gradient is ((3, 3), (7, 7)), of norm sqrt(116).
+    found = compared([[6.0, 6.0], [14.0, -14.0]])
+    assert_close(found.ratio, torch.tensor([2.0]).double())
+    assert_close(found.agreement, torch.tensor([0.75]).double())
+    assert_close(found.cosine, torch.tensor([(18 + 18 + 98 - 98) / 232]).double())
+
+
+def test_weights_that_backprop_leaves_alone_count_for_no_agreement():
+    # mu = (3, 0): backprop's gradient is ((3, 3), (0, 0)).
+    found = compared([[1.0, 0.0], [5.0, -5.0]], maps=([[1.0, 2.0], [1.0, -1.0]],))
+    assert_close(found.agreement, torch.tensor([0.5]).double())
+
+
+def test_no_update_has_ratio_zero_and_no_agreement():
+    found = compared([[0.0, 0.0], [0.0, 0.0]])
+    assert found.ratio.tolist() == [0.0]
+    assert found.agreement.isnan().all() and found.cosine.isnan().all()
+
+
+def test_where_backprop_has_no_update_there_is_no_ratio():
+    for update in ([[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]):
+        found = compared(update, maps=([[1.0, -1.0], [2.0, -2.0]],))
+        for one in (found.cosine, found.ratio, found.agreement):
+            assert not torch.isfinite(one).any()
+
+
+def test_a_tiny_update_keeps_its_ratio():
+    found = compared([[3e-200, 3e-200], [7e-200, 7e-200]])
+    assert_close(found.ratio, torch.tensor([1e-200], dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
+def test_backprop_is_as_large_as_itself_and_agrees_with_itself(problem):
+    found = likeness(row(problem(), learning=Backprop()))
+    assert_close(found.ratio, torch.ones_like(found.ratio))
+    assert_close(found.agreement, torch.ones_like(found.agreement))
+
+
+def test_v4_the_ratio_of_the_relaxed_update():
+    step = row(linear_net(), dynamics=GradientDescent(0.4), steps=100)
+    # Norms of the printed gradients, e.g. |(.23790642, -.47581285, -1.02894528, 2.05789056)|.
+    own = [
+        (0.23790642, -0.47581285, -1.02894528, 2.05789056),
+        (-0.21847394, -1.35089720, 0.05263750, 0.32547523),
+        (0.29755912, -0.51596860, 0.20158340, -0.34954636),
+    ]
+    reference = [(-0.375, 0.75, -4.875, 9.75), (0, -9.375, 0, 5.625), (8.125, -4.0625, 2.5, -1.25)]
+    norms = [math.hypot(*a) / math.hypot(*b) for a, b in zip(own, reference, strict=True)]
+    found = likeness(step)
+    assert_close(found.ratio, torch.tensor(norms).double(), rtol=1e-7, atol=0)
+    # Signs that agree: W_1 has 2 of 4 (its first row is reversed), W_2 both that backprop moves,
+    # W_3 all.
+    assert_close(found.agreement, torch.tensor([0.5, 1.0, 1.0]).double())
 
 
 def test_gradients_are_gathered_by_layer_in_depth_order():

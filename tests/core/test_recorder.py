@@ -1,20 +1,21 @@
 """The recorder: rows against direct computation, and rings that lose nothing."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from core import FULL, LEAN, Recorder
-from core.diagnostics import alignment
+from core import FULL, LEAN, Phase, Recorder, Relaxation
+from core.diagnostics import alignment, likeness
 from core.dynamics.gradient import HeavyBall
 from core.energies.cross_entropy import CrossEntropy
 from core.inits.normal import Normal
 from core.learning.backprop import Backprop
 from core.learning.local import Incremental
 from core.precisions.spiking import Spiking
-from tests.problems import labelled, relaxation, tanh_mlp
+from tests.problems import labelled, relaxation, tanh_chain, tanh_mlp
 
 ROWS = ("energy", "precision", "cost", "energy_sample", "force", "speed", "activity", "drift")
 RECONSTRUCTED = ("prediction", "prediction_mse", "swept", "swept_mse")
@@ -52,7 +53,7 @@ def recorded(made, drain_every=None, batch=0, **options):
 
 
 def rms(x):
-    return float(x.double().square().mean().sqrt())
+    return float(x.detach().double().square().mean().sqrt())
 
 
 def test_every_row_is_what_is_computed_directly():
@@ -164,6 +165,56 @@ def test_alignment_is_recorded_and_is_one_for_backprop():
     np.testing.assert_allclose(chunk.rows["alignment"], 1.0, rtol=1e-13)
 
 
+def test_the_other_comparisons_with_backprop_are_recorded_with_it():
+    (chunk,), steps = recorded(relaxing(), align=True)
+    for n, step in enumerate(steps):
+        found = likeness(step)
+        np.testing.assert_allclose(chunk.rows["update_ratio"][n], found.ratio, rtol=1e-13)
+        np.testing.assert_array_equal(chunk.rows["agreement"][n], found.agreement)
+    (chunk,), _ = recorded(relaxing(learning=Backprop()), align=True)
+    np.testing.assert_allclose(chunk.rows["update_ratio"], 1.0, rtol=1e-13)
+    np.testing.assert_array_equal(chunk.rows["agreement"], 1.0)
+
+
+def test_drift_is_how_far_each_prediction_has_moved_since_the_first_step():
+    (chunk,), steps = recorded(relaxing())
+    network, first = steps[0].free_energy.network, steps[0].states
+    for n, step in enumerate(steps):
+        expected = [
+            rms(network.maps[str(i)](step.states[i - 1]) - network.maps[str(i)](first[i - 1]))
+            for i in network.layers
+        ]
+        np.testing.assert_allclose(chunk.rows["drift"][n], expected, rtol=1e-12)
+    assert not chunk.rows["drift"][0].any() and not chunk.rows["drift"][:, 0].any()
+    assert (chunk.rows["drift"][1:, 1:] > 0).all()
+
+
+def test_v3_drift_by_hand():
+    # h_2 goes from -0.6000182751 to 0.1742037357 in three steps, h_1 from 0.4621171573 to
+    # 0.3602660161; mu_2 = tanh(-1.5 h_1), mu_3 = 2 h_2.
+    made = relaxation(tanh_chain(), steps=3)
+    (chunk,), _ = recorded(made)
+    moved = math.tanh(-1.5 * 0.3602660161) - math.tanh(-1.5 * 0.4621171573)
+    expected = [0.0, moved, 2 * (0.1742037357 + 0.6000182751)]
+    np.testing.assert_allclose(chunk.rows["drift"][3], expected, rtol=0, atol=3e-10)
+
+
+def test_drift_is_that_of_the_states_alone_where_weights_move_too():
+    network, clamped = tanh_mlp()
+    made = relaxing(
+        (network, clamped),
+        learning=Incremental(),
+        optimiser=torch.optim.SGD(network.parameters(), lr=0.5),
+    )
+    recorder, first = Recorder(network, 4), made.states
+    for row, step in enumerate(made):
+        recorder.take(made, row=row, batch=0, recipe_id=0)
+        maps = [network.maps[str(i)] for i in network.layers]
+        pairs = zip(maps, step.states[:-1], first[:-1], strict=True)
+        expected = [rms(one(h) - one(old)) for one, h, old in pairs]
+        np.testing.assert_allclose(recorder.drain().rows["drift"][0], expected, rtol=1e-12)
+
+
 def test_alignment_follows_a_change_of_the_learning_rule():
     made = relaxing()
     recorder = Recorder(made.network, 4, align=True)
@@ -244,3 +295,22 @@ def test_a_decoder_s_frames_are_its_prediction_and_its_sweep_with_clipped_errors
             clipped = value.clamp(-0.2, 0.3)
             mse = (clipped - clamped[5]).square().mean(1)
             np.testing.assert_allclose(chunk.frames[f"{name}_mse"][n], mse, rtol=1e-13)
+
+
+def test_a_free_image_is_compared_with_the_phase_s_target():
+    network, clamped = tanh_mlp()
+    network.image = 5
+    target = clamped[5]
+    recipe = relaxation((network, clamped)).recipe
+    phase = Phase("recall", clamped={0: clamped[0]}, given={5: target + 0.5}, target=target)
+    made = Relaxation(network, [phase], recipe)
+    (chunk,), steps = recorded(made, shows=("image", "image_mse"), pixels=(-9.0, 9.0))
+    np.testing.assert_allclose(chunk.frames["image_mse"][0], 0.25)
+    for n, step in enumerate(steps):
+        mse = (step.states[5] - target).square().mean(1)
+        np.testing.assert_allclose(chunk.frames["image_mse"][n], mse, rtol=1e-13)
+
+
+def test_a_network_without_an_image_has_none_to_show():
+    with pytest.raises(ValueError, match=r"^image: this network has no state that can be looked"):
+        recorded(relaxation(tanh_mlp()), shows=["image"])
