@@ -215,7 +215,14 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
 
 def _reason(error: Exception) -> tuple[str, int]:
     """One line and the exit code for an error."""
-    from workbench.refusals import BAD_INPUT, DAMAGED, ENVIRONMENT, INTERNAL, Refused
+    from workbench.refusals import (
+        BAD_INPUT,
+        DAMAGED,
+        ENVIRONMENT,
+        INTERNAL,
+        Refused,
+        is_short_of_memory,
+    )
 
     line = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, Refused):
@@ -225,7 +232,7 @@ def _reason(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or line}", ENVIRONMENT
-    if isinstance(error, MemoryError) or ("memory" in line and isinstance(error, RuntimeError)):
+    if is_short_of_memory(error):
         return f"out of memory ({line[:120]}); take a smaller --batch-size", ENVIRONMENT
     if "core.catalogue" in sys.modules:
         from core.catalogue import BadInput

@@ -46,6 +46,14 @@ def check_device(name: str) -> None:
         raise Refused(str(refused), ENVIRONMENT if known else BAD_INPUT) from None
 
 
+def is_short_of_memory(error: Exception) -> bool:
+    """Whether it failed because there is too little memory, as Python or torch say it."""
+    said = ("out of memory", "allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+    )
+
+
 def tell(seen: set[str]) -> Callable[[str, float], None]:
     """A progress that says each line once, on stderr."""
 

@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.refusals import ENVIRONMENT, UNSOUND, Refused, as_number, check_device, near, tell
+from workbench.refusals import (
+    ENVIRONMENT,
+    UNSOUND,
+    Refused,
+    as_number,
+    check_device,
+    is_short_of_memory,
+    near,
+    tell,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,9 +32,6 @@ if TYPE_CHECKING:
 
 SPARE = 128
 """Rows by which a trace may hold more than T before it thins itself."""
-
-SHORT = ("out of memory", "allocate memory", "not enough memory")
-"""What torch says when there is too little of it."""
 
 WHAT = """\
 Relax one batch and write its trace as NetCDF: row t holds the states before update t, so that T
@@ -239,7 +245,7 @@ def _short_of_memory(experiment: "Experiment", failed: Exception) -> Exception:
     """A refusal with what was free, if it failed for want of memory; else the failure itself."""
     from core import footprint
 
-    if not isinstance(failed, MemoryError) and not any(word in str(failed) for word in SHORT):
+    if not is_short_of_memory(failed):
         return failed
     left = footprint.free(experiment.device)
     there = "" if left is None else f", of which {footprint.gigabytes(left)} are free"
