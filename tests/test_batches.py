@@ -54,6 +54,12 @@ def test_a_batch_depends_on_its_number_and_not_on_what_was_asked_before(aligned)
 
 
 @pytest.mark.parametrize("aligned", [False, True])
+def test_a_batch_knows_its_epoch(aligned):
+    batches = Batches(image_set((20, 20, 20)), 6, aligned=aligned, seed=0)  # ten an epoch
+    assert [batches.batch(k).epoch for k in (0, 9, 10, 19, 20, 105)] == [0, 0, 1, 1, 2, 10]
+
+
+@pytest.mark.parametrize("aligned", [False, True])
 def test_index_points_at_the_samples_of_the_split(aligned):
     images = image_set((8, 8, 8), test_counts=(5, 5, 5))
     for split in ("train", "test"):
