@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from core import kinds
+from core.catalogue import BadInput
 from core.engines import PLAIN, engine_for
 from core.experiment import Recipe
 from core.free_energy import FreeEnergy, residual
 from core.network import Network, States
 from core.phase import Phase
+from core.soundness import fault
 from core.start import Start
 from core.step import Moment, Step
 
@@ -299,7 +301,11 @@ class Relaxation:
         """
         precision, depth = self.recipe.precision, self.network.depth
         if not isinstance(precision, kinds.Adaptive):
-            return precision.table(max(self.steps, 1), depth).to(self.network.example)
+            T = max(self.steps, 1)
+            table = precision.table(T, depth)
+            if wrong := fault(table, (T, len(depth))):
+                raise BadInput(f"precision: {type(precision).__name__} gives {wrong}")
+            return table.to(self.network.example)
         if self.precisions is None or self.precisions[0] is not type(precision):
             self.precisions = type(precision), precision.init(depth)
         return depth.new_zeros(0)
