@@ -518,36 +518,31 @@ def against_backprop(rule, **choices):
     return [cosine for cosine, _ in found], [ratio for _, ratio in found]
 
 
-@pytest.mark.parametrize(
-    ("rate", "rest", "cosine", "digits"),
-    [
-        (0.5, 0.0, 1.0, 1e-12),
-        (0.8, 0.0, 1.0, 1e-12),
-        (0.5, 0.001, 0.999999, None),
-        (0.5, 0.01, 0.99989, None),
-        (0.8, 0.001, 0.99999, None),
-        (0.8, 0.01, 0.99887, None),
-    ],
-)
-def test_v27_spiking_and_the_forward_update_have_backprop_s_direction(rate, rest, cosine, digits):
-    # The printed cosines are of another draw of the weights; 1 - cos grows with the square of rest.
+@pytest.mark.parametrize("rate", [0.5, 0.8])
+def test_v27_spiking_and_the_forward_update_are_backprop_layer_by_layer(rate):
+    # Displacement over backprop error at T = L: rate^(L - l) (1 - rate) in every hidden layer.
     cosines, ratios = against_backprop(
-        ForwardUpdate(), dynamics=GradientDescent(rate), precision=Spiking(rest=rest), steps=5
+        ForwardUpdate(), dynamics=GradientDescent(rate), precision=Spiking(rest=0.0), steps=5
     )
-    least = min(cosines[:4])
-    if digits is not None:
-        assert least == pytest.approx(cosine, abs=digits)
-        expected = [rate ** (5 - layer) * (1 - rate) for layer in range(1, 5)]
-        expected[0] /= 1 - rate  # layer 1 is reached in the last step: V7
-        assert ratios == pytest.approx([*expected_ratios(rate), 1.0], rel=1e-9)
-    else:
-        assert cosine <= least < 1.0
-        assert 1 - least == pytest.approx(1 - cosine, rel=0.95)
+    assert cosines == pytest.approx([1.0] * 5, abs=1e-12)
+    expected = [rate ** (5 - layer) * (1 - rate) for layer in range(1, 5)]
+    assert ratios == pytest.approx([*expected, 1.0], rel=1e-9)
 
 
-def expected_ratios(rate):
-    """Displacement over backprop error at T = L: rate^(L - l) (1 - rate) in every hidden layer."""
-    return [rate ** (5 - layer) * (1 - rate) for layer in range(1, 5)]
+@pytest.mark.parametrize(
+    ("rate", "rest", "printed"),
+    [(0.5, 0.001, 0.999999), (0.5, 0.01, 0.99989), (0.8, 0.001, 0.99999), (0.8, 0.01, 0.99887)],
+)
+def test_v27_a_small_rest_precision_leaves_backprop_s_direction(rate, rest, printed):
+    # The printed cosines are of another draw of the weights, so they are a bound here; that
+    # 1 - cos grows with the square of the rest precision does not depend on the draw.
+    choices = {"dynamics": GradientDescent(rate), "steps": 5}
+    once, thrice = (
+        1 - min(against_backprop(ForwardUpdate(), precision=Spiking(rest=r), **choices)[0])
+        for r in (rest, 3 * rest)
+    )
+    assert 0 < once <= 1 - printed
+    assert thrice / once == pytest.approx(9, rel=0.2)
 
 
 def test_v27_the_predictive_coding_update_does_not():
