@@ -68,7 +68,11 @@ Precision = Schedule | Adaptive
 
 
 class Dynamics(Protocol):
-    """One step of the states."""
+    """One step of the states.
+
+    May have two class variables: `descends`, true where F never rises at a small enough rate, and
+    `settles`, false where the resting points are not the equilibria of F or there are none.
+    """
 
     @property
     def rate(self) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +41,8 @@ class ErrorBased:
     """
 
     rate: float = dial(0.1, help="learning rate of the errors, per step and sample", **RATE)
+
+    descends: ClassVar[bool] = True
 
     def init(
         self, free_energy: FreeEnergy, states: States, generator: torch.Generator | None

@@ -1,6 +1,7 @@
 """What if each layer went straight to its best value? One solve where F is quadratic in it."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -38,6 +39,8 @@ class ExactBlocks:
     """
 
     rate: float = dial(0.1, help="of the gradient step where F is not quadratic", **RATE)
+
+    descends: ClassVar[bool] = True
 
     def init(
         self, free_energy: FreeEnergy, states: States, generator: torch.Generator | None
