@@ -6,10 +6,12 @@ from torch.testing import assert_close
 
 from core import Experiment, Training, accuracy, cards, chain, make
 from core.batches import Batches, ImageSet
+from core.compatibility import companions
 from core.dynamics.gradient import GradientDescent, HeavyBall
 from core.energies.cross_entropy import CrossEntropy
 from core.inits.average import Average
 from core.inits.forward import Forward
+from core.inits.memory import Memory
 from core.inits.normal import Normal
 from core.inits.null import Null
 from core.inits.zero import Zero
@@ -17,6 +19,7 @@ from core.learning.backprop import Backprop
 from core.learning.local import ForwardUpdate, Incremental
 from core.networks.decoder import Decoder
 from core.networks.mlp import MLP
+from core.precisions.learned import Learned
 from core.precisions.spiking import Spiking
 from core.tasks.reconstruct import Reconstruct
 from core.weights.adamw import AdamW
@@ -69,6 +72,9 @@ def weights_of(training):
         PLAIN.changed(init=Forward(noise=0.3), precision=Spiking(), learning=ForwardUpdate()),
         PLAIN.changed(init=Average(m=1), dynamics=HeavyBall()),
         PLAIN.changed(init=Null(), learning=Incremental()),
+        PLAIN.changed(init=Memory(), precision=Learned()),
+        PLAIN.changed(init=Average(keep=0.5), window=True, tolerance=0.05, stop="sample"),
+        DECODER.changed(init=Memory(heads=4)),
         PLAIN.changed(energy=CrossEntropy(), learning=Backprop()),
         DECODER,
     ],
@@ -152,7 +158,7 @@ def test_with_spiking_and_the_forward_update_the_output_layer_trains_as_by_backp
 
 @pytest.mark.parametrize("name", cards("learning"))
 def test_relaxing_without_training_leaves_the_weights_unless_the_rule_is_of_every_step(name):
-    training = begun(PLAIN.changed(learning=make("learning", name)))
+    training = begun(PLAIN.changed(**companions(PLAIN, make("learning", name))))
     before = weights_of(training)
     relaxation = training.relaxation(training.batches.batch(0), train=False)
     relaxation.run()
@@ -238,6 +244,38 @@ def test_a_class_that_a_batch_lacks_keeps_its_mean_from_the_batches_before():
         assert known.nonzero().flatten().tolist() == sorted(held)
         for c, mean in held.items():
             assert_close(means[1][c], mean, rtol=0, atol=1e-15)
+
+
+def test_learned_precisions_are_carried_from_batch_to_batch():
+    training = begun(PLAIN.changed(precision=Learned(rate=0.5)))
+    seen = []
+    for relaxation in train(training, 3):
+        end = relaxation.precisions[1]
+        assert not any(torch.equal(end, old) for old in seen)
+        seen.append(end)
+        later = training.relaxation(training.batches.batch(7), train=False).step()
+        assert torch.equal(later.free_energy.precision, end.exp())
+
+
+def test_a_schedule_in_between_leaves_what_was_learnt():
+    training = begun(PLAIN.changed(precision=Learned(rate=0.5)))
+    list(train(training, 2))
+    learnt = training.precisions[1].clone()
+    training.follow(training.experiment.changed(precision=Spiking()))
+    list(train(training, 1))
+    training.follow(training.experiment.changed(precision=Learned(rate=0.25)))
+    made = training.relaxation(training.batches.batch(7), train=False)
+    assert torch.equal(made.step().free_energy.precision, learnt.exp())
+
+
+@pytest.mark.parametrize("experiment", [PLAIN, DECODER], ids=["classify", "reconstruct"])
+def test_a_memory_s_first_batch_begins_like_one_without_a_past(experiment):
+    memory = begun(experiment.changed(init=Memory()))
+    null = begun(experiment.changed(init=Null()), aligned=False)
+    one, two = (
+        made.relaxation(made.batches.batch(0), train=False).first for made in (memory, null)
+    )
+    assert all(torch.equal(h, k) for h, k in zip(one, two, strict=True))
 
 
 def test_other_dials_of_an_optimiser_keep_its_memory_and_another_one_begins_empty():
