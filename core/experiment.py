@@ -204,12 +204,19 @@ class Experiment:
         Args:
             shape: of an image, (C, H, W).
             classes: number of classes.
+
+        Raises:
+            BadInput: if the device is not here, or cannot hold the weights and states.
         """
+        from core import footprint  # here, because it asks about experiments
+
+        device = available(self.device)
+        footprint.check(self, shape, classes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             network = self.network(shape, classes)
         network.give_output_energy(self.energy)
-        return network.to(device=available(self.device), dtype=DTYPES[self.dtype])
+        return network.to(device=device, dtype=DTYPES[self.dtype])
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, str, str]]:

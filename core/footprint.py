@@ -38,16 +38,21 @@ class Footprint:
         return f"{gigabytes(self.weights)} of weights and {gigabytes(self.states)} of states"
 
 
-def footprint(experiment: Experiment, shape: tuple[int, ...], classes: int) -> Footprint:
+def footprint(experiment: Experiment, shape: tuple[int, ...], classes: int) -> Footprint | None:
     """What an experiment needs, from its network without any memory behind it.
 
     Args:
         experiment: all choices.
         shape: of an image, (C, H, W).
         classes: number of classes.
+
+    Returns: None where the network reads its own weights while it is built: they have no values.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        network = experiment.network(shape, classes)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            network = experiment.network(shape, classes)
+    except RuntimeError:
+        return None
     size = DTYPES[experiment.dtype].itemsize
     units = sum(node.size for node in network.nodes)
     weights = size * sum(p.numel() for p in network.parameters())
@@ -56,7 +61,7 @@ def footprint(experiment: Experiment, shape: tuple[int, ...], classes: int) -> F
 
 def check(
     experiment: Experiment, shape: tuple[int, ...], classes: int, *, rows: float = 0.0
-) -> Footprint:
+) -> None:
     """Refuse an experiment that the memory of its device, or of this machine, cannot hold.
 
     Args:
@@ -65,12 +70,12 @@ def check(
         classes: number of classes.
         rows: bytes of the trace, which lies in this machine's memory.
 
-    Returns: what it needs at least.
-
     Raises:
         TooLarge: with what is needed and what is there.
     """
     found = footprint(experiment, shape, classes)
+    if found is None:
+        return
     needed = {experiment.device: float(found.total)}
     needed["cpu"] = needed.get("cpu", 0.0) + rows
     for device, one in needed.items():
@@ -81,7 +86,6 @@ def check(
                 f"network: {found} for batch_size {experiment.batch_size}{trace}; {device} has "
                 f"{gigabytes(there)}: take narrower layers, smaller batches or fewer rows"
             )
-    return found
 
 
 def memory(device: str) -> int | None:
