@@ -546,6 +546,17 @@ def test_check_fails_with_the_sentence_of_each_broken_law(place, scratch):
     assert any(one.startswith("nobody2026 is no key") for one in sentences)  # without mine.bib
 
 
+def test_the_examples_of_the_help_and_of_the_readme_are_sound(place, scratch):
+    import textwrap
+
+    readme = (EXAMPLE.parents[2] / "README.md").read_text("utf-8")
+    shown = checking.CHECK_MORE.partition("do:\n")[2].partition("\nExample:")[0]
+    for text in (textwrap.dedent(shown), readme.partition("of inits:\n\n```python\n")[2]):
+        code, out, err = place.run("check", place.write("mine.py", text.partition("```")[0]))
+        assert (code, err) == (0, ""), out
+        assert "init Constant" in out and out.endswith("0 laws broken\n")
+
+
 @pytest.mark.parametrize("command", ["check", "relax", "cite", "selftest", "serve"])
 def test_a_bad_plugin_is_refused_by_every_command_with_its_line(place, scratch, command):
     mine = place.write("mine.py", "import math\nmath.sqrt(-1)\n")
