@@ -30,7 +30,9 @@ class Recall:
     in reading order, is free and begins at 0; the others are held at $x$. Latent and hidden states
     are free. The original $x$ is only compared with: neither a cost nor a clamp knows it, and there
     is no alignment with backprop. From noise F can fall to zero at any image that the decoder can
-    draw: what is recalled depends on how fast the image moves beside the other states.
+    draw: what is recalled depends on how fast the image moves beside the other states. An
+    associative memory has learnt a few images by heart; a decoder that was trained on many does not
+    bring one of them back.
 
     Source: pinchetti2025 (associative memory).
     """
