@@ -133,6 +133,8 @@ class Lane:
 
     @property
     def bytes(self) -> int:
-        """Memory of the marks; weights that several share count once."""
+        """Memory of the marks; weights, and what an init remembers, count once if shared."""
         weights = {id(m.snapshot.weights): m.snapshot.weights.bytes for m in self.marks}
-        return sum(m.snapshot.bytes for m in self.marks) + sum(weights.values())
+        learnt = {id(m.memory): getattr(m.memory, "bytes", 0) for m in self.marks}
+        shared = sum(weights.values()) + sum(learnt.values())
+        return sum(m.snapshot.bytes for m in self.marks) + shared

@@ -48,6 +48,12 @@ class Learnt:
     patterns: dict[int, Patterns]
     optimiser: dict[Any, Any]
 
+    @property
+    def bytes(self) -> int:
+        """Its size: each tensor, and two moments of it."""
+        parts = [part for one in self.patterns.values() for part in one.parts]
+        return 3 * sum(part.element_size() * part.nelement() for part in parts)
+
 
 @entry(
     "init",

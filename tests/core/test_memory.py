@@ -391,21 +391,21 @@ def test_training_remembers_from_batch_to_batch_and_can_be_repeated(experiment):
         training = Training(experiment, data, experiment.build(data.shape, data.classes))
         firsts = []
         for number in range(4):
-            relaxation = training.relaxation(training.batches.batch(number), train=True)
-            firsts.append(relaxation.first)
-            start = relaxation.start
+            made = training.relaxation(training.batches.batch(number), train=True)
+            firsts.append(made.first)
+            start = made.start
             if number:
                 for i, one in training.memory.patterns.items():
                     expected = recalled(experiment.init, start, one)
-                    assert_close(relaxation.first[i], expected, rtol=1e-11, atol=1e-12)
-            relaxation.run()
-            training.finish(relaxation)
+                    assert_close(made.first[i], expected, rtol=1e-11, atol=1e-12)
+            made.run()
+            training.finish(made)
         ends.append([*firsts, training.memory.patterns[0 if experiment is DECODE else 1].parts])
     for one, two in zip(*ends, strict=True):
         assert all(map(torch.equal, one, two))
 
 
-def test_its_size_does_not_grow():
+def test_its_size_does_not_grow_and_is_told():
     start, final = started()
     memory, sizes = SHARP.observe(start, final, None), []
     for _ in range(4):
@@ -414,3 +414,5 @@ def test_its_size_does_not_grow():
         moments = [t for held in memory.optimiser.values() for t in held.values()]
         sizes.append(sum(t.nelement() for t in [*parts, *moments]))
     assert len(set(sizes)) == 1
+    steps = sum(t.nelement() for held in memory.optimiser.values() for t in [held["step"]])
+    assert memory.bytes == 8 * (sizes[0] - steps)

@@ -1,6 +1,7 @@
 """Lanes: what is replayed is what was there, for any commands in any order."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from core.experiment import SCALARS
 from tests.workbench.sessions import SMALL, do, energies, opened, weights
 from tests.workbench.twin import Twin
 from workbench import driver
+from workbench.lanes import Lane, Mark
 
 CHANGES = [
     {"precision": {"name": "Spiking", "rest": 0.01}},
@@ -31,6 +33,9 @@ CHANGES = [
     {"init": {"name": "Forward", "noise": 0.1}},
     {"init": {"name": "Normal", "sd": 0.1}},
     {"init": {"name": "Null"}},
+    {"init": {"name": "Memory", "patterns": 4, "embedding": 16}},
+    {"precision": {"name": "Learned", "rate": 0.5}},
+    {"window": True},
     {"batch_size": 20},
     {"batch_size": 10},
     {"seed": 3},
@@ -90,3 +95,12 @@ def test_whatever_is_asked_the_lanes_are_those_of_a_session_that_copies_everythi
 def flat(twin):
     network = twin.line.states[-1].training.network
     return np.concatenate([p.detach().numpy().ravel() for p in network.parameters()])
+
+
+def test_weights_and_what_an_init_has_learnt_count_once_in_the_size_of_the_marks():
+    snapshot = SimpleNamespace(bytes=3, weights=SimpleNamespace(bytes=100))
+    one, two = SimpleNamespace(bytes=10_000), SimpleNamespace(bytes=20_000)
+    for learnt, expected in (([None] * 3, 0), ([one] * 3, 10_000), ([one, two, one], 30_000)):
+        marks = [Mark(row, 0, snapshot, memory, None) for row, memory in enumerate(learnt)]
+        lane = Lane(0, None, None, "", marks=marks)
+        assert lane.bytes == 3 * 3 + 100 + expected
