@@ -3,6 +3,10 @@
 import pytest
 import torch
 
+from tests.oracles import pytest_collection_modifyitems, pytest_terminal_summary
+
+__all__ = ["cache", "pytest_collection_modifyitems", "pytest_terminal_summary"]
+
 torch.set_num_threads(1)
 
 

@@ -33,6 +33,7 @@ def test_backprop_is_aligned_with_itself(problem):
     assert_close(cosines, torch.ones_like(cosines))
 
 
+@pytest.mark.oracle("other implementation")
 @pytest.mark.parametrize("rule", [PredictiveCoding(), ForwardUpdate()])
 def test_alignment_is_the_cosine_of_the_flat_gradients(rule):
     step = row(tanh_mlp(), learning=rule, init=Normal(sd=0.5))
@@ -97,6 +98,7 @@ def compared(*update, maps=([[1.0, 2.0], [3.0, 4.0]],)):
     return likeness(replace(step, recipe=replace(step.recipe, learning=Given(*update))))
 
 
+@pytest.mark.oracle("closed form")
 def test_ratio_and_agreement_by_hand():
     # mu = (3, 7): backprop's gradient is ((3, 3), (7, 7)), of norm sqrt(116).
     found = compared([[6.0, 6.0], [14.0, -14.0]])
@@ -136,6 +138,7 @@ def test_backprop_is_as_large_as_itself_and_agrees_with_itself(problem):
     assert_close(found.agreement, torch.ones_like(found.agreement))
 
 
+@pytest.mark.oracle("closed form")
 def test_v4_the_ratio_of_the_relaxed_update():
     step = row(linear_net(), dynamics=GradientDescent(0.4), steps=100)
     # Norms of the printed gradients, e.g. |(.23790642, -.47581285, -1.02894528, 2.05789056)|.
@@ -195,6 +198,7 @@ def test_the_rounding_floor_stands_for_a_start_without_energy():
     assert diverged(total, floor=1e-3) is None
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("init", [None, Zero()])
 def test_v2_too_large_a_rate_is_found_at_the_row_where_it_passes_the_limit(init):
     # h_1 - 1.7 is multiplied by 1 - 10 alpha = -9 at rate 1, so that F - 0.05 grows by 81 a step.

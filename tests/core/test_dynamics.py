@@ -40,6 +40,7 @@ def cold(name):
     return make("dynamics", name, {"temperature": 0.0} if warm else {})
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("name", SETTLING)
 @pytest.mark.parametrize("init", [None, Normal(sd=1.0)])
 def test_a_linear_chain_relaxes_to_its_closed_form(name, init):
@@ -54,6 +55,7 @@ def test_a_linear_chain_relaxes_to_its_closed_form(name, init):
         assert_close(states, equilibrium(*problem), rtol=0, atol=1e-9)
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("name", SETTLING)
 def test_a_precision_weighted_chain_relaxes_to_its_closed_form(name):
     problem, pi = linear_chain(), (0.7, 1.5, 0.4)
@@ -61,6 +63,7 @@ def test_a_precision_weighted_chain_relaxes_to_its_closed_form(name):
     assert_close(states, equilibrium(*problem, pi), rtol=0, atol=1e-9)
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("name", SETTLING)
 def test_a_free_bottom_relaxes_to_the_input_that_makes_the_output(name):
     # Three invertible maps: F* = 0 at h_0 = (W_3 W_2 W_1)^-1 y.
@@ -157,6 +160,7 @@ def test_every_descent_has_a_twin_in_torch():
     assert {type(one).__name__ for one, _ in TWINS} == descents | {"Langevin"}
 
 
+@pytest.mark.oracle("other implementation")
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 @pytest.mark.parametrize(("dynamics", "optimiser"), TWINS)
 @pytest.mark.parametrize("precision", [None, Spiking(rest=0.25)])

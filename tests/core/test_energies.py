@@ -54,6 +54,7 @@ def test_large_predictions_stay_finite(name):
     assert torch.isfinite(energy.error(label, mu)).all()
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("name", QUADRATIC)
 @pytest.mark.parametrize("shape", [(5, 7), (4, 2, 3, 3)])
 def test_a_quadratic_energy_is_half_the_squared_error_of_all_units(name, shape):
@@ -65,11 +66,13 @@ def test_a_quadratic_energy_is_half_the_squared_error_of_all_units(name, shape):
     assert not energy(h, h).any()
 
 
+@pytest.mark.oracle("closed form")
 def test_squared_error_of_three_units_by_hand():
     h, mu = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[0.0, 0.0, 5.0]])
     assert float(SquaredError()(h, mu)) == 4.5  # (1 + 4 + 4) / 2
 
 
+@pytest.mark.oracle("other implementation")
 def test_cross_entropy_is_torch_s_own():
     _, mu = pair()
     labels = torch.tensor([0, 3, 3, 6, 1])

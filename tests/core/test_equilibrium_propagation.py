@@ -61,6 +61,7 @@ def one_hot(problem):
     return network, {**clamped, network.top: torch.eye(target.shape[1]).double()[target.argmax(1)]}
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("beta", [0.3, 0.05, -0.02])
 def test_the_nudged_equilibrium_of_a_linear_network_is_that_of_linear_algebra(beta):
     problem = linear_chain()
@@ -74,6 +75,7 @@ def test_the_nudged_equilibrium_of_a_linear_network_is_that_of_linear_algebra(be
     assert_close(states, expected, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize(
     ("beta", "forward", "backward", "centered"),
     [(0.01, 0.0656, 0.0753, 0.004907), (0.001, 0.006964, 0.007060, 4.885e-5)],
@@ -86,6 +88,7 @@ def test_v6_a_the_estimates_are_off_by_the_printed_shares(beta, forward, backwar
         assert found == pytest.approx(printed, rel=1e-3)
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("cost", COSTS)
 def test_one_nudge_errs_in_proportion_to_beta_and_a_pair_to_its_square(cost):
     problem = one_hot(tanh_mlp((4, 6, 6, 3), batch=5))
@@ -103,6 +106,7 @@ def test_one_nudge_errs_in_proportion_to_beta_and_a_pair_to_its_square(cost):
     assert max(narrow) < 0.2 and narrow[2] < 0.01
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("beta", [0.01, 0.25, 4.0])
 def test_v6_b_a_nudge_is_a_clamp_of_output_precision_beta_over_one_plus_beta(beta):
     problem = tanh_mlp((4, 6, 6, 3), batch=5)
@@ -116,6 +120,7 @@ def test_v6_b_a_nudge_is_a_clamp_of_output_precision_beta_over_one_plus_beta(bet
     assert_close(estimate(made), expected, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.oracle("closed form")
 def test_v6_c_a_weak_clamp_does_not_tend_to_backprop_and_a_weak_nudge_does():
     network, clamped = linear_net()
     reference = loss_gradient((network, clamped))
@@ -211,6 +216,7 @@ def test_the_comparison_with_backprop_is_with_the_gradient_of_the_cost():
         assert_close(torch.cat([g.flatten() for g in expected]), loss_gradient(problem, cost))
 
 
+@pytest.mark.oracle("other implementation")
 @pytest.mark.parametrize("scheme", ["centered", "forward", "backward", "random"])
 @pytest.mark.parametrize("cost", COSTS)
 def test_a_training_step_moves_the_weights_as_backprop_would(scheme, cost):

@@ -38,6 +38,7 @@ def through_the_chain(made):
 # The path ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("closed form")
 def test_after_one_step_every_error_is_the_rate_times_backprop_s():
     network, clamped = tanh_mlp()
     made = relaxation((network, clamped), dynamics=ErrorBased(0.01))
@@ -51,6 +52,7 @@ def test_after_one_step_every_error_is_the_rate_times_backprop_s():
         assert_close(errors_of(made)[layer], -0.01 * g, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.oracle("other implementation")
 def test_errors_move_as_torch_would_move_parameters():
     network, clamped = tanh_mlp()
     made = relaxation((network, clamped), dynamics=ErrorBased(0.05), steps=20)
@@ -68,6 +70,7 @@ def test_errors_move_as_torch_would_move_parameters():
     network.zero_grad()
 
 
+@pytest.mark.oracle("closed form")
 def test_v12_the_weight_gradient_of_the_chain_is_backprop_s_first_and_the_local_one_last():
     problem = tanh_mlp((4, 6, 6, 3))
     found = {t: end(problem, dynamics=ErrorBased(0.2), steps=t) for t in (0, 1, 5, 300)}

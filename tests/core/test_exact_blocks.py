@@ -61,11 +61,13 @@ def minimum(free_energy, states, i):
 # Numbers -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("closed form")
 def test_v2_gives_the_equilibrium_at_once():
     made = relaxed(*scalar_net(), dynamics=ExactBlocks(), steps=1)
     assert_close(float(made[1]), 1.7, rtol=0, atol=1e-14)
 
 
+@pytest.mark.oracle("closed form")
 def test_v14_alternating_with_a_nudged_output():
     network, ends = scalar_net()
     f = FreeEnergy(
@@ -81,6 +83,7 @@ def test_v14_alternating_with_a_nudged_output():
     assert_close(float(states[1]), 1.85, rtol=0, atol=1e-9)
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize(
     "beta", [0.3, -0.3, torch.tensor([0.3, -0.3, 0.0, 1.0, 2.0], dtype=torch.float64)]
 )
@@ -122,6 +125,7 @@ def test_states_go_to_their_minima_one_after_the_other_from_the_output_down(opti
     assert_close(stepped(f, states), expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.oracle("closed form")
 def test_f_never_rises_in_a_linear_network_and_ends_at_the_equilibrium():
     problem, pi = linear_chain(), (0.7, 1.5, 0.4)
     f = FreeEnergy(problem[0], torch.tensor(pi, dtype=torch.float64), {0, 3})

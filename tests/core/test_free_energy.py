@@ -33,6 +33,7 @@ def random_states(network, batch, seed=0):
     ]
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize(
     ("precision", "total"),
     [
@@ -62,6 +63,7 @@ def test_v23_precision_weighted_equilibrium(precision, total):
         assert_close(weighted[i - 1], above, rtol=0, atol=1e-9)
 
 
+@pytest.mark.oracle("closed form")
 def test_the_equilibrium_energy_of_a_linear_chain_is_its_formula():
     # F* = r^T S^-1 r / 2 with S = 1/Pi_L + sum_l P_l P_l^T / Pi_l.
     network, clamped = linear_net()
@@ -102,6 +104,7 @@ def test_v28b_a_permuted_batch_gives_permuted_states():
         assert_close(hh, h[order], rtol=0, atol=1e-14)
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize("seed", range(3))
 def test_v28c_descent_below_the_largest_rate_never_raises_the_energy(share, seed):
@@ -118,6 +121,7 @@ def test_v28c_descent_below_the_largest_rate_never_raises_the_energy(share, seed
     assert all(b <= a + 1e-12 for a, b in pairwise(totals))
 
 
+@pytest.mark.oracle("closed form")
 def test_the_hessian_of_the_linear_solve_is_the_derivative_of_the_forces():
     # The equilibrium of tests/problems.py has forces of exactly zero, for biases and any precision.
     network, clamped = linear_chain(sizes=(3, 4, 5, 2, 3))
@@ -218,6 +222,7 @@ def test_weighted_weight_gradients_are_each_layer_s_times_its_precision():
         assert_close(b, p * a)
 
 
+@pytest.mark.oracle("other implementation")
 def test_backprop_gradients_are_torch_s_own():
     network, clamped = tanh_mlp()
     model = torch.nn.Sequential(*[network.maps[str(i)] for i in network.layers])

@@ -73,6 +73,7 @@ def test_without_noise_the_image_is_the_forward_one_of_the_drawn_latent_state():
         assert_close(h[-1], model(phase.clamped[0]).detach(), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("sd", [0.0, 1.0, 2.5])
 def test_with_noise_states_are_samples_of_the_model(sd):
     # z ~ N(0, sd^2), h_1 ~ N(2 z, 1), h_2 ~ N(h_1 / 2, 1). A Langevin step of rate a turns the
@@ -107,6 +108,7 @@ def test_the_drawn_latent_state_has_the_standard_deviation_of_its_dial():
 # Recall ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("closed form")
 def test_from_noise_a_linear_decoder_recalls_the_nearest_pair_of_image_and_latent_state():
     # F = |h_1 - W h_0|^2 / 2 falls along (-W, 1): plain descent ends at the projection of the first
     # states (0, x') onto the pairs (h_0, W h_0), where h_0 = W x' / (1 + |W|^2).
@@ -127,6 +129,7 @@ def test_hidden_pixels_of_an_image_that_the_decoder_can_draw_are_found(amount):
     assert_close(states[1], x.reshape(2, 6), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.oracle("closed form")
 def test_known_pixels_stay_and_the_hidden_ones_are_those_of_the_best_latent_state():
     # h_0 = W_k x_k / |W_k|^2 by least squares on the known pixels; the others are drawn from it.
     network, W = line()

@@ -231,6 +231,7 @@ def test_null_s_first_batch_is_zero_where_a_cycle_rules_out_the_sweep(name):
     assert not any(h.any() for h in Null()(Start(network, clamped)))
 
 
+@pytest.mark.oracle("closed form")
 def test_a_linear_graph_with_cycles_has_one_equilibrium_whatever_the_init():
     # 0 -> 1, a self-loop 2 -> 2, and 3 -> 4 -> 5 -> 3, of which 5 is clamped.
     turn = [[0.6, -0.4], [0.3, 0.5]]

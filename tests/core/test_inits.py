@@ -170,6 +170,7 @@ def test_null_s_first_batch_is_a_sweep_or_zero_where_the_bottom_is_free():
     assert not any(h.any() for h in Null()(started((network, {5: clamped[5]}))))
 
 
+@pytest.mark.oracle("closed form")
 def test_v16_average_is_the_class_mean_of_the_batch_before():
     problem, _ = labelled(sizes=(2, 2, 2, 2), batch=4)
     labels = torch.tensor([0, 1, 0, 1])

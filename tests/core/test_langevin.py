@@ -41,6 +41,7 @@ def stationary(hessian, rule):
     return torch.linalg.solve(whole, Q.flatten()).reshape(2 * d, 2 * d)[:d, :d]
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize(
     ("rule", "steps"),
     [
@@ -63,6 +64,7 @@ def test_v10_one_unit_has_the_mean_and_variance_of_the_recursion(rule, steps):
         assert_close(float(variance), expected, rtol=1e-12, atol=0)
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("rule", [Langevin(0.1), Langevin(0.05, momentum=0.5)], ids=str)
 def test_all_units_have_the_covariance_of_the_recursion(rule):
     H = hessian(relaxation(linear_net()))

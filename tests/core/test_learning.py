@@ -72,6 +72,7 @@ def test_gradients_are_sums_over_the_batch(name):
         assert_close(g, sum(each), rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.oracle("other implementation")
 @pytest.mark.parametrize("energy", [None, CrossEntropy()])
 def test_backprop_is_the_gradient_of_the_loss_whatever_the_states_did(energy):
     (network, clamped), _ = labelled()
@@ -115,6 +116,7 @@ def test_the_forward_update_reads_error_and_input_from_the_first_step():
         assert_close(found, -((h[i] - mu) * slope).T @ first[i - 1])
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("energy", [None, CrossEntropy()])
 @pytest.mark.parametrize("dynamics", [GradientDescent(0.1), GradientDescent(0.5)])
 def test_the_forward_update_of_the_output_layer_is_backprop_s(energy, dynamics):
@@ -225,6 +227,7 @@ def test_learning_at_the_end_is_one_step_along_the_mean_gradient(rule):
     assert_close([p.detach() for p in network.parameters()], expected)
 
 
+@pytest.mark.oracle("closed form")
 def test_v28f_incremental_with_one_step_from_a_sweep_moves_only_the_last_weights():
     network, clamped = tanh_mlp()
     made = relaxation((network, clamped), learning=Incremental(), optimiser=sgd(network), steps=1)

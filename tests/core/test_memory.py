@@ -174,6 +174,7 @@ def test_states_of_any_shape_are_recalled():
 # V11: the first fit ------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("seed", range(5))
 def test_v11_few_samples_and_a_soft_attention_give_the_forward_states_exactly(seed):
     init = Memory(patterns=24, sharpness=1.0)
@@ -185,6 +186,7 @@ def test_v11_few_samples_and_a_soft_attention_give_the_forward_states_exactly(se
         assert float(off.norm() / swept[i].detach().norm()) < 1e-12
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize(
     ("n", "p", "sharpness"), [(8, 24, 1.0), (24, 24, 1.0), (200, 24, 1.0), (60, 5, 50.0)]
 )
@@ -201,6 +203,7 @@ def test_v11_the_first_values_are_the_least_squares_fit(n, p, sharpness, free):
         assert float(off.norm()) < 1e-9 * float(scale.norm())
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize(("n", "p"), [(8, 24), (24, 24), (200, 24), (60, 5)])
 def test_v11_no_more_samples_are_fitted_than_there_are_patterns(n, p):
     init = Memory(patterns=p, sharpness=1.0)
@@ -217,6 +220,7 @@ def test_v11_no_more_samples_are_fitted_than_there_are_patterns(n, p):
             assert float((A @ one.V - wanted[i]).norm()) > 1e-3 * float(wanted[i].norm())
 
 
+@pytest.mark.oracle("closed form")
 def test_v11_a_saturated_attention_loses_rank_and_with_it_the_exact_fit():
     init = Memory(patterns=4, sharpness=1e4)
     start, final = started(batch=8)
@@ -253,6 +257,7 @@ def test_the_free_root_is_fitted_to_its_relaxed_states():
 # Learning ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("other implementation")
 def test_a_later_batch_takes_torch_s_own_step_of_adamw_on_all_four_tensors():
     start, final = started()
     memory = SHARP.observe(start, final, None)

@@ -135,6 +135,7 @@ def test_biases_can_be_left_out(name, site):
 # muPC --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("paper")
 @pytest.mark.parametrize("scaling", ["mupc", "ntp", "sp"])
 @pytest.mark.parametrize("skips", [True, False])
 def test_the_factors_of_mupc_are_those_of_depth_mup(scaling, skips):
@@ -265,6 +266,7 @@ def test_a_layer_that_ends_in_no_activation_has_no_pre_activation(module):
     assert pre_activation(module) is None
 
 
+@pytest.mark.oracle("paper")
 @pytest.mark.parametrize(
     ("entry", "shape", "count"),
     [

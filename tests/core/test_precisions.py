@@ -58,6 +58,7 @@ def test_identity_is_one():
     assert torch.equal(Identity().table(3, torch.arange(1, 5)), torch.ones(3, 4))
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("rest", [0.0, 1e-3, 0.3, 1.0])
 def test_a_layer_spikes_once_when_the_error_arrives(rest):
     table = Spiking(rest=rest).table(6, torch.arange(1, 5))
@@ -71,6 +72,7 @@ def test_a_layer_that_the_error_does_not_reach_never_spikes():
     assert table.tolist() == [[0.5, 0.5, 0.5, 1.0], [0.5, 0.5, 1.0, 0.5]]
 
 
+@pytest.mark.oracle("paper")
 @pytest.mark.parametrize("k", [0.0, 0.5, 1.0, 3.0])
 def test_decaying_is_its_formula(k):
     T, L = 7, 4
@@ -107,6 +109,7 @@ def test_a_table_for_another_depth_is_refused_in_one_line():
         Table(rows=((1.0, 2.0),)).table(4, torch.arange(3))
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("g", [0.1, 0.5, 1.0, 2.0])
 def test_a_profile_is_geometric_over_depth_and_constant_in_time(g):
     table = Profile(g=g).table(3, torch.arange(1, 6))
@@ -141,6 +144,7 @@ def learnt(init, net, states, steps, precision=None):
     return memory
 
 
+@pytest.mark.oracle("closed form")
 def test_v22_learned_precisions_settle_at_the_inverse_mean_square():
     net, states = errors_of(4.0, 0.25)
     row = learnt(Learned(rate=1.0), net, states, 100).exp()
@@ -149,6 +153,7 @@ def test_v22_learned_precisions_settle_at_the_inverse_mean_square():
     assert_close(row * energies, torch.tensor([1.0, 1.0]).double(), rtol=1e-12, atol=0)
 
 
+@pytest.mark.oracle("closed form")
 def test_one_step_is_its_gradient_times_the_rate():
     # d/dlog Pi of (Pi |e|^2 - d log Pi) / 2d, by automatic differentiation, for the batch mean.
     problem, _ = labelled()
@@ -167,6 +172,7 @@ def test_one_step_is_its_gradient_times_the_rate():
     assert_close(found, memory - 0.7 * gradient, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("sizes", [(4, 6, 5, 3), (3, 20, 2)])
 def test_states_and_precisions_together_come_to_equal_shares_of_each_unit(sizes):
     # At the joint stationary point Pi_l <E_l> = d_l / 2 in every layer, and dF/dh = 0.
@@ -197,6 +203,7 @@ def test_the_log_precision_stays_within_its_bound():
         assert found.tolist() == [-bound, bound, bound]
 
 
+@pytest.mark.oracle("closed form")
 def test_layers_that_the_error_has_not_reached_drift_up_by_half_the_rate():
     made = relaxation(tanh_mlp(), init=Forward(), precision=Learned(rate=0.1), steps=5)
     for step in made:

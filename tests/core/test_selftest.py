@@ -9,6 +9,7 @@ from core.selftest import Case, cases, judged, run
 CPU = torch.device("cpu")
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("case", cases(), ids=lambda case: f"{case.name}: {case.what}")
 def test_this_machine_computes_the_validation_case(case):
     result = judged(case, CPU)

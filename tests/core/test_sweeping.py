@@ -45,6 +45,7 @@ def relu_net():
 # How far a sweep carries -------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize(
     ("order", "L", "sweeps"),
     [
@@ -65,6 +66,7 @@ def test_v14_sweeps_until_the_error_reaches_layer_1(order, L, sweeps):
 # The scheme by hand ------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("closed form")
 def test_v14_the_scalar_example():
     network = chain([linear([[2.0]]), linear([[0.5]])], [(1,)] * 3)
     made = nudged(network, column(1), column(5), Sweeping(), 60)
@@ -74,6 +76,7 @@ def test_v14_the_scalar_example():
     assert_close(found[60][0], (2 + lam * 2.5) / (1 + lam * 0.25), rtol=0, atol=1e-12)
 
 
+@pytest.mark.oracle("closed form")
 def test_v14_a_strong_weight_converges_slowly():
     # W_2 = 3: both eigenvalues of a sweep have modulus sqrt(.9); read off three displacements.
     network, ends = scalar_net()
@@ -84,6 +87,7 @@ def test_v14_a_strong_weight_converges_slowly():
     assert_close(torch.linalg.eigvals(sweep).abs(), torch.full((2,), 0.9**0.5, dtype=torch.float64))
 
 
+@pytest.mark.oracle("closed form")
 def test_v14_the_nudged_state_is_reached_in_a_few_sweeps():
     network, clamped = tanh_mlp((4, 6, 6, 3))
     x, y = clamped[0], torch.eye(3).double()[[0, 1, 2, 0]]
@@ -94,6 +98,7 @@ def test_v14_the_nudged_state_is_reached_in_a_few_sweeps():
     assert distance[14] < 1e-4 * distance[0]
 
 
+@pytest.mark.oracle("paper")
 @pytest.mark.parametrize("rule", ["pgd", "mod-pgd"])
 @pytest.mark.parametrize("beta", [0.05, -0.05])
 def test_a_relu_network_is_swept_as_the_paper_says(rule, beta):

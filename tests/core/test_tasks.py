@@ -162,6 +162,7 @@ def test_nudged_phases_begin_from_the_end_of_the_free_one_with_the_label_as_targ
             assert torch.equal(phase.target, torch.eye(3).double()[one.y])
 
 
+@pytest.mark.oracle("other implementation")
 def test_the_costs_are_half_the_squared_error_and_torch_s_cross_entropy():
     network, one = network_for(Nudge()), batch()
     h = torch.randn(6, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -154,6 +154,7 @@ def test_output_precision_multiplies_that_of_the_schedule():
         assert_close(step.free_energy.precision, row * torch.tensor([1.0, 1, 1, 1, 10]))
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("scale", [0.1, 3.0])
 def test_with_it_a_linear_network_comes_to_rest_where_the_linear_solve_says(scale):
     problem = linear_chain()
@@ -163,6 +164,7 @@ def test_with_it_a_linear_network_comes_to_rest_where_the_linear_solve_says(scal
     assert_close(made.states, expected, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.oracle("closed form")
 def test_v23_output_precision_of_10_has_the_printed_least_energy():
     made = with_terms(
         linear_net(), {"output_precision": 10.0}, dynamics=GradientDescent(0.03), steps=4000
@@ -204,6 +206,7 @@ def test_decay_adds_c_times_h_to_the_force_of_every_free_state(ends):
         assert_close(new[i], expected, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("c", [0.3, 2.0])
 def test_decay_adds_c_to_every_eigenvalue_and_moves_the_rest_as_the_linear_solve_says(c):
     problem = linear_net()
@@ -518,6 +521,7 @@ def against_backprop(rule, **choices):
     return [cosine for cosine, _ in found], [ratio for _, ratio in found]
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("rate", [0.5, 0.8])
 def test_v27_spiking_and_the_forward_update_are_backprop_layer_by_layer(rate):
     # Displacement over backprop error at T = L: rate^(L - l) (1 - rate) in every hidden layer.
@@ -529,6 +533,7 @@ def test_v27_spiking_and_the_forward_update_are_backprop_layer_by_layer(rate):
     assert ratios == pytest.approx([*expected, 1.0], rel=1e-9)
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize(
     ("rate", "rest", "printed"),
     [(0.5, 0.001, 0.999999), (0.5, 0.01, 0.99989), (0.8, 0.001, 0.99999), (0.8, 0.01, 0.99887)],
@@ -545,6 +550,7 @@ def test_v27_a_small_rest_precision_leaves_backprop_s_direction(rate, rest, prin
     assert thrice / once == pytest.approx(9, rel=0.2)
 
 
+@pytest.mark.oracle("closed form")
 def test_v27_the_predictive_coding_update_does_not():
     for rate in (0.5, 0.8):
         cosines, _ = against_backprop(
@@ -557,6 +563,7 @@ def test_v27_the_predictive_coding_update_does_not():
         assert min(cosines[1:]) < 0.95
 
 
+@pytest.mark.oracle("paper")
 def test_v27_the_settings_of_the_deeper_networks_give_flat_norms():
     cosines, ratios = against_backprop(
         ForwardUpdate(), dynamics=Nesterov(0.804, 0.1), precision=Spiking(rest=0.001), steps=13

@@ -66,6 +66,7 @@ def still(free_energy, states):
 # Equilibria --------------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("which", [(0, 3), (0,), (3,)])
 @pytest.mark.parametrize("precision", [None, PI])
 def test_the_equilibrium_is_that_of_a_solve_by_blocks(which, precision):
@@ -152,6 +153,7 @@ def test_states_come_in_the_type_and_shape_of_the_network():
 # Energy at rest ----------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("problem", [linear_chain, scaled_chain])
 @pytest.mark.parametrize("which", [(0, 3), (0,), (3,)])
 @pytest.mark.parametrize("precision", [torch.ones(3).double(), PI])
@@ -167,6 +169,7 @@ def test_least_energy_and_errors_are_those_of_the_equilibrium(problem, which, pr
     assert torch.equal(least_energy(network, held, precision), found.energy)
 
 
+@pytest.mark.oracle("closed form")
 def test_v4_by_hand():
     found = rest(*linear_net())
     assert_close(found.S, torch.tensor([[5.5, -1.125], [-1.125, 3.8125]]).double())
@@ -174,6 +177,7 @@ def test_v4_by_hand():
     assert found.energy.item() == pytest.approx(13589 / 10088, abs=1e-14)
 
 
+@pytest.mark.oracle("closed form")
 def test_a_nudge_by_squared_distance_is_a_clamped_output_of_precision_beta_over_one_plus_beta():
     network, clamped = linear_net()
     for beta in (0.01, 0.5, 10.0):
@@ -197,6 +201,7 @@ def test_a_nudge_by_squared_distance_is_a_clamped_output_of_precision_beta_over_
         )
 
 
+@pytest.mark.oracle("paper")
 def test_the_factor_of_mupc_is_s_with_one_hidden_layer_and_no_other():
     for gamma in (0.5, 1.0, 3.0):
         with torch.random.fork_rng(devices=[]):
@@ -415,6 +420,7 @@ def test_lanczos_stopped_early_says_how_far_off_it_may_be(monkeypatch):
         assert float((values - end).abs().min()) <= found.margin
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("problem", [linear_chain, scaled_chain])
 def test_the_errors_of_a_linear_network_have_the_hessian_one_plus_j_transposed_j(problem):
     network, clamped = problem()
@@ -503,6 +509,7 @@ def test_the_output_s_backprop_error_is_target_minus_prediction():
     assert_close(delta, clamped[5] - network.sweep({0: clamped[0]})[5].detach())
 
 
+@pytest.mark.oracle("closed form")
 def test_arrivals_are_binomial():
     norms = torch.tensor([1.0, 2.0, 3.0, 4.0])
     for t in range(9):
@@ -522,6 +529,7 @@ def test_arrivals_at_many_times_and_samples_at_once():
         assert_close(found[t, :, 1], arrival(t, 4, 0.2, norms[:, 1]))
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 9])
 @pytest.mark.parametrize("rate", [0.3, 0.5, 0.8])
 def test_spiking_displaces_in_proportion_to_the_backprop_errors(steps, rate):
@@ -564,6 +572,7 @@ def test_the_relative_displacement_is_that_of_small_rates():
 # Accounts ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("paper")
 @pytest.mark.parametrize(
     ("choices", "expected", "status"),
     [
@@ -631,6 +640,7 @@ def counted(work):
     return counter.count
 
 
+@pytest.mark.oracle("other implementation")
 def test_multiply_adds_are_those_that_torch_counts():
     network = MLP(hidden=SIZES[1:-1])((1, 1, SIZES[0]), SIZES[-1])
     x, y = torch.randn(BATCH, SIZES[0]), torch.randn(BATCH, SIZES[-1])
@@ -652,6 +662,7 @@ def test_multiply_adds_are_those_that_torch_counts():
     assert plain.total == counted(lambda: backprop_gradients(network, {0: x}, y))
 
 
+@pytest.mark.oracle("closed form")
 def test_multiply_adds_by_hand():
     # P = B (2*3 + 3*4) = 18 B, without the first 12 B.
     given = {"sizes": (2, 3, 4), "batch": 10}

@@ -122,6 +122,7 @@ def test_noise_is_drawn_anew_for_each_batch(init):
     assert float(found.abs().max()) < 0.5  # by chance the sd is 1 / 11
 
 
+@pytest.mark.oracle("other implementation")
 @pytest.mark.parametrize("energy", ["SquaredError", "CrossEntropy"])
 @pytest.mark.parametrize("weights", [SGD(rate=0.2, momentum=0.9), AdamW(rate=0.01, decay=0.1)])
 def test_training_with_backprop_is_torch_s_own_loop(energy, weights):
@@ -191,6 +192,7 @@ def test_null_begins_each_batch_where_the_one_before_ended():
         end = relaxation.states
 
 
+@pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("aligned", [True, False])
 def test_v16_average_begins_each_batch_at_the_class_means_of_the_one_before(aligned):
     training = begun(PLAIN.changed(init=Average(m=1)), aligned=aligned)

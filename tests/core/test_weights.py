@@ -36,6 +36,7 @@ def test_every_dial_reaches_torch(name):
         assert {groups[0][key] for key in changed} == {0.25}
 
 
+@pytest.mark.oracle("other implementation")
 @pytest.mark.parametrize(
     ("name", "dials", "twin", "options"),
     [

@@ -75,6 +75,7 @@ def off(found, expected):
 # Z-IL --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("other implementation")
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 @pytest.mark.parametrize("more", [0, 3])
 def test_v15_z_il_moves_the_weights_as_backprop_does(problem, more):
@@ -83,6 +84,7 @@ def test_v15_z_il_moves_the_weights_as_backprop_does(problem, more):
     assert off(found, [-0.5 * g / 4 for g in reference]) < 1e-12
 
 
+@pytest.mark.oracle("other implementation")
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 def test_adam_takes_the_same_step_from_z_il_as_from_backprop(problem):
     found, reference = moved(problem(), 5, weights=AdamW(rate=0.01))
@@ -175,12 +177,14 @@ def test_layers_of_one_depth_move_together():
 # Fixed prediction --------------------------------------------------------------------------------
 
 
+@pytest.mark.oracle("other implementation")
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 def test_v15_fixed_prediction_ends_at_backprop(problem):
     made = end(problem(), dynamics=FixedPrediction(0.1), steps=400)
     assert off(gradients(ForwardUpdate(), made), backprop(made)) < 1e-12
 
 
+@pytest.mark.oracle("closed form")
 def test_its_errors_follow_their_own_linear_recursion():
     # e_l <- e_l - alpha (e_l - J_{l+1}(h^0)^T e_{l+1}), written out with explicit Jacobians.
     network, clamped = tanh_mlp(batch=1)

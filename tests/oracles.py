@@ -1,0 +1,75 @@
+"""What do the tests compare with? Counts of oracles at the end of a report.
+
+A test that judges the code by something outside it says by what:
+`@pytest.mark.oracle("closed form")`, or `pytestmark` for a whole file. The nearest mark counts.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.mutation import fingerprint, listed
+
+ORACLES = ("closed form", "other implementation", "paper")
+"""Mathematics; code of other people; a number, table or protocol that a work has published."""
+
+RESULT = Path(__file__).parent / "mutants" / "result.json"
+
+
+def kind_of(item: pytest.Item) -> str | None:
+    """The oracle of a test, or None.
+
+    Raises:
+        pytest.UsageError: for an unknown kind.
+    """
+    mark = item.get_closest_marker("oracle")
+    if mark is None:
+        return None
+    if mark.kwargs or len(mark.args) != 1 or mark.args[0] not in ORACLES:
+        raise pytest.UsageError(f"{item.nodeid}: oracle{mark.args}; one of {', '.join(ORACLES)}")
+    return str(mark.args[0])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the report of each test its oracle."""
+    for item in items:
+        kind = kind_of(item)
+        if kind is not None:
+            item.user_properties.append(("oracle", kind))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell the oracles that were asked and agreed, the mutants, and what tests have counted."""
+    oracles: Counter[str] = Counter()
+    counts: dict[str, Counter[str]] = {}
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "oracle":
+                oracles[value] += 1
+            elif name.startswith("count: "):
+                part, _, what = name.removeprefix("count: ").partition(": ")
+                counts.setdefault(part, Counter())[what] += value
+    if not oracles and not counts:
+        return
+    terminalreporter.section("oracles")
+    if oracles:
+        each = ", ".join(f"{oracles[kind]} {kind}" for kind in ORACLES)
+        terminalreporter.line(f"tests that agree with an oracle: {each}")
+        terminalreporter.line(mutants())
+    for part, found in counts.items():
+        terminalreporter.line(f"{part}:")
+        for what, count in found.most_common():
+            terminalreporter.line(f"{count:7}  {what}")
+
+
+def mutants() -> str:
+    """What the last run over all mutants has found, and whether its list is still this one."""
+    if not RESULT.exists():
+        return "mutants: not run yet: make mutants"
+    last = json.loads(RESULT.read_text())
+    line = f"mutants killed by their tests: {last['killed']} of {last['count']}"
+    if last["list"] != fingerprint(listed()):
+        line += "; the list has changed since: make mutants"
+    return line
