@@ -43,11 +43,13 @@ fi
 $(BIN) -m pip install --disable-pip-version-check
 endef
 
-.PHONY: help serve test lint types clean distclean FORCE
+.PHONY: help serve test mutants product lint types clean distclean FORCE
 
 help:
 	@echo 'make serve      open the workbench at http://localhost:$(PORT) (PORT=)'
 	@echo 'make test       run every test, those in a browser too (ARGS= goes to pytest)'
+	@echo 'make mutants    put a mistake into a copy of the core, one by one: do the tests see it?'
+	@echo 'make product    relax every combination of entries (ARGS=--most=2000 draws a sample)'
 	@echo 'make lint       ruff: rules and format'
 	@echo 'make types      pyright'
 	@echo 'make clean      remove caches and built distributions'
@@ -65,6 +67,12 @@ test: $(TEST)
 	echo 'No Chromium: the browser tests will not run. Debian: apt-get install chromium;' \
 	     'elsewhere: CHROMIUM=/path/to/it'
 	$(BIN) -m pytest $(ARGS)
+
+mutants: $(TEST)
+	$(BIN) -m tests.mutants $(ARGS)
+
+product: $(TEST)
+	$(BIN) -m tests.product $(ARGS)
 
 lint: $(TEST)
 	$(BIN) -m ruff check .
