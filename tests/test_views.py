@@ -1,6 +1,7 @@
 """Views are tested on what they put on paper, and once on rendering; the look on its contrasts."""
 
 import io
+import json
 import warnings
 
 import matplotlib as mpl
@@ -36,6 +37,9 @@ def full_lane(rows=9, L=5, *, batch=None, recipe_id=None):
             energy[..., None] * random.uniform(0.2, 3, (rows, L, samples)),
         ),
         alignment=(("step", "layer"), np.where(energy > 0, 0.5, np.nan)),
+        update_ratio=(("step", "layer"), np.where(energy > 0, energy, np.nan)),
+        agreement=(("step", "layer"), np.where(energy > 0, 0.75, np.nan)),
+        drift=(("step", "layer"), np.sqrt(energy) * np.minimum(t, 1)),
         force=(("step", "state"), force),
         probability=(("step", "sample", "class"), raw / raw.sum(2, keepdims=True)),
         prediction=(picture, random.random((frames, 2, 1, 6, 6))),
@@ -107,7 +111,7 @@ def test_the_paper_style_embeds_fonts_and_leaves_no_trace():
 def test_views_come_in_one_order_and_each_asks_a_question():
     found = views()
     assert list(found)[:2] == ["energy_time", "energy_depth"]
-    assert len(found) == 9 and not {"marks", "screen"} & set(found)
+    assert len(found) == 11 and not {"marks", "screen"} & set(found)
     for module in found.values():
         assert "?" in module.__doc__.splitlines()[0]
         assert module.TITLE and module.NEEDS
@@ -290,3 +294,45 @@ def test_views_do_not_change_the_trace():
     for module in views().values():
         module.figure(trace)
     xr.testing.assert_identical(trace, before)
+
+
+def of_phases(name, **options):
+    """A trace of one batch whose phases are free (one row), plus and minus (twelve each)."""
+    trace = full_lane(rows=25)
+    names = np.array(["free", *["plus"] * 12, *["minus"] * 12])
+    t = np.array([0, *range(12), *range(12)])
+    trace = trace.assign_coords(phase=("step", names), t=("step", t), T=("step", t * 0 + 11))
+    return views()[name].figure(trace, **options)
+
+
+@pytest.mark.parametrize("name", OVER_STEPS)
+def test_phases_are_named_where_there_is_room_for_their_name(name):
+    said = texts(of_phases(name))
+    assert {"plus", "minus"} <= set(said) and "free" not in said
+    assert look.LABELS["phase_row"].math in said or name in ("reconstruction",)
+
+
+def test_lines_have_gaps_between_phases():
+    ax = of_phases("alignment").axes[0]
+    longest = max(ax.lines, key=lambda one: len(one.get_xdata()))
+    assert np.isnan(longest.get_xdata()).sum() == 2
+
+
+def test_a_row_of_several_phases_says_its_own():
+    title = of_phases("energy_depth", step=15).axes[0].get_title(loc="left")
+    assert title == "minus, step $t=2$"
+
+
+def test_the_law_of_arrival_is_drawn_from_what_the_trace_knows():
+    # The trace's own energies are a law of their own; a delta of 1 at rate 0.1 gives C(t, k)^2
+    # 0.01^k at k layers below the output.
+    theory = {"0": {"delta": [1.0] * 5}}
+    trace = full_lane().assign_attrs(theory=json.dumps(theory))
+    found = views()["energy_depth"].measure(trace, 3)
+    expected = [0, 0.01**3, 9 * 0.01**2, 9 * 0.01, 1]
+    np.testing.assert_allclose(found["theory_arrival"][1:], expected[1:], rtol=1e-6)
+    assert np.isnan(found["theory_arrival"][0])
+    said = texts(views()["energy_depth"].figure(trace, 3))
+    assert any("small-rate law" in one for one in said)
+    toggled = full_lane(recipe_id=[0] * 2 + [1] * 7).assign_attrs(theory=json.dumps(theory))
+    assert "theory_arrival" not in views()["energy_depth"].measure(toggled, 3)

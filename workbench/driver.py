@@ -433,6 +433,7 @@ class Driver:
         images = training.images
         attrs = about(experiment, FULL, images.name, images.fingerprint)
         attrs["theory"] = {}  # numbers of batches that theory was asked about; see predictions.py
+        attrs["rises"] = ""
         return Trace(training.network, attrs=attrs, pixel_shape=images.shape)
 
     def _new_recorder(self, training: Training) -> Recorder:

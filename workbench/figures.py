@@ -208,6 +208,7 @@ def _method(experiment: Mapping[str, Any]) -> str:
     named = [f"{key} {_choice(one)}" for key, one in experiment.items() if isinstance(one, Mapping)]
     said = {
         "steps": "T = {} steps",
+        **_acting(experiment),
         "batch_size": "batches of {}",
         "seed": "seed {}",
         "dtype": "{}",
@@ -216,6 +217,21 @@ def _method(experiment: Mapping[str, Any]) -> str:
     }
     scalars = [text.format(experiment[key]) for key, text in said.items() if key in experiment]
     return f"Predictive coding network: {'; '.join(named)}. {', '.join(scalars)}."
+
+
+def _acting(experiment: Mapping[str, Any]) -> dict[str, str]:
+    """The terms of the recipe that act, in words with room for their values."""
+    found = {}
+    if experiment.get("window"):
+        found["window"] = "growing energy window"
+    if experiment.get("output_precision", 1.0) != 1.0:
+        found["output_precision"] = "output precision {:g}"
+    if experiment.get("activity_decay"):
+        found["activity_decay"] = "activity decay {:g}"
+    if experiment.get("tolerance"):
+        found["tolerance"] = "at most, until the residual is {:g}"
+        found["stop"] = "in each {}"
+    return found
 
 
 def _choice(one: Mapping[str, Any]) -> str:
@@ -239,7 +255,9 @@ def _changed(trace: xr.Dataset) -> list[str]:
 
 def _row_in_words(trace: xr.Dataset, row: int) -> str:
     t, T, batch = (int(trace[name].values[row]) for name in ("t", "T", "batch"))
-    return f"step t = {t} of T = {T} in batch {batch}"
+    phase = trace["phase"].values if "phase" in trace.coords else np.array([""])
+    where = "" if (phase == phase[0]).all() else f"phase {phase[row]}, "
+    return f"{where}step t = {t} of T = {T} in batch {batch}"
 
 
 def _sources(trace: xr.Dataset) -> list[str]:

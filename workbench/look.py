@@ -117,6 +117,7 @@ class Label:
 LABELS = {
     "step": Label("step t", "step $t$"),
     "row": Label("row (T + 1 a batch)", "row ($T+1$ a batch)"),
+    "phase_row": Label("row (T + 1 a phase)", "row ($T+1$ a phase)"),
     "batch": Label("batch (its last row)", "batch (its last row)"),
     "layer": Label("layer ℓ", r"layer $\ell$"),
     "energy": Label("energy E_ℓ", r"energy $E_\ell$", "nat"),

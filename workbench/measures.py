@@ -222,6 +222,13 @@ def residual(trace: xr.Dataset) -> xr.DataArray:
     return _rows(trace, "residual", values, "1", "RMS of dF/dh over free units")
 
 
+def phase_starts(trace: xr.Dataset) -> Rows:
+    """Steps of the first rows of all phases but the first, batches among them."""
+    batch, phase = trace["batch"].values, trace["phase"].values
+    begins = (batch[1:] != batch[:-1]) | (phase[1:] != phase[:-1])
+    return trace["step"].values[np.flatnonzero(begins) + 1]
+
+
 def changes(trace: xr.Dataset) -> list[tuple[int, str]]:
     """Where another recipe comes into force: (step, "precision: Identity -> Spiking")."""
     number = trace["recipe_id"].values

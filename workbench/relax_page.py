@@ -380,7 +380,9 @@ class RelaxPage:
         """The line of choices, with what differs from the preset, and the state of the machine."""
         from workbench.summary import summary
 
-        message = refused or self.session.message or self.session.offer
+        lane = self.session.lane
+        note = lane.trace.attrs.get("rises", "") if lane is not None else ""
+        message = refused or self.session.message or self.session.offer or note
         self._put(summary(self.session, self.bar.preset, message, self.fps, self._brief()))
 
     def _brief(self) -> tuple[str, bool]:

@@ -288,6 +288,7 @@ def readout(session: Session, drawn: Scene | None) -> dict[str, Any]:
         "slope": _number(drawn.slope[0]),
         "accuracy": session.accuracy,
         "diverged": lane.diverged,
+        "rises": lane.trace.attrs.get("rises", ""),
     }
 
 

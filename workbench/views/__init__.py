@@ -18,6 +18,8 @@ ORDER = (
     "imbalance",
     "errors",
     "alignment",
+    "update",
+    "drift",
     "precision",
     "probability",
     "reconstruction",

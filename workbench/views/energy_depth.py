@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from workbench import look, measures
+from workbench import look, measures, predictions
 from workbench.views import marks, screen
 
 TITLE = "Energy by depth"
@@ -37,6 +37,9 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
         for name, share in zip(("low", "high"), BAND, strict=True):
             about = {"units": "nat", "long_name": f"quantile {share:g} of the samples"}
             found[name] = ("layer", np.quantile(samples, share, axis=1), about)
+    for name, energy in predictions.of_trace(trace, row).items():
+        about = {"units": "nat", "long_name": f"energy by theory: {name}"}
+        found[f"theory_{name}"] = ("layer", energy, about)
     line = measures.slope(one)
     found.attrs = {"slope": float(line["slope"].item()), "r2": float(line["r2"].item())}
     return found
@@ -72,6 +75,7 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     _limits(ax, found)
     _samples(ax, found)
     _line(ax, trace, found)
+    _theory(ax, found)
     finite = np.isfinite(energy)
     below = {"marker": "v", "facecolor": look.PAPER.background, "edgecolor": look.PAPER.muted}
     _foot(ax, k[finite & ~there], label=look.LABELS["unreached"].math, **below)
@@ -119,6 +123,20 @@ def _limits(ax: Axes, found: xr.Dataset) -> None:
     room = max(0.08 * (high - low), (2 - high + low) / 2, 0.1)
     ax.set_ylim(10 ** (low - room), 10 ** (high + room))
     ax.yaxis.set_major_locator(LogLocator(numticks=7))
+
+
+DASHES = {"arrival": (4, 1.5), "spiking": (1.2, 1.2), "rest": (5, 1.5, 1.2, 1.5)}
+
+
+def _theory(ax: Axes, found: xr.Dataset) -> None:
+    """What theory predicts for the step, as far as the trace knows; the axes stay as they are."""
+    low, high = ax.get_ylim()
+    for name, dashes in DASHES.items():
+        energy = found[f"theory_{name}"].values if f"theory_{name}" in found else np.zeros(1)
+        if ((energy > low) & (energy < high)).sum() > 1:
+            style = {"color": look.PAPER.accent, "lw": 0.9, "dashes": dashes, "zorder": 2.2}
+            ax.plot(np.arange(len(energy)), energy, label=predictions.LABELS[name], **style)
+    ax.set_ylim(low, high)
 
 
 def _line(ax: Axes, trace: xr.Dataset, found: xr.Dataset) -> None:

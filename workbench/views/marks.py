@@ -24,6 +24,9 @@ from workbench import look, measures
 
 HINTS = {
     "alignment": "record it with align=True",
+    "update_ratio": "record it with align=True",
+    "agreement": "record it with align=True",
+    "drift": "record at level full",
     "force": "record at level full",
     "energy_sample": "record at level full",
     "probability": "only tasks with a label to predict have it",
@@ -40,6 +43,9 @@ MOST_LINES = 5
 
 SHORT, LONGEST = 36, 64
 """Letters of a sentence that fit beside its mark, and letters that fit one column."""
+
+SHARE_OF_LETTER = 0.018
+"""Width of a letter of a mark, as a share of the axes of one column."""
 
 TEXT = 6.5
 """Size of the text at marks, in points."""
@@ -124,7 +130,8 @@ def steps(trace: xr.Dataset) -> tuple[NDArray[Any], look.Label]:
         return trace["t"].values, look.LABELS["step"]
     if _one_per_batch(trace):
         return batch, look.LABELS["batch"]
-    return trace["step"].values, look.LABELS["row"]
+    several = not (phase == phase[0]).all()
+    return trace["step"].values, look.LABELS["phase_row" if several else "row"]
 
 
 def place(trace: xr.Dataset, step: Any) -> Any:
@@ -133,15 +140,18 @@ def place(trace: xr.Dataset, step: Any) -> Any:
 
 
 def said(trace: xr.Dataset, row: int) -> str:
-    """A row in words: its step, and its batch where there are several."""
-    t, batch = int(trace["t"].values[row]), trace["batch"].values
-    if (batch == batch[0]).all():
-        return f"step $t={t}$"
-    return f"batch {int(batch[row])}, step $t={t}$"
+    """A row in words: its step, and its phase and its batch where there are several."""
+    t, batch, phase = int(trace["t"].values[row]), trace["batch"].values, trace["phase"].values
+    found = f"step $t={t}$"
+    if not (phase == phase[0]).all():
+        found = f"{phase[row]}, {found}"
+    if not (batch == batch[0]).all():
+        found = f"batch {int(batch[row])}, {found}"
+    return found
 
 
 def draw_changes(axes: Sequence[Axes], trace: xr.Dataset, shift: float = 0.0) -> None:
-    """Thin marks where another batch begins and where the recipe changes, with its sentence.
+    """Thin marks where another batch or phase begins, and where the recipe changes, with words.
 
     Args:
         axes: panels over the same steps, the top one first; that one carries the sentences.
@@ -152,6 +162,7 @@ def draw_changes(axes: Sequence[Axes], trace: xr.Dataset, shift: float = 0.0) ->
         for x in place(trace, measures.batch_starts(trace)):
             for ax in axes:
                 ax.axvline(x - 0.5, color=look.PAPER.grid, lw=0.5, zorder=0.5)
+        _phases(axes, trace)
     found = measures.changes(trace)
     for ax in axes:
         for step, _ in found:
@@ -161,6 +172,39 @@ def draw_changes(axes: Sequence[Axes], trace: xr.Dataset, shift: float = 0.0) ->
     title = axes[0].get_title(loc="left")
     if title and height:
         axes[0].set_title(title, loc="left", pad=height + 3)
+
+
+def _phases(axes: Sequence[Axes], trace: xr.Dataset) -> None:
+    """A line where each phase begins; those of the first batch have their names in the top panel.
+
+    A phase that is too short for its name, as a free one without steps, has only the line.
+    """
+    phase, batch = trace["phase"].values, trace["batch"].values
+    if (phase == phase[0]).all():
+        return
+    x = steps(trace)[0]
+    begin = np.concatenate(
+        ([0], np.searchsorted(trace["step"].values, measures.phase_starts(trace)))
+    )
+    for ax in axes:
+        for k in begin[1:]:
+            ax.axvline(float(x[k]) - 0.5, color=look.PAPER.ghost, lw=0.5, zorder=0.6)
+    low, high = axes[0].get_xlim()
+    for k, end in zip(begin, [*begin[1:], len(x)], strict=True):
+        name = str(phase[k])
+        width = (x[end - 1] - x[k] + 1) / (high - low)
+        if batch[k] == batch[0] and width > SHARE_OF_LETTER * (len(name) + 1):
+            axes[0].annotate(
+                name,
+                (x[k] - 0.5, 1),
+                (2, -2),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                va="top",
+                fontsize=TEXT,
+                color=look.PAPER.muted,
+                bbox={"facecolor": look.PAPER.background, "alpha": 0.8, "pad": 0.5, "linewidth": 0},
+            )
 
 
 def _mark(ax: Axes, x: float) -> None:
@@ -228,9 +272,9 @@ def draw_cursor(axes: Iterable[Axes], trace: xr.Dataset, step: int | None) -> No
 
 
 def broken(trace: xr.Dataset, *values: NDArray[Any]) -> list[NDArray[Any]]:
-    """The step axis and values over it, (rows, ...), with a gap wherever another batch begins."""
+    """The step axis and values over it, (rows, ...), with a gap where a batch or a phase begins."""
     x = steps(trace)[0].astype(float)
-    at = np.searchsorted(trace["step"].values, measures.batch_starts(trace))
+    at = np.searchsorted(trace["step"].values, measures.phase_starts(trace))
     if _one_per_batch(trace):
         at = at[:0]
     return [np.insert(np.asarray(v, dtype=float), at, np.nan, axis=0) for v in (x, *values)]
