@@ -192,8 +192,10 @@ class RelaxPage:
     def _attach(self) -> None:
         try:
             keep_importable()
+            from core import plugins
             from workbench import registry
 
+            plugins.load_installed()  # also where the server was not started by our command
             key = id(self)
             session = registry.attach(self._id, key, self.wake)
             self.document.on_session_destroyed(_Leave(self._id, key, self._ended))
