@@ -273,3 +273,30 @@ def test_a_rule_may_change_between_two_steps():
             )
             made.recipe = replace(made.recipe, learning=Incremental())
     assert not any(torch.equal(p, old) for p, old in zip(network.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("share", [0.25, -0.5, torch.tensor([0.5, -0.25, 2.0])])
+@pytest.mark.parametrize("rule", [*LOCAL, ForwardUpdate()])
+def test_a_local_rule_divides_each_sample_s_gradient_by_the_share_of_a_clamped_nudge(rule, share):
+    network, clamped = tanh_mlp(batch=3)
+    step = relaxed_on((network, clamped)).step()
+    found = rule.gradients(replace(step, phase=replace(step.phase, share=share)))
+    expected = [torch.zeros_like(p) for p in network.parameters()]
+    for k in range(3):  # one sample after another
+        alone = {i: value[k : k + 1] for i, value in clamped.items()}
+        one = relaxed_on((network, alone)).step()
+        divisor = share if isinstance(share, float) else float(share[k])
+        for total, g in zip(expected, rule.gradients(one), strict=True):
+            total += g / divisor
+    assert_close(found, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_tensor_with_some_zeros_is_not_frozen():
+    network, clamped = tanh_mlp()
+    clamped = {**clamped, 0: clamped[0].clone()}
+    clamped[0][:, 0] = 0.0  # an input that is always zero: a column of zeros in the gradient of W_1
+    made = relaxed_on((network, clamped))
+    found = gradients(Incremental(freeze=True), made)
+    first = found[0]
+    assert first is not None and not bool(first[:, 0].any()) and bool(first[:, 1:].all())
+    assert_close(found, gradients(Incremental(), made), rtol=0, atol=0)

@@ -11,6 +11,7 @@ from core import FULL, LEAN, Phase, Recorder, Relaxation
 from core.diagnostics import alignment, likeness
 from core.dynamics.gradient import HeavyBall
 from core.energies.cross_entropy import CrossEntropy
+from core.energies.squared_error import SquaredError
 from core.inits.normal import Normal
 from core.learning.backprop import Backprop
 from core.learning.local import Incremental
@@ -314,3 +315,24 @@ def test_a_free_image_is_compared_with_the_phase_s_target():
 def test_a_network_without_an_image_has_none_to_show():
     with pytest.raises(ValueError, match=r"^image: this network has no state that can be looked"):
         recorded(relaxation(tanh_mlp()), shows=["image"])
+
+
+@pytest.mark.parametrize("nudge", [0.3, -0.2, torch.linspace(-0.5, 0.5, 4)])
+def test_the_row_of_the_cost_is_the_nudge_times_the_cost(nudge):
+    network, clamped = tanh_mlp()
+    top, count = network.top, len(clamped[0])
+    cost = SquaredError()
+    phase = Phase(
+        "nudged",
+        clamped={0: clamped[0]},
+        nudge=nudge,
+        cost=cost,
+        target=clamped[top],
+    )
+    plain = relaxing((network, clamped), steps=3)
+    (chunk,), steps = recorded(Relaxation(network, [phase], plain.recipe))
+    for row, step in enumerate(steps):
+        bare = 0.5 * (step.states[top] - clamped[top]).square().sum(1)  # (B,)
+        assert chunk.rows["cost"][row] == pytest.approx(float((nudge * bare).mean()), rel=1e-12)
+        total = chunk.rows["energy"][row] @ chunk.rows["precision"][row] + chunk.rows["cost"][row]
+        assert total == pytest.approx(float(step.free_energy.total(step.states)) / count, rel=1e-12)
