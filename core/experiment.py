@@ -198,6 +198,12 @@ class Experiment:
             given[key] = value if key in SCALARS else from_dict(key, value)
         return cls(**given)
 
+    def citations(self) -> str:
+        """The works whose methods it uses, and no others, as BibTeX."""
+        from core.citations import bibtex  # here, because it asks about experiments
+
+        return bibtex(self)
+
     def build(self, shape: tuple[int, ...], classes: int) -> Network:
         """The network with random weights of this seed, torch's own initialization of each module.
 

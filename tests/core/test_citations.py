@@ -73,7 +73,7 @@ def test_the_keys_are_the_first_authors_and_the_years():
 
 
 def test_an_experiment_gets_just_its_own_works_each_once():
-    text = bibtex(Experiment(precision=Spiking()))
+    text = Experiment(precision=Spiking()).citations()
     heads = re.findall(r"^@\w+\{(\w+),$", text, re.MULTILINE)
     # forward and the rest, the schedule, the network, the digits, AdamW
     assert sorted(heads) == [
