@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from bokeh.models import BasicTicker, CustomJSTickFormatter, FixedTicker
 
+from workbench.axes import (
+    COMPARISONS,
+    ENERGY_LIMITS,
+    HIGHEST,
+    POWERS,
+    PRECISION_LIMITS,
+    ROW_AXIS,
+    TOTAL_LIMITS,
+)
 from workbench.look import layer_colours, short
-from workbench.plots import COMPARISONS, POWERS, ROW_AXIS, Plots
+from workbench.plots import Plots
 
 if TYPE_CHECKING:
     from workbench.scene import Curves, Scene
@@ -32,6 +41,8 @@ class Board(Plots):
         self._last: Scene | None = None
         self._marks_drawn: Any = None
         self._theory_drawn: Any = None
+        self._fitted = False
+        self._limits = ENERGY_LIMITS
         self.compared = "alignment"
 
     def draw(self, scene: "Scene") -> None:
@@ -64,6 +75,7 @@ class Board(Plots):
         found = _log(self._last.curves.energy)
         if not np.isfinite(found).any():
             return
+        self._fitted = True
         low, high = np.floor(np.nanmin(found)), np.ceil(np.nanmax(found))
         self._limit(float(low), float(max(high, low + 1)))
         c = self._last.curves
@@ -77,11 +89,29 @@ class Board(Plots):
                 plot.y_range.update(start=float(bottom), end=float(max(top, bottom + 1)) + 0.2)
 
     def _limit(self, low: float, high: float) -> None:
+        self._limits = low, high
         self._mapper.update(low=low, high=high)
-        self.energy_axis.update(start=low, end=high)
+        self.energy_axis.update(start=low, end=high + 0.03 * (high - low))
+
+    def _make_room(self, scene: "Scene") -> None:
+        """Raise the limits for what stands above them, by decades; a new lane begins anew."""
+        c = scene.curves
+        if self._last is not None and self._last.lane != scene.lane and not self._fitted:
+            self._limit(*ENERGY_LIMITS)
+            self.total.y_range.update(start=TOTAL_LIMITS[0], end=TOTAL_LIMITS[1])
+        low, high = self._limits
+        self._limit(low, max(high, min(_highest(_log(c.energy)), HIGHEST)))
+        top = self.total.y_range
+        top.end = max(top.end, min(_highest(_log(c.total)), HIGHEST))
+        low, high = PRECISION_LIMITS
+        found = _log(c.precision)
+        if np.isfinite(found).any():
+            low, high = min(low, np.floor(np.nanmin(found))), max(high, np.ceil(np.nanmax(found)))
+        self._precisions.update(low=float(low), high=float(high))
 
     def _draw_rows(self, scene: "Scene") -> None:
         c = scene.curves
+        self._make_room(scene)
         first, last = int(c.step[0]), int(c.step[-1])
         end = max(last, first + 10, *scene.updates)
         self.x.update(start=first - 0.5, end=end + 0.5 + 0.02 * (end - first))
@@ -238,7 +268,8 @@ class Board(Plots):
         )
         found = c.imbalance[at]
         self._why.visible = not np.isfinite(c.imbalance).any()
-        self._why.x = int(c.step[0])
+        self._why.x = self._without.x = int(c.step[0])
+        self._without.visible = not getattr(c, self.compared).size
         decades = f"{found:.2f} decades" if np.isfinite(found) else "undefined"
         self._imbalance_title.text = f"imbalance {decades}  ·  {count} of {layers} reached"
         slope, r2 = scene.slope
@@ -273,6 +304,11 @@ def _log(values: Any) -> Any:
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.log10(np.asarray(values, dtype=float))
     return np.where(np.isfinite(found), found, np.nan).astype(np.float32)
+
+
+def _highest(logs: Any) -> float:
+    """The decade above all values; minus infinity where there are none."""
+    return float(np.ceil(np.nanmax(logs))) if np.isfinite(logs).any() else -np.inf
 
 
 def _grid(values: Any, step: Any) -> Any:

@@ -6,14 +6,18 @@ from typing import Any
 
 import panel as pn
 
+from workbench.axes import COMPARISONS
 from workbench.command import command
 from workbench.dials import KINDS, Kind
-from workbench.plots import COMPARISONS
-from workbench.scalars import OF_THE_RUN, TERMS_OF_F, Scalars
+from workbench.presets import presets
+from workbench.scalars import OF_THE_RUN, TERMS_OF_F, Scalars, heading
 from workbench.selftest_tab import SelfTestTab
 from workbench.theory_tab import TheoryTab
 
 TABS = ("choices", "theory", "export", "log", "self-test")
+
+LONGEST = 160
+"""Letters of a line of the log."""
 
 RECIPE = ("init", "precision", "dynamics", "learning")
 """Kinds above the terms of the recipe; the others stand below."""
@@ -40,12 +44,17 @@ class Drawer:
             name="panel in the middle", options={text[0]: n for n, text in COMPARISONS.items()}
         )
         self._compared.param.watch(self._measured, "value")
+        self._about = pn.pane.HTML("", sizing_mode="stretch_width")
+        back = pn.widgets.Button(name="back to this preset", sizing_mode="stretch_width")
+        back.on_click(lambda _: page.bar.reset())
         choices = pn.Column(
+            self._about,
+            back,
             *[self._kinds[kind].view for kind in RECIPE],
             self._scalars[0].view,
             *[one.view for kind, one in self._kinds.items() if kind not in RECIPE],
             self._scalars[1].view,
-            pn.pane.HTML("<h4>The plots</h4>"),
+            heading("The plots", sheet),
             self._per,
             self._compared,
             sizing_mode="stretch_width",
@@ -86,6 +95,8 @@ class Drawer:
         """Set every choice to the session's newest."""
         if not self.is_open:
             return
+        preset = presets()[self._page.bar.preset]
+        self._about.object = f"<small>{html.escape(preset.about)}</small>"
         for kind in self._kinds.values():
             kind.show(session.wanted)
             kind.complain(session.message)
@@ -179,6 +190,7 @@ def _events(session: Any) -> str:
     rows = []
     for event in reversed(session.events[-200:]):
         args = ", ".join(f"{k} {_brief(v)}" for k, v in event["args"].items())
+        args = args if len(args) <= LONGEST else f"{args[:LONGEST]} …"
         rows.append(
             f"<li>lane {event['lane']}, row {event['row']}: {html.escape(event['command'])} "
             f"{html.escape(args)}</li>"

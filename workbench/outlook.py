@@ -201,9 +201,12 @@ def _rate(at: Situation, found: _Findings) -> None:
         note = f"of gradient descent; the rule in force has no such bound. {where}"
         formula = LIMITS["GradientDescent"][1]
         found.lines.append(Line("largest stable rate", said, formula, note, "innocenti2025"))
-    best = f"λ {short(curved.smallest)} … {short(curved.largest)}, best α {short(curved.best_rate)}"
+    convex = curved.smallest > 0
+    best = f"λ {short(curved.smallest)} … {short(curved.largest)}"
+    best += f", best α {short(curved.best_rate)}" if convex else ", not convex"
     formula = r"\alpha^\ast = 2 / (\lambda_{\min} + \lambda_{\max})"
     cond = f"condition number {short(curved.condition)}; settles by 1 − αλ_min a step. {where}"
+    cond = cond if convex else f"F bends down in some direction here. {where}"
     found.lines.append(Line("curvature", best, formula, cond, "innocenti2025"))
 
 

@@ -7,7 +7,7 @@ from bokeh.core.properties import value
 from bokeh.core.property.descriptors import UnsetValueError
 from bokeh.models import ColumnDataSource, LinearColorMapper, Title
 
-from workbench.look import FONT, Palette, shades, short
+from workbench.look import FONT, Palette, shades
 
 if TYPE_CHECKING:
     from workbench.scene import Scene
@@ -127,8 +127,8 @@ def tiles(scene: "Scene") -> tuple[dict[str, Any], list[str], str]:
     if "image" in chosen and "image" not in errors:
         return chosen, texts, "h₀, the free image, for each clamped label"
     if errors:
-        said = [f"{ROWS[n]} (MSE {short(errors[n])})" if n in errors else ROWS[n] for n in chosen]
-        return chosen, texts, ", ".join(said)
+        said = ", ".join(f"{ROWS[n]} {errors[n]:.2g}" for n in chosen if n in errors)
+        return chosen, texts, f"{'input; ' if 'input' in chosen else ''}MSE of {said}"
     if len(scene.probability):
         guess, sure = scene.probability.argmax(1), scene.probability.max(1)
         texts = [

@@ -22,40 +22,17 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
+from workbench.axes import (
+    COMPARISONS,
+    ENERGY_LIMITS,
+    POWERS,
+    PRECISION_LIMITS,
+    PREDICTED,
+    ROW_AXIS,
+    TOTAL_LIMITS,
+)
 from workbench.look import FONT, palette, shades
 from workbench.pictures import Pictures
-
-ENERGY_LIMITS = (-10.0, 1.0)
-"""First limits of log10 energy: fixed until the fit button asks for others."""
-
-TOTAL_LIMITS = (-7.0, 2.0)
-"""First limits of log10 of total energy and residual."""
-
-POWERS = (
-    "return '10' + String(tick).replace(/[-0-9]/g, c => '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.indexOf(c)])"
-)
-"""Ticks of a logarithm as powers of ten."""
-
-PLAIN = "return Math.abs(tick) < 1e-9 ? '0' : String(+tick.toPrecision(3)).replace('-', '−')"
-
-
-COMPARISONS = {
-    "alignment": ("cosine to backprop, if stopped here", (-1.05, 1.05), PLAIN),
-    "update_ratio": ("norm by backprop's, if stopped here", (-8.0, 2.0), POWERS),
-    "agreement": ("share of signs as backprop's", (-0.05, 1.05), PLAIN),
-    "drift": ("drift of predictions since t = 0, RMS", (-8.0, 1.0), POWERS),
-}
-"""What the panel in the middle may draw: title, first limits and ticks."""
-
-PREDICTED = {
-    "arrival": ("small-rate law", "6 3"),
-    "spiking": ("spiking, ½|h − h⁰|²", "2 3"),
-    "rest": ("equilibrium", "8 3 2 3"),
-}
-"""Curves of theory over depth: what they are called, and their dashes."""
-
-
-ROW_AXIS = "row (t runs from 0 in each {})"
 
 
 class Plots:
@@ -89,6 +66,8 @@ class Plots:
         self.imbalance = self._build_imbalance()
         self.errors = self._build_lines("errors", "RMS error of each layer", (-8.0, 1.0), POWERS)
         self.alignment = self._build_lines("alignment", *COMPARISONS["alignment"])
+        self._without = self._note(self.alignment, "no loss, no backprop", 0)
+        self._without.visible = False
         self.depth = self._build_depth()
         title = self._title("images")
         self.images = self._figure("images", _interval(-0.25, 2.25), title, x_range=_interval(0, 4))
@@ -231,8 +210,9 @@ class Plots:
         plot = self._on_steps(
             "precision", _interval(0.5, 10.5), self._title("precision Π of each layer"), label=True
         )
-        mapper = LinearColorMapper(
-            palette=shades(look.precision), low=-4, high=0, nan_color=look.unreached
+        low, high = PRECISION_LIMITS
+        mapper = self._precisions = LinearColorMapper(
+            palette=shades(look.precision), low=low, high=high, nan_color=look.unreached
         )
         self._precision = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         plot.image("image", "x", "y", "dw", "dh", source=self._precision, color_mapper=mapper)
@@ -326,17 +306,22 @@ class Plots:
         )
         plot.line("step", "imbalance", source=self._imbalance, color=self.look.ink, line_width=2)
         self._imbalance_dots = self._dots(plot)
-        self._why = Label(
+        self._why = self._note(plot, "fewer than two layers reached", 8)
+        return plot
+
+    def _note(self, plot: Any, text: str, y: float) -> Label:
+        """Words in the place of curves that are not there."""
+        note = Label(
             x=0,
-            y=8,
-            text="fewer than two layers reached",
+            y=y,
+            text=text,
             text_color=self.look.muted,
             text_font=FONT,
             text_font_size="12px",
             x_offset=8,
         )
-        plot.add_layout(self._why)
-        return plot
+        plot.add_layout(note)
+        return note
 
     def _build_lines(self, name: str, title: str, limits: tuple[float, float], ticks: str) -> Any:
         plot = self._on_steps(name, _interval(*limits), self._title(title))

@@ -37,18 +37,17 @@ def presets() -> dict[str, Preset]:
     return found
 
 
-OF_THE_RUN = ("pretraining", "seed", "dtype", "device")
-"""What a preset leaves as it is, unless it names it."""
+OF_THE_RUN = ("seed", "dtype", "device")
+"""What a preset leaves as it is."""
 
 
 def whole(name: str) -> dict[str, Any]:
     """Every choice that a preset makes, those that it does not name at their defaults."""
     from core.experiment import Experiment
 
-    named = presets()[name].choices
-    made = Experiment.from_dict(named)
+    made = Experiment.from_dict(presets()[name].choices)
     return {
         one.name: getattr(made, one.name)
         for one in dataclasses.fields(made)
-        if one.name in named or one.name not in OF_THE_RUN
+        if one.name not in OF_THE_RUN
     }

@@ -25,6 +25,12 @@ TERMS_OF_F = tuple(name for name in TERMS if name != "steps")
 OF_THE_RUN = ("pretraining", "batch_size", "seed", "dtype", "device")
 
 
+def heading(title: str, sheet: str) -> Any:
+    """The title of a group of dials."""
+    shown = f"<h4>{html.escape(title)}</h4>"
+    return pn.pane.HTML(shown, sizing_mode="stretch_width", stylesheets=[sheet])
+
+
 class Scalars:
     """A group of dials that belong to no entry."""
 
@@ -41,7 +47,7 @@ class Scalars:
         self._quiet = False
         self._inputs: dict[str, Any] = {}
         self._error = pn.pane.HTML(visible=False, sizing_mode="stretch_width")
-        rows: list[Any] = [pn.pane.HTML(f"<h4>{html.escape(title)}</h4>")] if title else []
+        rows: list[Any] = [heading(title, sheet)] if title else []
         for name in names:
             dial = SCALARS[name]
             self._inputs[name] = self._input(name, dial, sheet)

@@ -180,7 +180,11 @@ location.search = asked;"""
             self._quiet = False
             return
         self.preset = event.new
-        self._page.do(lambda s: s.change(**whole(event.new)))
+        self.reset()
+
+    def reset(self) -> None:
+        """Every choice as the preset has it."""
+        self._page.do(lambda s: s.change(**whole(self.preset)))
 
     def _sped(self, event: Any) -> None:
         if not self._quiet:
