@@ -79,24 +79,30 @@ def law_of(recipe: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def predicted(
-    recipe: Mapping[str, Any], known: Mapping[str, Any], t: int, precision: ArrayLike
+    recipe: Mapping[str, Any],
+    known: Mapping[str, Any],
+    t: int,
+    precision: ArrayLike,
+    *,
+    steady: bool,
 ) -> dict[str, Rows]:
     """Energies over depth, (L,) by name: those that hold at a row, not finite where there is none.
 
     Args:
-        recipe: in force since the batch began, as plain data.
+        recipe: in force, as plain data.
         known: the numbers of the batch, as this module's header says.
         t: steps taken.
         precision: as applied at the row, (L,).
+        steady: whether the recipe has been in force since the batch began, in its one phase.
     """
     found = {}
     law, _ = law_of(recipe)
-    if known.get("delta") is not None and law:
+    if known.get("delta") is not None and law and steady:
         rate = recipe["dynamics"]["rate"]
         law_energy = {ARRIVAL: arrival_energy, SPIKING: spiking_energy}[law]
         energy = law_energy(known["delta"], rate, t)
         found[law] = np.where(energy > 0, energy, np.nan)
-    if known.get("rest") is not None and settles_at(known, precision):
+    if settles_at(known, precision):
         found[REST] = np.asarray(known["rest"], dtype=float)
     return {name: energy for name, energy in found.items() if np.isfinite(energy).any()}
 
@@ -109,42 +115,20 @@ def settles_at(known: Mapping[str, Any], precision: ArrayLike) -> bool:
 
 
 def of_trace(trace: xr.Dataset, row: int) -> dict[str, Rows]:
-    """What a trace's own numbers predict for a row; empty where they are not in it.
-
-    The recipe must not have changed since the batch began, and the batch must have one phase.
-    """
+    """What a trace's own numbers predict for a row; empty where they are not in it."""
     if "recipes" not in trace.attrs:
         return {}
-    batch = trace["batch"].values
+    batch, t, recipe_id = (trace[name].values for name in ("batch", "t", "recipe_id"))
     known = json.loads(trace.attrs.get("theory", "{}")).get(str(int(batch[row])))
+    if known is None:
+        return {}
     same = np.flatnonzero(batch == batch[row])
-    before = same[same <= row]
-    if known is None or int(trace["t"].values[before[0]]) != 0:
-        return {}
-    if not _steady(trace["recipe_id"].values[before], trace["phase"].values[same]):
-        return {}
-    recipe = json.loads(trace.attrs["recipes"])[int(trace["recipe_id"].values[row])]
+    before, phase = same[same <= row], trace["phase"].values[same]
+    steady = bool(
+        t[before[0]] == 0
+        and (recipe_id[before] == recipe_id[row]).all()
+        and (phase == phase[0]).all()
+    )
+    recipe = json.loads(trace.attrs["recipes"])[int(recipe_id[row])]
     precision = trace["precision"].transpose("step", "layer").values[row]
-    return predicted(recipe, known, int(trace["t"].values[row]), precision)
-
-
-def of_rows(
-    rows: Mapping[str, Rows], at: int, recipes: list[dict[str, Any]], theory: Mapping[str, Any]
-) -> tuple[dict[str, Rows], float | None]:
-    """The same for rows of a live lane: the curves at a position, and F at rest if it is known."""
-    batch = rows["batch"]
-    known = theory.get(str(int(batch[at])))
-    same = np.flatnonzero(batch == batch[at])
-    before = same[same <= at]
-    number = int(rows["recipe_id"][at])
-    if known is None or number >= len(recipes):
-        return {}, None
-    precision = rows["precision"][at]
-    rest = known["F"] if settles_at(known, precision) else None
-    if not _steady(rows["recipe_id"][before], rows["phase"][same]) or rows["t"][before[0]] != 0:
-        return {}, rest
-    return predicted(recipes[number], known, int(rows["t"][at]), precision), rest
-
-
-def _steady(recipe_id: Rows, phase: Rows) -> bool:
-    return bool((recipe_id == recipe_id[-1]).all() and (phase == phase[0]).all())
+    return predicted(recipe, known, int(t[row]), precision, steady=steady)

@@ -14,7 +14,7 @@ from workbench.session import Session
 WINDOW = 400
 """Rows that are drawn at once; the newest, or those up to the cursor."""
 
-COMPARED = ("alignment", "update_ratio", "agreement", "drift")
+COMPARED = ("alignment", "update_ratio", "agreement", "prediction_drift")
 """Variables of the trace, of layers, of which the page draws one at a time."""
 
 Rows = NDArray[Any]
@@ -36,7 +36,7 @@ class Curves:
         alignment: cosine to the backprop update, (n, L); empty where it is not recorded.
         update_ratio: norm of the update by that of backprop's, as `alignment`.
         agreement: share of weights that move to the side to which backprop does, as `alignment`.
-        drift: RMS of how far predictions have moved since t = 0, (n, L).
+        prediction_drift: RMS of how far predictions have moved since t = 0, (n, L).
         precision: as applied, (n, L).
         t: step within the phase, (n,).
         batch: number of the batch, (n,).
@@ -54,7 +54,7 @@ class Curves:
     alignment: Rows
     update_ratio: Rows
     agreement: Rows
-    drift: Rows
+    prediction_drift: Rows
     precision: Rows
     t: Rows
     batch: Rows
@@ -131,8 +131,7 @@ def scene(session: Session, per: str = "layer", *, theory: bool = False) -> Scen
     held = rows.get("probability")
     predicted, rest = {}, None
     if theory:
-        known = lane.trace.attrs.get("theory", {})
-        predicted, rest = predictions.of_rows(rows, at, lane.trace.recipes, known)
+        predicted, rest = _theory(lane, {name: values[at] for name, values in rows.items()})
     return Scene(
         lane=lane.id,
         cursor=int(drawn.step[at]),
@@ -150,6 +149,24 @@ def scene(session: Session, per: str = "layer", *, theory: bool = False) -> Scen
         predicted=predicted,
         rest=rest,
     )
+
+
+def _theory(lane: Lane, row: dict[str, Any]) -> tuple[dict[str, Rows], float | None]:
+    """Curves of theory over depth at a row, and F at rest, as far as theory was asked."""
+    known = lane.trace.attrs["theory"].get(str(int(row["batch"])))
+    number, t = int(row["recipe_id"]), int(row["t"])
+    first = lane.trace.row(int(row["step"]) - t)
+    if known is None or first is None or number >= len(lane.trace.recipes):
+        return {}, None
+    begun = int(first["t"]) == 0 and int(first["recipe_id"]) == number
+    found = predictions.predicted(
+        lane.trace.recipes[number],
+        known,
+        t,
+        row["precision"],
+        steady=begun and len(lane.phases) == 1,
+    )
+    return found, known["F"] if predictions.REST in found else None
 
 
 def curves(lane: Lane, rows: dict[str, Rows], per: str = "layer") -> Curves:
