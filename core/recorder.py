@@ -89,7 +89,7 @@ class Recorder:
             self._rings["energy_sample"] = new(capacity, L, batch)
             for name in ("force", "speed", "activity"):
                 self._rings[name] = new(capacity, N)
-            self._rings["drift"] = new(capacity, L)
+            self._rings["prediction_drift"] = new(capacity, L)
         if "probability" in self.shows:
             self._rings["probability"] = new(capacity, batch, network.nodes[-1].size)
         if align:
@@ -168,7 +168,7 @@ class Recorder:
                 pairs = zip(step.states, step.before, strict=True)
                 rings["speed"][n] = torch.stack([_rms(h - old) for h, old in pairs])
             pairs = zip(balance.predictions, self._first_predictions(step), strict=True)
-            rings["drift"][n] = torch.stack([_rms(mu - old) for mu, old in pairs])
+            rings["prediction_drift"][n] = torch.stack([_rms(mu - old) for mu, old in pairs])
         if "probability" in self.shows:
             rings["probability"][n] = balance.predictions[-1].softmax(1)
 

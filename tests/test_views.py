@@ -39,7 +39,7 @@ def full_lane(rows=9, L=5, *, batch=None, recipe_id=None):
         alignment=(("step", "layer"), np.where(energy > 0, 0.5, np.nan)),
         update_ratio=(("step", "layer"), np.where(energy > 0, energy, np.nan)),
         agreement=(("step", "layer"), np.where(energy > 0, 0.75, np.nan)),
-        drift=(("step", "layer"), np.sqrt(energy) * np.minimum(t, 1)),
+        prediction_drift=(("step", "layer"), np.sqrt(energy) * np.minimum(t, 1)),
         force=(("step", "state"), force),
         probability=(("step", "sample", "class"), raw / raw.sum(2, keepdims=True)),
         prediction=(picture, random.random((frames, 2, 1, 6, 6))),

@@ -24,7 +24,7 @@ COMPARISONS = {
     "alignment": ("cosine to backprop, if stopped here", (-1.05, 1.05), PLAIN),
     "update_ratio": ("norm by backprop's, if stopped here", (-8.0, 2.0), POWERS),
     "agreement": ("share of signs as backprop's", (-0.05, 1.05), PLAIN),
-    "drift": ("drift of predictions since t = 0, RMS", (-8.0, 1.0), POWERS),
+    "prediction_drift": ("drift of predictions since t = 0, RMS", (-8.0, 1.0), POWERS),
 }
 """What the panel in the middle may draw: title, first limits and ticks."""
 

@@ -132,7 +132,7 @@ LABELS = {
     "alignment": Label("cosine to backprop", "cosine to backprop"),
     "update_ratio": Label("norm by backprop's", r"norm by backprop's"),
     "agreement": Label("signs as backprop's", "signs as backprop's"),
-    "drift": Label("drift of μ_ℓ", r"drift of $\mu_\ell$"),
+    "prediction_drift": Label("drift of μ_ℓ", r"drift of $\mu_\ell$"),
     "precision": Label("precision Π_ℓ", r"precision $\Pi_\ell$"),
     "probability": Label("probability", "probability"),
     "mse": Label("MSE of image", "MSE"),

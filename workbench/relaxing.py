@@ -76,7 +76,7 @@ FILES = """\
     pretraining. Scalars stand above the first table, as TOML wants it.
 
 --out trace.nc    energy, error, precision (step, layer); at level full also energy_sample, force,
-    speed, activity, drift, and probability or images. Coordinates: step, t, phase, layer, ...
+    speed, activity, prediction_drift, and probability or images. Coordinates: step, t, layer, ...
     Attributes: experiment, recipes, files (name and SHA-256 of each input), in JSON.
     >>> xarray.open_dataset("trace.nc").energy
 

@@ -18,7 +18,16 @@ from core.learning.local import Incremental
 from core.precisions.spiking import Spiking
 from tests.problems import labelled, relaxation, tanh_chain, tanh_mlp
 
-ROWS = ("energy", "precision", "cost", "energy_sample", "force", "speed", "activity", "drift")
+ROWS = (
+    "energy",
+    "precision",
+    "cost",
+    "energy_sample",
+    "force",
+    "speed",
+    "activity",
+    "prediction_drift",
+)
 RECONSTRUCTED = ("prediction", "prediction_mse", "swept", "swept_mse")
 
 
@@ -185,9 +194,12 @@ def test_drift_is_how_far_each_prediction_has_moved_since_the_first_step():
             rms(network.maps[str(i)](step.states[i - 1]) - network.maps[str(i)](first[i - 1]))
             for i in network.layers
         ]
-        np.testing.assert_allclose(chunk.rows["drift"][n], expected, rtol=1e-12)
-    assert not chunk.rows["drift"][0].any() and not chunk.rows["drift"][:, 0].any()
-    assert (chunk.rows["drift"][1:, 1:] > 0).all()
+        np.testing.assert_allclose(chunk.rows["prediction_drift"][n], expected, rtol=1e-12)
+    assert (
+        not chunk.rows["prediction_drift"][0].any()
+        and not chunk.rows["prediction_drift"][:, 0].any()
+    )
+    assert (chunk.rows["prediction_drift"][1:, 1:] > 0).all()
 
 
 def test_v3_drift_by_hand():
@@ -197,7 +209,7 @@ def test_v3_drift_by_hand():
     (chunk,), _ = recorded(made)
     moved = math.tanh(-1.5 * 0.3602660161) - math.tanh(-1.5 * 0.4621171573)
     expected = [0.0, moved, 2 * (0.1742037357 + 0.6000182751)]
-    np.testing.assert_allclose(chunk.rows["drift"][3], expected, rtol=0, atol=3e-10)
+    np.testing.assert_allclose(chunk.rows["prediction_drift"][3], expected, rtol=0, atol=3e-10)
 
 
 def test_drift_is_that_of_the_states_alone_where_weights_move_too():
@@ -213,7 +225,9 @@ def test_drift_is_that_of_the_states_alone_where_weights_move_too():
         maps = [network.maps[str(i)] for i in network.layers]
         pairs = zip(maps, step.states[:-1], first[:-1], strict=True)
         expected = [rms(one(h) - one(old)) for one, h, old in pairs]
-        np.testing.assert_allclose(recorder.drain().rows["drift"][0], expected, rtol=1e-12)
+        np.testing.assert_allclose(
+            recorder.drain().rows["prediction_drift"][0], expected, rtol=1e-12
+        )
 
 
 def test_alignment_follows_a_change_of_the_learning_rule():

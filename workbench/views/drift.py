@@ -10,7 +10,7 @@ from workbench import look, measures
 from workbench.views import marks, screen
 
 TITLE = "Drift of predictions"
-NEEDS = ("drift", "error", "energy")
+NEEDS = ("prediction_drift", "error", "energy")
 
 
 def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
@@ -19,9 +19,9 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
     A drift as large as the error means that the network below has come to meet the layer.
     """
     marks.need(trace, "drift", NEEDS)
-    found = trace[["drift", "error"]].transpose("step", "layer", ...)
+    found = trace[["prediction_drift", "error"]].transpose("step", "layer", ...)
     found["reached"] = measures.reached(trace)
-    marks.need_numbers("drift", "the drift", found["drift"])
+    marks.need_numbers("drift", "the drift", found["prediction_drift"])
     return found
 
 
@@ -56,8 +56,8 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
 
 def _shown(found: xr.Dataset) -> dict[str, Any]:
     """Drift where there is any, and errors of reached layers, (rows, L) each; nan elsewhere."""
-    drift, error = (found[name].values.astype(float) for name in ("drift", "error"))
+    drift, error = (found[name].values.astype(float) for name in ("prediction_drift", "error"))
     return {
-        "drift": np.where(drift > 0, drift, np.nan),
+        "prediction_drift": np.where(drift > 0, drift, np.nan),
         "error": np.where(found["reached"].values & (error > 0), error, np.nan),
     }

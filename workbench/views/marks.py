@@ -26,7 +26,7 @@ HINTS = {
     "alignment": "record it with align=True",
     "update_ratio": "record it with align=True",
     "agreement": "record it with align=True",
-    "drift": "record at level full",
+    "prediction_drift": "record at level full",
     "force": "record at level full",
     "energy_sample": "record at level full",
     "probability": "only tasks with a label to predict have it",
