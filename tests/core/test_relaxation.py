@@ -519,3 +519,27 @@ def test_a_phase_begins_from_the_end_of_the_phase_that_it_names():
             assert not same(step.states[:top], ends["plus"][:top])
         ends[step.moment.phase] = step.states
     assert set(ends) == {"free", "plus", "minus"}
+
+
+def test_a_snapshot_brings_back_which_phases_had_ended_and_where():
+    plain = noisy(3)
+    x, y = plain.states[0], plain.states[-1]
+    top = len(plain.states) - 1
+    phases = [
+        Phase("free", 3, {0: x}),
+        Phase("plus", 3, {0: x, top: y}, begin_from="free"),
+        Phase("minus", 3, {0: x, top: -y}, begin_from="free"),
+    ]
+    made = Relaxation(plain.network, phases, plain.recipe)
+    while made.phase.name != "plus":
+        made.advance()
+    snapshot = made.snapshot()
+    told = []
+    for _ in range(2):
+        made.run()
+        told.append(made.step().ended)
+        made.restore(snapshot)
+    assert [phase.name for phase, _ in made.step().ended] == ["free"]
+    assert [phase.name for phase, _ in told[1]] == ["free", "plus"]
+    for (_, once), (_, again) in zip(*told, strict=True):
+        assert same(once, again)
