@@ -88,7 +88,7 @@ class Kind:
         # By title, not by name: greyed options are found in the page by what they show.
         self._names = {card.title: name for name, card in cards(kind).items()}
         self.menu = pn.widgets.Select(
-            name=KINDS[kind], options=list(self._names), sizing_mode="stretch_width"
+            label=KINDS[kind], options=list(self._names), sizing_mode="stretch_width"
         )
         self.menu.param.watch(self._picked, "value")
         self._about = pn.pane.HTML(sizing_mode="stretch_width")
@@ -133,11 +133,11 @@ class Kind:
         label = f"{dial.name}  {dial.symbol}".strip()
         size: dict[str, Any] = {"sizing_mode": "stretch_width", "stylesheets": [self._sheet]}
         if dial.type is bool:
-            widget: Any = pn.widgets.Checkbox(name=label, value=value, **size)
+            widget: Any = pn.widgets.Checkbox(label=label, value=value, **size)
         elif dial.choices:
-            widget = pn.widgets.Select(name=label, options=list(dial.choices), value=value, **size)
+            widget = pn.widgets.Select(label=label, options=list(dial.choices), value=value, **size)
         else:
-            widget = pn.widgets.TextInput(name=label, value=text_of(value), **size)
+            widget = pn.widgets.TextInput(label=label, value=text_of(value), **size)
         widget.param.watch(lambda event, dial=dial: self._turned(dial, event.new), "value")
         return widget
 

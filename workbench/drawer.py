@@ -37,15 +37,15 @@ class Drawer:
             Scalars(OF_THE_RUN, self._send, sheet, "The run"),
         ]
         self._per = pn.widgets.Select(
-            name="imbalance compares", options={"layers": "layer", "units": "unit"}
+            label="imbalance compares", options={"layers": "layer", "units": "unit"}
         )
         self._per.param.watch(self._measured, "value")
         self._compared = pn.widgets.Select(
-            name="panel in the middle", options={text[0]: n for n, text in COMPARISONS.items()}
+            label="panel in the middle", options={text[0]: n for n, text in COMPARISONS.items()}
         )
         self._compared.param.watch(self._measured, "value")
         self._about = pn.pane.HTML("", sizing_mode="stretch_width")
-        back = pn.widgets.Button(name="back to this preset", sizing_mode="stretch_width")
+        back = pn.widgets.Button(label="back to this preset", sizing_mode="stretch_width")
         back.on_click(lambda _: page.bar.reset())
         choices = pn.Column(
             self._about,
@@ -127,7 +127,7 @@ class Drawer:
         from workbench.views import views
 
         names = {module.TITLE: name for name, module in views().items()}
-        self._view = pn.widgets.Select(name="view", options=names, sizing_mode="stretch_width")
+        self._view = pn.widgets.Select(label="view", options=names, sizing_mode="stretch_width")
         self._bundle = pn.widgets.FileDownload(
             callback=self._zip,
             filename="relaxoscope-energy_time.zip",
@@ -145,7 +145,7 @@ class Drawer:
             sizing_mode="stretch_width",
         )
         self._command = pn.pane.HTML(sizing_mode="stretch_width")
-        copied = pn.widgets.Button(name="copy as command", sizing_mode="stretch_width")
+        copied = pn.widgets.Button(label="copy as command", sizing_mode="stretch_width")
         copied.js_on_click(
             args={"pane": self._command},
             code="""

@@ -121,7 +121,7 @@ class RelaxPage:
         self.bar = Bar(self, self._sheet)
         self._words = self._html("")
         self._offer = pn.widgets.Button(
-            name="relax 5 batches first", visible=False, stylesheets=[self._sheet], margin=0
+            label="relax 5 batches first", visible=False, stylesheets=[self._sheet], margin=0
         )
         self._offer.on_click(lambda _: self._do(lambda s: s.warm_up(5)))
         self._line = pn.Row(self._words, self._offer, sizing_mode="stretch_width", margin=0)

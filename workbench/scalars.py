@@ -85,11 +85,11 @@ class Scalars:
         label = f"{LABELS.get(name, name)}  {dial.symbol}".strip()
         options = {"device": devices(), "pretraining": ["random", "trained"]}.get(name)
         if dial.type is bool:
-            widget: Any = pn.widgets.Checkbox(name=label, **size)
+            widget: Any = pn.widgets.Checkbox(label=label, **size)
         elif dial.choices or options:
-            widget = pn.widgets.Select(name=label, options=options or list(dial.choices), **size)
+            widget = pn.widgets.Select(label=label, options=options or list(dial.choices), **size)
         else:
-            widget = pn.widgets.TextInput(name=label, **size)
+            widget = pn.widgets.TextInput(label=label, **size)
         widget.param.watch(lambda event: self._turned(name, event.new), "value")
         return widget
 

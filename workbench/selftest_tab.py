@@ -69,7 +69,7 @@ class SelfTestTab:
         words = {"stylesheets": [sheet], "sizing_mode": "stretch_width"}
         self._about = pn.pane.HTML("", **words)
         self._button = pn.widgets.Button(
-            name="run the self-test", stylesheets=[sheet], sizing_mode="stretch_width"
+            label="run the self-test", stylesheets=[sheet], sizing_mode="stretch_width"
         )
         self._button.on_click(lambda _: self._pressed())
         self._table = pn.pane.HTML("", **words)
@@ -83,7 +83,7 @@ class SelfTestTab:
         if run is None or (len(run.results), run.going) == self._shown:
             return
         self._shown = len(run.results), run.going
-        self._button.name = "stop" if run.going else "run it again"
+        self._button.label = "stop" if run.going else "run it again"
         self._table.object = table(run)
 
     def close(self) -> None:

@@ -33,11 +33,11 @@ class TheoryTab:
         self._page, self._look = page, page.look
         self._shown: Outlook | None = None
         self._drawn = pn.widgets.Checkbox(
-            name="draw it into the plots", value=True, stylesheets=[sheet]
+            label="draw it into the plots", value=True, stylesheets=[sheet]
         )
         self._drawn.param.watch(self._switched, "value")
         self._again = pn.widgets.Button(
-            name="ask at this row", stylesheets=[sheet], sizing_mode="stretch_width"
+            label="ask at this row", stylesheets=[sheet], sizing_mode="stretch_width"
         )
         self._again.on_click(lambda _: page.theorist.ask())
         self._lines = pn.pane.HTML("", stylesheets=[sheet], sizing_mode="stretch_width")

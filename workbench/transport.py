@@ -62,7 +62,7 @@ class Bar:
             options=SPEEDS, value=6.0, width=84, **self._style("speed: steps per second")
         )
         self._speed.param.watch(self._sped, "value")
-        self._train = pn.widgets.Toggle(name="train", width=54, **self._style("gear"))
+        self._train = pn.widgets.Toggle(label="train", width=54, **self._style("gear"))
         self._train.param.watch(self._geared, "value")
         self._steps = pn.widgets.TextInput(value="20", width=62, **self._style("T"))
         self._steps.param.watch(self._stepped, "value")
@@ -142,7 +142,7 @@ class Bar:
 
     def _door(self, name: str, label: str, about: str) -> Any:
         button = pn.widgets.Button(
-            name=label, icon=icon(name), description=tip(about, "left"), **self._style(name)
+            label=label, icon=icon(name), description=tip(about, "left"), **self._style(name)
         )
         button.on_click(lambda _: self._page.toggle_drawer(name))
         return button
