@@ -1,0 +1,175 @@
+"""What the live plots hold for a scene: lines, marks, names, curves of theory, pictures."""
+
+import numpy as np
+import pytest
+
+from core import make
+from tests.workbench.sessions import SMALL, do, opened
+from tests.workbench.test_outlook import EXACT, LINEAR, asked
+from tests.workbench.test_phases import NUDGED
+from workbench.axes import COMPARISONS, ENERGY_LIMITS, PREDICTED, ROW_AXIS
+from workbench.board import Board
+from workbench.pictures import ROWS, tiles
+from workbench.predictions import LABELS
+from workbench.presets import presets, whole
+from workbench.scene import COMPARED, scene
+
+IMAGE_TASKS = ("Reconstruct", "Recall", "Generate", "Dream")
+
+
+@pytest.fixture
+def board():
+    return Board("light", lambda row: None)
+
+
+def drawn(board, session, **options):
+    board.draw(scene(session, **options))
+    return board
+
+
+def decoder(task, **dials):
+    return SMALL.changed(
+        network=make("network", "Decoder", {"latent": 6, "hidden": (8, 8)}),
+        task=make("task", task, dials),
+        init=make("init", "Zero"),
+    )
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_the_panel_in_the_middle_draws_what_was_chosen(board, name):
+    session = opened()
+    do(session, "step", 5)
+    board.compare(name)
+    drawn(board, session)
+    values = session.lane.trace.dataset()[name].values.astype(float)
+    logarithmic = COMPARISONS[name][1][0] < -2
+    with np.errstate(divide="ignore"):
+        expected = np.log10(values) if logarithmic else values
+    expected = np.where(np.isfinite(expected), expected, np.nan)
+    lines = np.array(board._alignment_lines.data["ys"]).T
+    np.testing.assert_allclose(lines, expected, rtol=1e-5, atol=1e-7)
+    assert board.alignment.title.text == COMPARISONS[name][0]
+    assert set(COMPARED) == set(COMPARISONS)
+    assert not board._without.visible
+
+
+def test_a_task_without_a_loss_says_so_in_the_place_of_the_cosines(board):
+    session = opened(decoder("Recall"))
+    do(session, "step", 2)
+    drawn(board, session)
+    assert board._without.visible
+    assert np.isnan(np.array(board._alignment_lines.data["ys"])).all()
+
+
+def test_phases_have_lines_in_all_plots_over_steps_and_names_in_the_map(board):
+    session = opened(NUDGED)
+    do(session, "set_gear", "batch")
+    do(session, "step", 19)
+    drawn(board, session)
+    held = board._phases.data
+    assert held["x"] == [-0.5, 2.5, 8.5, 14.5, 17.5]
+    assert held["text"] == ["", "", " minus ", " free ", " plus "], "the newest of each name"
+    assert board.imbalance.xaxis.axis_label == ROW_AXIS.format("phase")
+    assert board._heat_title.text.endswith("plus, step 1, batch 1")
+
+
+def test_one_phase_is_not_named(board):
+    session = opened()
+    do(session, "step", 2)
+    drawn(board, session)
+    assert board._phases.data["x"] == []
+    assert board._heat_title.text.endswith("·  step 2, batch 0")
+    assert board.imbalance.xaxis.axis_label == ROW_AXIS.format("batch")
+
+
+def test_curves_of_theory_come_and_go_with_their_names_in_the_legend(board):
+    session = opened(LINEAR)
+    asked(session)
+    do(session, "step", 3)
+    drawn(board, session, theory=True)
+    shown = {name for name, (line, _, item) in board._predicted.items() if line.visible}
+    assert shown == {"arrival", "rest"} and set(PREDICTED) == set(LABELS)
+    for name, (line, source, item) in board._predicted.items():
+        assert line.visible == item.visible == (name in shown)
+        if name in shown:
+            np.testing.assert_array_equal(source.data["layer"], [1, 2, 3, 4])
+    assert board.depth.legend.visible and board._rest_named.visible
+    F = session.lane.trace.attrs["theory"]["0"]["F"]
+    np.testing.assert_allclose(board._rest_total.data["y"], np.log10([F, F]), rtol=1e-6)
+    assert list(board._rest_total.data["x"]) == [0, 3]
+    drawn(board, session)
+    assert not board.depth.legend.visible and not board._rest_named.visible
+    assert not any(line.visible for line, _, _ in board._predicted.values())
+
+
+def test_theory_follows_the_cursor(board):
+    session = opened(EXACT)
+    asked(session)
+    do(session, "step", 5)
+    drawn(board, session, theory=True)
+    newest = board._predicted["arrival"][1].data["energy"].copy()
+    do(session, "seek", 3)
+    drawn(board, session, theory=True)
+    older = board._predicted["arrival"][1].data["energy"]
+    # C(t, k) paths of k steps down: 10, 10, 5, 1 of them at t = 5; 1, 3, 3, 1 at t = 3, for k = 3
+    # to 0. At t = 3 layer 1 has just been reached.
+    ratio = 10.0 ** (newest - older)
+    np.testing.assert_allclose(ratio, [100, (10 / 3) ** 2, (5 / 3) ** 2, 1], rtol=1e-4)
+
+
+def test_limits_make_room_upwards_and_a_new_lane_begins_with_the_first_ones(board):
+    loud = SMALL.changed(
+        dynamics=make("dynamics", "Langevin", {"rate": 0.05, "temperature": 100.0})
+    )
+    session = opened(loud)
+    do(session, "step", 5)
+    highest = np.log10(session.lane.trace.dataset()["energy"].values.max())
+    assert highest > ENERGY_LIMITS[1]
+    drawn(board, session)
+    assert board._mapper.high == np.ceil(highest) < board.energy_axis.end
+    do(session, "change", dynamics={"name": "GradientDescent", "rate": 0.1}, seed=1)
+    drawn(board, session)
+    assert board._mapper.high == ENERGY_LIMITS[1]
+
+
+def test_precisions_above_one_and_far_below_are_within_the_colours(board):
+    session = opened(SMALL.changed(precision=make("precision", "Table", {"rows": ((50.0,),)})))
+    drawn(board, session)
+    assert (board._precisions.low, board._precisions.high) == (-4, 2)
+    do(session, "change", precision={"name": "Spiking", "rest": 1e-6})
+    do(session, "step", 2)
+    do(session, "restart")
+    drawn(board, session)
+    assert (board._precisions.low, board._precisions.high) == (-6, 0)
+
+
+@pytest.mark.parametrize("task", IMAGE_TASKS)
+def test_every_task_of_images_shows_its_own(task):
+    session = opened(decoder(task) if task != "Dream" else SMALL.changed(
+        task=make("task", "Dream"), init=make("init", "Zero")
+    ))  # fmt: skip
+    do(session, "step", 2)
+    pictures, texts, title = tiles(scene(session))
+    expected = {
+        "Reconstruct": ["input", "prediction", "swept"],
+        "Recall": ["input", "image", "prediction", "swept"],
+        "Generate": ["image", "prediction"],
+        "Dream": ["image"],
+    }[task]
+    assert list(pictures) == expected == [n for n in ROWS if n in expected]
+    assert ("MSE of" in title) == (task in ("Reconstruct", "Recall"))
+    assert bool(texts) == (task != "Generate"), "a drawn latent state has no class"
+    data = session.lane.trace.dataset()
+    for name in set(expected) - {"input"}:
+        np.testing.assert_array_equal(pictures[name], data[name].values[-1, :, 0])
+
+
+def test_a_preset_of_every_family_is_drawn(board):
+    """A frame of each, so that no combination of shapes breaks the plots."""
+    session = opened(SMALL)
+    for name in presets():
+        do(session, "change", **whole(name) | {"pretraining": "random", "batch_size": 10})
+        do(session, "step", 3)
+        drawn(board, session, theory=True)
+        assert np.array(board._heat.data["image"][0]).shape[0] == len(session.lane.trace.layers)
+        assert len(board.pictures._sheet.data["image"]) == 1
