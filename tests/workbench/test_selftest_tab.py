@@ -75,7 +75,7 @@ def test_the_button_starts_stops_and_starts_again(held):
     tab = SelfTestTab(page, "")
     page.redraw = tab.show
     tab.show()
-    assert tab._table.object == "" and "machine's cpu" in tab._about.object
+    assert tab._table.object == "" and "cpu. The session goes on" in tab._about.object
     tab._pressed()
     assert tab._button.label == "stop"
     held.release()
