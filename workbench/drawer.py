@@ -37,11 +37,15 @@ class Drawer:
             Scalars(OF_THE_RUN, self._send, sheet, "The run"),
         ]
         self._per = pn.widgets.Select(
-            label="imbalance compares", options={"layers": "layer", "units": "unit"}
+            label="imbalance compares",
+            options={"layers": "layer", "units": "unit"},
+            sizing_mode="stretch_width",
         )
         self._per.param.watch(self._measured, "value")
         self._compared = pn.widgets.Select(
-            label="panel in the middle", options={text[0]: n for n, text in COMPARISONS.items()}
+            label="panel in the middle",
+            options={text[0]: n for n, text in COMPARISONS.items()},
+            sizing_mode="stretch_width",
         )
         self._compared.param.watch(self._measured, "value")
         self._about = pn.pane.HTML("", sizing_mode="stretch_width")

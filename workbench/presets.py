@@ -37,7 +37,7 @@ def presets() -> dict[str, Preset]:
     return found
 
 
-OF_THE_RUN = ("seed", "dtype", "device")
+OF_THE_RUN = ("seed", "dtype", "device", "engine")
 """What a preset leaves as it is."""
 
 

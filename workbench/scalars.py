@@ -22,7 +22,7 @@ LABELS = {
 TERMS_OF_F = tuple(name for name in TERMS if name != "steps")
 """Terms of the recipe beside T, which stands in the bar."""
 
-OF_THE_RUN = ("pretraining", "batch_size", "seed", "dtype", "device")
+OF_THE_RUN = ("pretraining", "batch_size", "seed", "dtype", "device", "engine")
 
 
 def heading(title: str, sheet: str) -> Any:
