@@ -12,10 +12,10 @@ import torch
 from workbench.outlook import Outlook, Situation, outlook, situation
 from workbench.session import Session
 
-REST = 1.0
+REST = 2.0
 """Seconds between two answers, at least."""
 
-SHARE = 0.1
+SHARE = 0.05
 """Of one processor's time that may go into answers while nobody asks for one."""
 
 
