@@ -520,6 +520,11 @@ def test_arrivals_are_binomial():
     assert late == pytest.approx(float(comb(100_000, 39)) * 1e-6**39, rel=1e-8)
 
 
+def test_an_arrival_has_the_digits_of_double_precision():
+    found = arrival(2, 3, 0.1, torch.ones(3).double())
+    assert_close(found, torch.tensor([0.01, 0.2, 1.0], dtype=torch.float64), rtol=1e-14, atol=0.0)
+
+
 def test_arrivals_at_many_times_and_samples_at_once():
     norms = torch.rand(4, 3)
     found = arrival(torch.arange(7), 4, 0.2, norms)
