@@ -76,7 +76,8 @@ def arrival(t: int | Tensor, L: int, rate: float, delta_norms: Tensor) -> Tensor
     ways = (
         torch.lgamma(steps + 1) - torch.lgamma(k + 1) - torch.lgamma((steps - k).clamp(min=0) + 1)
     )
-    size = torch.where(steps >= k, torch.exp(ways + k * torch.tensor(rate, dtype=torch.float64).log()), 0.0)
+    log_rate = torch.tensor(rate, dtype=torch.float64).log()
+    size = torch.where(steps >= k, torch.exp(ways + k * log_rate), 0.0)
     return size.reshape(*size.shape, *[1] * (delta_norms.dim() - 1)) * delta_norms.double().cpu()
 
 
