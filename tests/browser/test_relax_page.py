@@ -451,6 +451,8 @@ def rewind(page, by):
             press(page, "ArrowLeft")
             wait_for(page, lambda r, row=row: r["cursor"] == row, what=f"row {row}")
     else:
+        handle = control(page, "cursor", ".noUi-handle")  # follows a few times a second
+        assert until(lambda: float(handle.get_attribute("aria-valuenow")) > 0, 15)
         box = control(page, "cursor", ".noUi-target").bounding_box()
         page.mouse.click(box["x"] + 1, box["y"] + box["height"] / 2)
     return wait_for(page, lambda r: r["cursor"] == 0, what=f"row 0 by {by}")
