@@ -1,7 +1,7 @@
 """Bad input, row by row: one line before any work, with field, value and what is legal.
 
 The numbers are those of the project's catalogue of bad input: 1..28 are about choices and numbers.
-Rows 14 and 15 are about memories that a checkpoint keeps; nothing is kept yet, so they are missing.
+Rows 14 and 15 are about what an init is given to recall, which comes from elsewhere only by Python.
 """
 
 import numpy as np
@@ -213,10 +213,31 @@ def test_bad_input_is_refused_in_one_line_before_any_work(home, words, code, sai
     assert "Traceback" not in line and not home.out.exists()
 
 
-def test_every_row_is_here_but_those_that_do_not_apply():
-    told = {18, 19, 26}  # below: these are met on the way
-    kept = {14, 15}  # nothing is kept yet that a row of these could be about
-    assert {row[0] for row in ROWS} | told | kept == set(range(1, 29))
+def test_every_row_is_here():
+    told = {14, 15, 18, 19, 26}  # below
+    assert {row[0] for row in ROWS} | told == set(range(1, 29))
+
+
+@pytest.mark.parametrize("row", [14, 15])
+def test_what_an_init_recalls_must_be_of_this_data_and_batch(row):
+    """Class means of other classes, and states of another batch or network."""
+    from core import BadInput
+    from core.inits.average import Average
+    from core.inits.null import Null
+    from core.start import Start
+    from tests.problems import labelled
+
+    (network, clamped), labels = labelled()  # 6 samples of 3 classes
+    states = network.sweep(clamped)
+    four = [h[:4].detach() for h in states], torch.ones(4, dtype=torch.bool)
+    start = {
+        14: lambda: Average(m=0)(Start(network, clamped, labels, classes=3, memory=four)),
+        15: lambda: Null()(Start(network, clamped, labels, classes=3, previous=four[0])),
+    }[row]
+    said = {14: "memory: means of 4 classes; 3", 15: "previous: states of shapes [(4, 4)"}[row]
+    with pytest.raises(BadInput) as caught:
+        start()
+    assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("row", [9, 10, 12, 16])

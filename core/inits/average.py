@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from core.catalogue import dial, entry
+from core.catalogue import BadInput, dial, entry
 from core.network import States
 from core.start import Start
 
@@ -47,6 +47,8 @@ class Average:
         if start.memory is None or start.labels is None:
             return swept
         means, known = start.memory
+        if len(known) != start.classes:
+            raise BadInput(f"memory: means of {len(known)} classes; {start.classes}, as the data")
         seen = known[start.labels]  # (B,)
         states = []
         for i, h in enumerate(swept):

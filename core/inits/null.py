@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from core.catalogue import entry
+from core.catalogue import BadInput, entry, shown
 from core.network import States
 from core.start import Start
 
@@ -32,4 +32,8 @@ class Null:
         """The last states, or a first guess where there are none."""
         if start.previous is None:
             return start.first_guess()
+        came = [tuple(h.shape) for h in start.previous]
+        fits = [(start.batch, *node.shape) for node in start.network.nodes]
+        if came != fits:
+            raise BadInput(f"previous: states of shapes {shown(came)}; {shown(fits)}, as here")
         return [h.clone() for h in start.previous]
