@@ -451,9 +451,18 @@ def rewind(page, by):
             press(page, "ArrowLeft")
             wait_for(page, lambda r, row=row: r["cursor"] == row, what=f"row {row}")
     else:
-        handle = control(page, "cursor", ".noUi-handle")  # follows a few times a second
-        assert until(lambda: float(handle.get_attribute("aria-valuenow")) > 0, 15)
+        # The handle follows a few times a second, glides for 0.3 s after a click, and takes a
+        # click on itself for the beginning of a drag: a person waits until it lies still.
         box = control(page, "cursor", ".noUi-target").bounding_box()
+        handle = control(page, "cursor", ".noUi-handle")
+
+        def far_and_still() -> bool:
+            now, end = (float(handle.get_attribute(f"aria-value{k}")) for k in ("now", "max"))
+            at = handle.bounding_box()
+            centre = at["x"] + at["width"] / 2 - box["x"]
+            return now > 0 and abs(centre - box["width"] * now / end) < 1
+
+        assert until(far_and_still, 15)
         page.mouse.click(box["x"] + 1, box["y"] + box["height"] / 2)
     return wait_for(page, lambda r: r["cursor"] == 0, what=f"row 0 by {by}")
 
