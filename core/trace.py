@@ -10,6 +10,7 @@ way by `frame_limit`.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from core.network import Network
 from core.recorder import Chunk
+from core.rounding import floor_of, rounded
 
 SCHEMA = 1
 
@@ -26,6 +28,8 @@ DIMS = {
     "energy": ("step", "layer"),
     "energy_sample": ("step", "layer", "sample"),
     "error": ("step", "layer"),
+    "floor": ("step", "layer"),
+    "rounding": ("step", "layer"),
     "precision": ("step", "layer"),
     "cost": ("step",),
     "log_term": ("step", "layer"),
@@ -49,6 +53,8 @@ ABOUT = {
     "energy": ("nat", "energy of a layer, bare, mean over the batch"),
     "energy_sample": ("nat", "energy of a layer, bare, for each sample"),
     "error": ("1", "RMS of a layer's error over its units and the batch"),
+    "floor": ("nat", "energy that rounding to the dtype of eps alone can make"),
+    "rounding": ("1", "energy at or below its rounding floor, zero included: not to be trusted"),
     "precision": ("1", "precision of a layer, as applied at this step"),
     "cost": ("nat", "what F has beside its layers: nudge times cost, and activity decay"),
     "log_term": ("nat", "of learned precisions, in no total: minus d / 2 log precision; else 0"),
@@ -214,6 +220,9 @@ class Trace:
                 held[name] = (DIMS[name], shaped)
         if "energy" in held:
             held["error"] = (DIMS["error"], self._errors(now))
+            floor = self.floors({name: values[: now.n] for name, values in now.rows.items()})
+            held["floor"] = (DIMS["floor"], floor)
+            held["rounding"] = (DIMS["rounding"], rounded(now.rows["energy"][: now.n], floor))
         if "precision" in held:
             held["log_term"] = (DIMS["log_term"], self._log_terms(now))
         data = xr.Dataset(held, coords=self._coords(now), attrs=self._attrs())
@@ -221,6 +230,12 @@ class Trace:
             if name in data:
                 data[name].attrs = {"units": unit, "long_name": about}
         return data
+
+    def floors(self, rows: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        """Rounding floor of each layer's energy in rows of this trace, (rows, L), in nats."""
+        sizes = [self.sizes[i] for i in self.layers]
+        activity = rows["activity"][:, self.layers] if "activity" in rows else 1.0
+        return floor_of(sizes, self.eps, activity, rows["t"])
 
     def _errors(self, now: _Buffers) -> NDArray[Any]:
         """RMS errors: sqrt(2 E / d) where the energy is quadratic, else as recorded."""

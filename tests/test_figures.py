@@ -88,6 +88,7 @@ def test_the_table_is_the_measure(bundle, trace):
             one = found.sel(step=step, layer=layer)
             assert cell["energy"] == pytest.approx(one["energy"].item(), rel=1e-8)
             assert cell["reached"] == one["reached"].item()
+            assert cell["rounding"] == one["rounding"].item()
             assert cell["t"] == step
 
 

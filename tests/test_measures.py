@@ -66,22 +66,28 @@ def falling(L, rows=1):
     return np.tile(10.0 ** -np.arange(1, L + 1), (rows, 1))
 
 
-def test_the_floor_is_half_the_squared_rounding_of_all_units():
-    floor = measures.floor_of([8, 2], eps=1e-3, activity=[2.0, 0.5])
-    np.testing.assert_allclose(floor, [8 * (2e-3) ** 2 / 2, 2 * (5e-4) ** 2 / 2])
-
-
-def test_the_floor_of_a_state_that_is_zero_is_positive_and_far_below_others():
-    floor = measures.floor_of([4, 4], eps=1e-7, activity=[0.0, 1.0])
-    assert 0 < floor[0] < 1e-10 * floor[1]
-
-
 def test_a_lean_trace_has_the_floor_of_states_of_one():
     lean = measures.floor(lane(falling(3)))
     np.testing.assert_allclose(lean, np.full((1, 3), 4 * EPS**2 / 2))
     activity = np.array([[9.0, 1.0, 2.0, 3.0]])  # state 0 is no layer
     full = measures.floor(lane(falling(3), activity=(("step", "state"), activity)))
     np.testing.assert_allclose(full, 4 * (EPS * activity[:, 1:]) ** 2 / 2)
+
+
+def test_the_floor_that_a_trace_holds_is_the_one_that_is_used():
+    trace = lane(falling(3, 2))
+    made = measures.floor(trace)
+    np.testing.assert_allclose(made, 4 * EPS**2 / 2 * np.array([[1] * 3, [2] * 3]))  # t = 0, 1
+    held = trace.assign(floor=(("layer", "step"), np.full((3, 2), 0.05)))
+    np.testing.assert_array_equal(measures.floor(held), np.full((2, 3), 0.05))
+    assert measures.reached(held).values.tolist() == [[True, False, False]] * 2
+    assert measures.rounding(held).values.tolist() == [[False, True, True]] * 2
+
+
+def test_noise_is_neither_zero_nor_above_the_floor_nor_diverged():
+    energy = [0.0, 1e-9, 1.1e-9, np.inf, np.nan]
+    reached = measures.reached_of(energy, 1e-9)
+    assert measures.noise_of(energy, reached).tolist() == [False, True, False, False, False]
 
 
 def test_a_layer_is_reached_above_its_floor_and_only_if_finite():

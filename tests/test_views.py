@@ -196,6 +196,41 @@ def test_the_map_shows_energies_and_leaves_out_layers_that_are_not_reached():
     assert legend == ["not reached"]
 
 
+def noisy_lane():
+    """Layers 1 to 4 at two steps: zero, below the floor, above it; in single precision."""
+    trace = lane([[0, 0, 1e-3, 1.0], [0, 1e-14, 1e-2, 1.0]])
+    return trace.assign_attrs(eps=2.0**-23)  # the floor is 4 (1 + t) eps^2 / 2 = 5.7e-14 at t = 1
+
+
+def test_the_map_tells_rounding_from_what_is_not_reached():
+    figure = views()["energy_time"].figure(noisy_lane())
+    grey = [one for one in figure.axes[0].collections if one.cmap.N == 1]
+    (cells,) = [np.ma.getmaskarray(one.get_array()).reshape(4, 2) for one in grey]
+    assert np.argwhere(~cells).tolist() == [[1, 1]]  # layer 2 at step 1
+    legend = [text.get_text() for one in figure.legends for text in one.get_texts()]
+    assert legend == ["not reached", "rounding of float32"]
+
+
+def test_energy_by_depth_marks_rounding_and_draws_its_floor():
+    ax = views()["energy_depth"].figure(noisy_lane()).axes[0]
+    marks_of = {one.get_label(): one.get_offsets()[:, 0].tolist() for one in ax.collections}
+    assert marks_of["below the rounding floor of float32"] == [1]
+    assert marks_of["not reached"] == [0]
+    floors = [one for one in ax.lines if np.ptp(one.get_ydata()) == 0]
+    np.testing.assert_allclose(floors[0].get_ydata(), 4 * 2 * 2.0**-46 / 2)
+    clean = views()["energy_depth"].figure(full_lane()).axes[0]
+    assert not any("rounding" in one.get_label() for one in clean.collections)
+
+
+def test_on_the_screen_rounding_has_its_own_cells_and_hollow_points():
+    said = "below the rounding floor of float32"
+    for name, empty in (("energy_time", "Rectangles"), ("energy_depth", "Scatter")):
+        drawn = views()[name].view(noisy_lane())
+        (found,) = [one for one in drawn if one.label == said]
+        assert type(found).__name__ == empty and len(found) == 1
+        assert not [one for one in views()[name].view(full_lane()) if one.label == said]
+
+
 def test_nothing_is_called_unreached_where_all_layers_are_reached():
     figure = views()["energy_time"].figure(lane(falling(4, 3)))
     assert not figure.legends

@@ -18,6 +18,7 @@ from workbench.axes import (
     ROW_AXIS,
     TOTAL_LIMITS,
 )
+from workbench.floors import Floors
 from workbench.look import layer_colours, short
 from workbench.plots import Plots
 
@@ -36,6 +37,7 @@ class Board(Plots):
             seek: called with a row number when a step axis is tapped.
         """
         super().__init__(theme, seek)
+        self.floors = Floors(self.heat, self.depth, self.look)
         self._layers = 0
         self._colours: list[str] = []
         self._last: Scene | None = None
@@ -118,6 +120,7 @@ class Board(Plots):
         layers = c.energy.shape[1]
         place = {"x": [first - 0.5], "y": [0.5], "dw": [last - first + 1], "dh": [layers]}
         self._heat.data = {"image": [_grid(_log(c.energy), c.step)], **place}
+        self.floors.draw_cells(_grid(np.where(c.noise, np.float32(1), np.nan), c.step), place)
         self._precision.data = {"image": [_grid(_log(c.precision), c.step)], **place}
         self._totals.data = {
             "step": c.step,
@@ -213,11 +216,10 @@ class Board(Plots):
             "energy": energy[reached],
             "colour": np.array(self._colours)[reached],
         }
-        missing = layers[~reached]
-        self._missing.data = {
-            "layer": missing,
-            "energy": [self.energy_axis.start + 0.3] * len(missing),
-        }
+        missing = layers[~reached & ~c.noise[at]]
+        foot = self.energy_axis.start + 0.3
+        self._missing.data = {"layer": missing, "energy": [foot] * len(missing)}
+        self.floors.draw_marks(c, at, foot)
         ghost = scene.ghost
         if ghost is not None and len(ghost.step):
             near = int(np.abs(ghost.step - scene.cursor).argmin())
@@ -271,7 +273,9 @@ class Board(Plots):
         self._why.x = self._without.x = int(c.step[0])
         self._without.visible = not getattr(c, self.compared).size
         decades = f"{found:.2f} decades" if np.isfinite(found) else "undefined"
-        self._imbalance_title.text = f"imbalance {decades}  ·  {count} of {layers} reached"
+        noise = int(c.noise[at].sum())
+        below = f", {noise} only rounding" if noise else ""
+        self._imbalance_title.text = f"imbalance {decades}  ·  {count} of {layers} reached{below}"
         slope, r2 = scene.slope
         fit = f"slope {slope:+.2f}, R² {r2:.2f}" if np.isfinite(slope) else "no slope yet"
         self._depth_title.text = f"energy by depth  ·  {fit}"

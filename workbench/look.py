@@ -140,6 +140,12 @@ LABELS = {
 }
 
 
+def dtype_of(eps: float) -> str:
+    """The dtype of this eps, "float32" for 2^-23; "dtype" for one that has no name here."""
+    known = {float(np.finfo(name).eps): name for name in ("float16", "float32", "float64")}
+    return known.get(eps, "dtype")
+
+
 def palette(theme: str) -> Palette:
     """The colours of "light" or "dark".
 

@@ -4,9 +4,9 @@ Every measure comes twice. `name_of` takes plain arrays, one row or many (the la
 layer, or the state), and is fast enough for every frame of a live page; `name` takes a trace and
 gives the same numbers with their coordinates, unit and meaning. Nothing here draws.
 
-A layer counts as *reached* when its energy is above what rounding alone can make. After a forward
-init every energy is exactly zero until the error wavefront arrives; such layers have no logarithm,
-and no measure invents one by clipping.
+A layer counts as *reached* when its energy is above what rounding alone can make, its floor
+(core/rounding.py). After a forward init every energy is exactly zero until the error wavefront
+arrives; such layers have no logarithm, and no measure invents one by clipping.
 """
 
 import json
@@ -26,24 +26,11 @@ FLAT = 1e-20
 """Sum of squared deviations (decades squared) below which layers are equal: R2 has no meaning."""
 
 
-def floor_of(size: ArrayLike, eps: float, activity: ArrayLike = 1.0) -> Rows:
-    r"""Energy of a layer that rounding alone can make, per sample in nats.
-
-    A state of RMS $a$ is stored to within $\epsilon a$, so that $d$ units cannot carry less than
-    about $d (\epsilon a)^2 / 2$. A state that is exactly zero has no rounding of its own, so $a$ is
-    never taken below $\epsilon$ itself, far below any real state: the floor stays positive.
-
-    Args:
-        size: units of each layer, (L,).
-        eps: distance from 1 to the next number of the trace's dtype.
-        activity: RMS of each layer's state, (L,) or (rows, L).
-    """
-    a = np.maximum(np.asarray(activity, dtype=float), eps)
-    return np.asarray(size, dtype=float) * np.square(eps * a) / 2
-
-
 def reached_of(energy: ArrayLike, floor: ArrayLike) -> NDArray[np.bool_]:
-    """Where the energy is above its floor; a layer that is not finite has diverged, not arrived."""
+    """Where the energy is above its floor; a layer that is not finite has diverged, not arrived.
+
+    The floor is that of `core.rounding.floor_of`.
+    """
     energy = np.asarray(energy)
     return np.isfinite(energy) & (energy > floor)
 
@@ -140,12 +127,17 @@ def residual_of(force: ArrayLike, size: ArrayLike, free: ArrayLike) -> Rows:
 
 
 def floor(trace: xr.Dataset) -> xr.DataArray:
-    """Rounding floor of each layer's energy, (step, layer); a lean trace takes its states as 1."""
-    activity = 1.0
-    if "activity" in trace:
-        activity = trace["activity"].transpose("step", "state").values[:, trace["layer"].values]
-    values = floor_of(trace["layer_size"].values, float(trace.attrs["eps"]), activity)
-    values = np.broadcast_to(values, (trace.sizes["step"], trace.sizes["layer"]))
+    """Rounding floor of each layer's energy, (step, layer); made anew for a file that has none."""
+    if "floor" in trace:
+        values = trace["floor"].transpose("step", "layer").values
+    else:
+        from core.rounding import floor_of  # here, because core loads torch
+
+        activity = 1.0
+        if "activity" in trace:
+            activity = trace["activity"].transpose("step", "state").values[:, trace["layer"].values]
+        size, eps = trace["layer_size"].values, float(trace.attrs["eps"])
+        values = floor_of(size, eps, activity, trace["t"].values)
     return _layers(trace, "floor", values, "nat", "energy that rounding alone can make")
 
 
@@ -153,6 +145,18 @@ def reached(trace: xr.Dataset) -> xr.DataArray:
     """Whether the energy of a layer is above its rounding floor, (step, layer)."""
     values = reached_of(_energy(trace), floor(trace).values)
     return _layers(trace, "reached", values, "1", "whether energy is above rounding")
+
+
+def rounding(trace: xr.Dataset) -> xr.DataArray:
+    """Whether the energy of a layer is at or below its floor, (step, layer): zero or noise."""
+    values = np.isfinite(_energy(trace)) & ~reached(trace).values
+    return _layers(trace, "rounding", values, "1", "whether energy is at or below rounding")
+
+
+def noise_of(energy: ArrayLike, reached: ArrayLike) -> NDArray[np.bool_]:
+    """Where an energy is not zero and yet not above its floor: what rounding has made."""
+    energy = np.asarray(energy)
+    return np.isfinite(energy) & (energy != 0) & ~np.asarray(reached)
 
 
 def reached_count(trace: xr.Dataset) -> xr.DataArray:

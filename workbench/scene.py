@@ -29,6 +29,8 @@ class Curves:
         energy: of the layers that are reached, (n, L), nat.
         raw: of all layers, (n, L), nat.
         reached: which layers stand above their rounding floor, (n, L).
+        floor: energy that rounding alone can make, (n, L), nat.
+        eps: of the dtype that rounds.
         total: F, weighted by precision, (n,), nat.
         residual: RMS of dF/dh, (n,).
         imbalance: decades between the largest and smallest reached energy, (n,).
@@ -47,6 +49,8 @@ class Curves:
     energy: Rows
     raw: Rows
     reached: Rows
+    floor: Rows
+    eps: float
     total: Rows
     residual: Rows
     imbalance: Rows
@@ -59,6 +63,11 @@ class Curves:
     t: Rows
     batch: Rows
     phase: Rows
+
+    @property
+    def noise(self) -> Rows:
+        """Which energies are not zero and yet not above their floor, (n, L)."""
+        return measures.noise_of(self.raw, self.reached)
 
 
 @dataclass(frozen=True)
@@ -175,8 +184,7 @@ def curves(lane: Lane, rows: dict[str, Rows], per: str = "layer") -> Curves:
     energy = rows["energy"].astype(float)  # (n, L)
     sizes = np.array(trace.sizes)
     layer_sizes = sizes[trace.layers]
-    activity = rows["activity"][:, trace.layers] if "activity" in rows else 1.0
-    floor = measures.floor_of(layer_sizes, trace.eps, activity)
+    floor = trace.floors(rows)
     reached = measures.reached_of(energy, floor)
     total, _ = measures.total_energy_of(energy, rows["precision"], rows["cost"])
     compared = energy / layer_sizes if per == "unit" else energy
@@ -186,6 +194,8 @@ def curves(lane: Lane, rows: dict[str, Rows], per: str = "layer") -> Curves:
         energy=shown,
         raw=energy,
         reached=reached,
+        floor=floor,
+        eps=trace.eps,
         total=total,
         residual=_residual(rows, sizes),
         imbalance=measures.imbalance_of(compared, reached),
@@ -298,6 +308,7 @@ def readout(session: Session, drawn: Scene | None) -> dict[str, Any]:
         "experiment": lane.experiment.to_dict(),
         "energies": [_number(v) for v in c.raw[at]],
         "reached": int(c.reached[at].sum()),
+        "rounding": int(c.noise[at].sum()),
         "layers": len(lane.trace.layers),
         "total": _number(c.total[at]),
         "residual": _number(c.residual[at]),

@@ -35,6 +35,38 @@ def decoder(task, **dials):
     )
 
 
+DEEP = SMALL.changed(
+    network=make("network", "MLP", {"hidden": (8,) * 9}),
+    dynamics=make("dynamics", "GradientDescent", {"rate": 0.01}),
+    steps=40,
+)
+
+
+def test_what_is_only_rounding_is_grey_in_the_map_and_marked_over_depth(board):
+    session = opened(DEEP)
+    do(session, "step", 40)
+    drawn(board, session)
+    data = session.lane.trace.dataset()
+    noise = data["rounding"].values & (data["energy"].values != 0)
+    assert noise[-1].any() and noise[:20].any() and (data["energy"].values[-1] == 0).any()
+    cells = board.floors.cells.data["image"][0]
+    np.testing.assert_array_equal(cells == 1, noise.T)
+    assert np.isnan(cells[~noise.T]).all()
+    marks = board.floors.marks.data
+    layers = data["layer"].values
+    assert marks["layer"].tolist() == layers[noise[-1]].tolist()
+    assert all(one.endswith("below the rounding floor of float32") for one in marks["said"])
+    zero = layers[data["energy"].values[-1] == 0]
+    assert board._missing.data["layer"].tolist() == zero.tolist()
+    floor = np.log10(data["floor"].values[-1])
+    np.testing.assert_allclose(board.floors.line.data["energy"], floor)
+    assert f", {noise[-1].sum()} only rounding" in board._imbalance_title.text
+    do(session, "seek", 1)
+    drawn(board, session)
+    assert not len(board.floors.marks.data["layer"]) and not len(board.floors.line.data["layer"])
+    assert "rounding" not in board._imbalance_title.text
+
+
 @pytest.mark.parametrize("name", COMPARED)
 def test_the_panel_in_the_middle_draws_what_was_chosen(board, name):
     session = opened()

@@ -40,6 +40,9 @@ def test_curves_agree_with_the_measures_of_the_whole_trace(experiment, per):
     data = session.lane.trace.dataset()
     reached = measures.reached(data).values
     np.testing.assert_array_equal(drawn.reached, reached)
+    np.testing.assert_array_equal(drawn.floor, data["floor"].values)
+    below = data["rounding"].values & (data["energy"].values != 0)
+    np.testing.assert_array_equal(drawn.noise, below)
     np.testing.assert_array_equal(drawn.imbalance, measures.imbalance(data, per).values)
     np.testing.assert_array_equal(drawn.residual, measures.residual(data).values)
     total = measures.total_energy(data)
@@ -206,6 +209,7 @@ def test_the_readout_is_json_without_nan_also_at_the_start_and_after_a_divergenc
     said = finite_json(session)
     assert said["imbalance"] is None and said["slope"] is None
     assert said["reached"] == 1 and said["layers"] == 4
+    assert said["rounding"] == 0
     do(session, "change", **WILD)
     free(session, 60)
     do(session, "pause")

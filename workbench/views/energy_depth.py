@@ -19,7 +19,7 @@ BAND = (0.1, 0.9)
 
 
 def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
-    """Energy of each layer at one step, its floor and whether it is reached, (layer)."""
+    """Energy of each layer at one step, its floor, and on which side it is, (layer)."""
     marks.need(trace, "energy_depth", NEEDS)
     row = measures.row_at(trace, step)
     one = trace.isel(step=slice(row, row + 1))
@@ -28,6 +28,7 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
             "energy": one["energy"].transpose("step", "layer"),
             "floor": measures.floor(one),
             "reached": measures.reached(one),
+            "rounding": measures.rounding(one),
         }
     ).isel(step=0)
     shown = found["energy"].where(found["reached"])
@@ -46,7 +47,10 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
 
 
 def view(trace: xr.Dataset) -> Any:
-    """The last step for the screen; layers that are not reached are left out."""
+    """The last step for the screen; layers that are not reached are left out.
+
+    Hollow points and a thin line are drawn where an energy is below the rounding floor.
+    """
     found = measure(trace)
     hv = screen.bokeh()
     label = look.LABELS["energy"].plain
@@ -54,9 +58,18 @@ def view(trace: xr.Dataset) -> Any:
     points = (found["layer"].values, shown)
     line = hv.Curve(points, look.LABELS["layer"].plain, label)
     dots = hv.Scatter(points, look.LABELS["layer"].plain, label)
-    return (line.opts(color=look.LIGHT.ghost) * dots.opts(color=look.LIGHT.accent, size=7)).opts(
-        logy=True, padding=0.05, responsive=True, min_height=300
-    )
+    drawn = line.opts(color=look.LIGHT.ghost) * dots.opts(color=look.LIGHT.accent, size=7)
+    noise = measures.noise_of(found["energy"], found["reached"])
+    if noise.any():
+        said = f"below the rounding floor of {look.dtype_of(trace.attrs['eps'])}"
+        below = (found["layer"].values[noise], found["energy"].values[noise])
+        floor = (found["layer"].values, found["floor"].values)
+        style = {"color": look.LIGHT.ghost}
+        axes = look.LABELS["layer"].plain, label
+        hollow = hv.Scatter(below, *axes, label=said)
+        drawn *= hv.Curve(floor, *axes).opts(**style, line_dash="dotted", line_width=1)
+        drawn *= hollow.opts(**style, fill_alpha=0, size=7, tools=["hover"])
+    return drawn.opts(logy=True, padding=0.05, responsive=True, min_height=300)
 
 
 @marks.on_paper
@@ -77,8 +90,10 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     _line(ax, trace, found)
     _theory(ax, found)
     finite = np.isfinite(energy)
+    noise = measures.noise_of(energy, there)
+    _floor(ax, trace, found, noise)
     below = {"marker": "v", "facecolor": look.PAPER.background, "edgecolor": look.PAPER.muted}
-    _foot(ax, k[finite & ~there], label=look.LABELS["unreached"].math, **below)
+    _foot(ax, k[finite & ~there & ~noise], label=look.LABELS["unreached"].math, **below)
     _foot(ax, k[~finite], label="not finite", marker="x", color=look.PAPER.accent)
     ax.set_xlim(-0.5, len(k) - 0.5)
     marks.layer_axis(ax, trace, "x")
@@ -96,6 +111,19 @@ def _foot(ax: Axes, k: Any, **style: Any) -> None:
         ax.scatter(
             k, at, transform=ax.get_xaxis_transform(), s=12, linewidth=0.6, zorder=3, **style
         )
+
+
+def _floor(ax: Axes, trace: xr.Dataset, found: xr.Dataset, noise: Any) -> None:
+    """Faded marks at the foot for what rounding made, and its floor as far as the axes show it."""
+    if not noise.any():
+        return
+    said = f"below the rounding floor of {look.dtype_of(trace.attrs['eps'])}"
+    faded = {"facecolor": look.PAPER.ghost, "edgecolor": look.PAPER.ghost}
+    _foot(ax, np.flatnonzero(noise), label=said, marker="v", **faded)
+    limits = ax.get_ylim()
+    dotted = {"color": look.PAPER.ghost, "lw": 0.8, "dashes": (1, 1.5), "zorder": 1.2}
+    ax.plot(np.arange(len(noise)), found["floor"].values, **dotted)
+    ax.set_ylim(*limits)
 
 
 def _samples(ax: Axes, found: xr.Dataset) -> None:

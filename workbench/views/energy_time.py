@@ -14,13 +14,14 @@ NEEDS = ("energy",)
 
 
 def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
-    """Energy of each layer, its rounding floor and whether it is reached, (step, layer)."""
+    """Energy of each layer, its rounding floor, and on which side it is, (step, layer)."""
     marks.need(trace, "energy_time", NEEDS)
     found = xr.Dataset(
         {
             "energy": trace["energy"].transpose("step", "layer"),
             "floor": measures.floor(trace),
             "reached": measures.reached(trace),
+            "rounding": measures.rounding(trace),
         }
     )
     shown = found["energy"].where(found["reached"])
@@ -29,10 +30,12 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
 
 
 def view(trace: xr.Dataset) -> Any:
-    """A map for the screen; layers that are not reached have their own colour."""
+    """A map for the screen; what is not reached and what is rounding have their own colours."""
     found, trace = marks.shown(measure(trace), trace)
     values = found["energy"].where(found["reached"]).values
-    return screen.layer_mesh(trace, values, "energy", look.LIGHT.energy)
+    drawn = screen.layer_mesh(trace, values, "energy", look.LIGHT.energy)
+    noise = measures.noise_of(found["energy"], found["reached"])
+    return drawn * screen.noise_cells(trace, noise) if noise.any() else drawn
 
 
 @marks.on_paper
@@ -47,7 +50,11 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     marks.colour_bar(fig, ax, drawn, "energy")
     marks.draw_changes([ax], trace, shift=-0.5)
     marks.draw_cursor([ax], trace, step)
-    finite = np.isfinite(energy)
-    below = finite & ~found["reached"].values
-    marks.ground(ax, fig, {look.LABELS["unreached"].math: below, "not finite": ~finite}, trace)
+    noise = measures.noise_of(energy, found["reached"])
+    names = {
+        look.LABELS["unreached"].math: found["rounding"].values & ~noise,
+        f"rounding of {look.dtype_of(trace.attrs['eps'])}": noise,
+        "not finite": ~np.isfinite(energy),
+    }
+    marks.ground(ax, fig, names, trace)
     return fig

@@ -356,13 +356,12 @@ def ground(ax: Axes, fig: Figure, names: dict[str, NDArray[Any]], trace: xr.Data
         ax: of the map.
         fig: gets the legend, in its lower corners.
         names: which cells, (rows, L), under each reason; the first has the hatched ground, the
-            second a colour of its own.
+            last the colour that calls for attention, one between them a plain grey.
         trace: one lane.
     """
-    look_of: list[dict[str, Any]] = [
-        {"facecolor": look.PAPER.unreached, "hatch": "//////", "edgecolor": look.PAPER.ghost},
-        {"facecolor": look.PAPER.accent, "edgecolor": look.PAPER.accent},
-    ]
+    hatched = {"facecolor": look.PAPER.unreached, "hatch": "//////", "edgecolor": look.PAPER.ghost}
+    grey, bad = ({"facecolor": c, "edgecolor": c} for c in (look.PAPER.ghost, look.PAPER.accent))
+    look_of: list[dict[str, Any]] = [hatched, grey, bad] if len(names) > 2 else [hatched, bad]
     x, handles = edges_of(steps(trace)[0]), []
     for k, (name, where) in enumerate(names.items()):
         if not where.any():
@@ -373,10 +372,13 @@ def ground(ax: Axes, fig: Figure, names: dict[str, NDArray[Any]], trace: xr.Data
             continue
         cells = np.ma.masked_where(~where.T, np.ones(where.T.shape))
         y = np.arange(where.shape[1] + 1) - 0.5
-        ax.pcolormesh(x, y, cells, cmap=ListedColormap([look.PAPER.accent]), rasterized=True)
-    for handle, corner in zip(handles, ("lower right", "lower left"), strict=False):
+        colour = ListedColormap([look_of[k]["facecolor"]])
+        ax.pcolormesh(x, y, cells, cmap=colour, rasterized=True)
+    for some, corner in ((handles[:1], "lower right"), (handles[1:], "lower left")):
         # Beside the label of the step axis, where no room has to be made.
-        fig.legend(handles=[handle], loc=corner, borderaxespad=0.1).set_in_layout(False)
+        if some:
+            style: dict[str, Any] = {"loc": corner, "ncols": 2, "borderaxespad": 0.1}
+            fig.legend(handles=some, **style).set_in_layout(False)
 
 
 def edges_of(x: NDArray[Any]) -> NDArray[Any]:

@@ -57,6 +57,21 @@ def layer_mesh(trace: xr.Dataset, values: NDArray[Any], name: str, cmap: str) ->
     return hv.Overlay([drawn, *change_lines(trace, shift=-0.5)])
 
 
+def noise_cells(trace: xr.Dataset, noise: NDArray[np.bool_]) -> Any:
+    """For the screen: cells of a map, (rows, L), whose energy is below the rounding floor."""
+    hv = bokeh()
+    said = f"below the rounding floor of {look.dtype_of(trace.attrs['eps'])}"
+    x, label = steps(trace)
+    layers = trace["layer"].values
+    left, bottom = edges_of(x), np.append(layers, layers[-1] + 1) - 0.5
+    axes = [label.plain, look.LABELS["layer"].plain, "right", "top"]
+    row, k = np.nonzero(noise)
+    cells = (left[row], bottom[k], left[row + 1], bottom[k + 1])
+    return hv.Rectangles(cells, axes, label=said).opts(
+        color=look.LIGHT.ghost, line_width=0, tools=["hover"], show_legend=True
+    )
+
+
 def change_lines(trace: xr.Dataset, shift: float = 0.0) -> list[Any]:
     """For the screen: a mark for each change of the recipe."""
     hv = bokeh()
