@@ -26,9 +26,9 @@ class Floors:
         """
         self.cells = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         grey = LinearColorMapper(palette=[look.ghost], low=0, high=1, nan_color=CLEAR)
-        heat.image(
-            "image", "x", "y", "dw", "dh", source=self.cells, color_mapper=grey, level="image"
-        )
+        heat.image("image", "x", "y", "dw", "dh", source=self.cells, color_mapper=grey)
+        energies, *marks, cells = heat.renderers
+        heat.renderers = [energies, cells, *marks]  # above the map, below all that marks it
         self.line = ColumnDataSource({"layer": [], "energy": []})
         self.marks = ColumnDataSource({"layer": [], "energy": [], "said": []})
         depth.line("layer", "energy", source=self.line, color=look.ghost, line_dash="1 3")

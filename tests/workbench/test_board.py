@@ -52,6 +52,8 @@ def test_what_is_only_rounding_is_grey_in_the_map_and_marked_over_depth(board):
     cells = board.floors.cells.data["image"][0]
     np.testing.assert_array_equal(cells == 1, noise.T)
     assert np.isnan(cells[~noise.T]).all()
+    order = [one.data_source for one in board.heat.renderers]
+    assert order[:2] == [board._heat, board.floors.cells]  # over the map, under its marks
     marks = board.floors.marks.data
     layers = data["layer"].values
     assert marks["layer"].tolist() == layers[noise[-1]].tolist()
