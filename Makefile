@@ -43,13 +43,14 @@ fi
 $(BIN) -m pip install --disable-pip-version-check
 endef
 
-.PHONY: help serve test mutants product lint types clean distclean FORCE
+.PHONY: help serve test mutants product bench lint types clean distclean FORCE
 
 help:
 	@echo 'make serve      open the workbench at http://localhost:$(PORT) (PORT=)'
 	@echo 'make test       run every test, those in a browser too (ARGS= goes to pytest)'
 	@echo 'make mutants    put a mistake into a copy of the core, one by one: do the tests see it?'
 	@echo 'make product    relax every combination of entries (ARGS=--most=2000 draws a sample)'
+	@echo 'make bench      time the relaxation against peers (ARGS=--quick: does it run? in seconds)'
 	@echo 'make lint       ruff: rules and format'
 	@echo 'make types      pyright'
 	@echo 'make clean      remove caches and built distributions'
@@ -73,6 +74,9 @@ mutants: $(TEST)
 
 product: $(TEST)
 	$(BIN) -m tests.product $(ARGS)
+
+bench: $(APP)
+	$(BIN) -m benchmarks.relaxation $(ARGS)
 
 lint: $(TEST)
 	$(BIN) -m ruff check .
