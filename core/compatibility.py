@@ -90,7 +90,24 @@ def _misfitting(experiment: "Experiment") -> bool:
     return rows is not None and len(rows[0]) not in (1, _depth(experiment))
 
 
+def _unchained(experiment: "Experiment") -> bool:
+    """Whether the engine for chains meets a network that is known to be none of them."""
+    if experiment.engine != "chain":
+        return False
+    network = experiment.network
+    linear = getattr(network, "activation", "identity") == "identity"
+    before = getattr(network, "site", "post") == "pre" and not linear
+    scaled = _kind(experiment, "network") == "MuPC"
+    return before or scaled or not network.hidden or _kind(experiment, "energy") != "SquaredError"
+
+
 RULES = (
+    Rule(
+        "engine",
+        _unchained,
+        "chain takes linear layers with an activation behind them, two at least, under squared "
+        "error; auto, local and plain take any network",
+    ),
     Rule(
         "task",
         _wrong_end,

@@ -15,7 +15,7 @@ from core.catalogue import KINDS, BadInput, Dial, card_of, cards, from_dict, sho
 from core.datasets.digits import Digits
 from core.dynamics.gradient import GradientDescent
 from core.energies.squared_error import SquaredError
-from core.engines import ENGINES, LOCAL
+from core.engines import AUTO, ENGINES
 from core.inits.forward import Forward
 from core.learning.local import PredictiveCoding
 from core.network import Network
@@ -64,7 +64,7 @@ SCALARS = {
     "dtype": Dial("dtype", str, "float32", choices=tuple(DTYPES), help="of states and weights"),
     "device": Dial("device", str, "cpu", help="any device that torch finds here"),
     "engine": Dial(
-        "engine", str, LOCAL, choices=ENGINES, help="how energies and forces are computed"
+        "engine", str, AUTO, choices=ENGINES, help="how energies and forces are computed"
     ),
     "pretraining": Dial(
         "pretraining", str, TRAINED, help="first weights: random, trained, or epoch k of training"
@@ -137,7 +137,7 @@ class Experiment:
     seed: int = 0
     dtype: str = "float32"
     device: str = "cpu"
-    engine: str = LOCAL
+    engine: str = AUTO
 
     def __post_init__(self) -> None:
         """Check every value and every pair at the door."""

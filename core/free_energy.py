@@ -42,6 +42,18 @@ class Engine(Protocol):
         """Every term of the free energy at `states`."""
         ...
 
+    def weight_gradients(
+        self,
+        free_energy: "FreeEnergy",
+        states: States,
+        inputs: States,
+        *,
+        weighted: bool,
+        scale: Tensor | float,
+    ) -> list[Tensor]:
+        """As `FreeEnergy.weight_gradients`, into tensors that nobody else holds."""
+        ...
+
 
 class FreeEnergy:
     r"""F = sum_l Pi_l E_l(h_l, mu_l) + nudge * C(h_N, target) + c / 2 sum_free |h_l|^2.
@@ -197,6 +209,9 @@ class FreeEnergy:
 
         Source: whittington2017; with `inputs` qi2026 (released code).
         """
+        if self.engine is not None:
+            read = states if inputs is None else inputs
+            return self.engine.weight_gradients(self, states, read, weighted=weighted, scale=scale)
         with torch.enable_grad():
             held = [h.detach() for h in states]
             read = held if inputs is None else [h.detach() for h in inputs]

@@ -98,6 +98,7 @@ class Learning(Protocol):
     def gradients(self, step: Step) -> list[Tensor | None]:
         """One gradient per parameter, summed over the batch, if the relaxation stopped here.
 
+        Each in a tensor that nobody else holds: it is divided by the size of the batch in place.
         None stands for a parameter that the optimiser shall leave out.
         """
         ...

@@ -75,6 +75,8 @@ class Network(nn.Module):
         self.layers = list(maps)
         self.roots = [i for i, node in enumerate(self.nodes) if node.module is None]
         self.maps = nn.ModuleDict({str(i): module for i, module in maps.items()})
+        self._held = list(self.parameters())
+        self._order: list[int] = []
 
     @property
     def top(self) -> int:
@@ -102,11 +104,12 @@ class Network(nn.Module):
     @property
     def weights(self) -> tuple[int, ...]:
         """Changes whenever a weight does, also where nobody calls `touch`."""
-        return (self.version, *[p._version for p in self.parameters()])
+        return (self.version, *[p._version for p in self._held])
 
     def touch(self) -> None:
         """Say that the weights have changed: they get a version that no others ever had."""
         self.version = next(_versions)
+        self._held = list(self.parameters())
 
     def give_output_energy(self, energy: "Energy") -> None:
         """Let the output layer be judged by another energy."""
@@ -118,6 +121,8 @@ class Network(nn.Module):
         Raises:
             ValueError: when the graph has a cycle; the cycle is named.
         """
+        if self._order:
+            return self._order
         done, open_, order = set(self.roots), list(self.layers), []
         while open_:
             ready = [i for i in open_ if all(p in done for p in self.nodes[i].parents)]
@@ -129,6 +134,7 @@ class Network(nn.Module):
             done.update(ready)
             order += ready
             open_ = [i for i in open_ if i not in done]
+        self._order = order
         return order
 
     def sweep(self, roots: Mapping[int, Tensor]) -> States:

@@ -37,7 +37,7 @@ from core.tasks.reconstruct import Reconstruct
 from core.training import Training, accuracy
 from core.weights.adamw import AdamW
 
-VERSION = 1
+VERSION = 2
 """Raised when the training below changes, so that old cached weights are not taken for new ones."""
 
 Progress = Callable[[str, float], None]

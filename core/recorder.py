@@ -79,6 +79,8 @@ class Recorder:
         L, N = len(network.layers), len(network.nodes)
         new = network.example.new_empty
         self._rings: dict[str, Tensor] = {"energy": new(capacity, L), "precision": new(capacity, L)}
+        self._rings["energy"].zero_()
+        self.batch = batch
         self._rings["cost"] = new(capacity)
         self._curved = [
             k for k, i in enumerate(network.layers) if not network.nodes[i].energy.quadratic
@@ -98,6 +100,7 @@ class Recorder:
         self._first: tuple[States, int, list[Tensor]] | None = None
         self._host: dict[str, list[Any]] = {}
         self._frames: dict[str, list[Any]] = {}
+        self._normed: dict[int, NDArray[Any]] = {}
         self._n = 0
         self._full: list[Chunk] = []
 
@@ -112,17 +115,14 @@ class Recorder:
         """
         if self._n == self.capacity:
             self._full.append(self._copy())
-        step = relaxation.step()
-        with torch.no_grad():
-            self._measure(step)
-            moment = step.moment
-            if self.shows.intersection(IMAGES) and (moment.t % self.every == 0 or moment.phase_end):
-                self._frame(step, row)
-        if self.align:
-            found = likeness(step)
-            self._rings["alignment"][self._n] = found.cosine
-            self._rings["update_ratio"][self._n] = found.ratio
-            self._rings["agreement"][self._n] = found.agreement
+        moment = relaxation.moment
+        precisions = None
+        if self.level == LEAN and not (self.shows or self.align or self._curved):
+            precisions = relaxation.norms(self._rings["energy"][self._n])
+        if precisions is not None:
+            self._normed[self._n] = precisions
+        else:
+            self._look(relaxation.step(), row)
         about = {
             "step": row,
             "batch": batch,
@@ -150,6 +150,19 @@ class Recorder:
                 getattr(joined, part)[name] = np.concatenate(pieces)
         return joined
 
+    def _look(self, step: Step, row: int) -> None:
+        """Measure all that the level asks for."""
+        moment = step.moment
+        with torch.no_grad():
+            self._measure(step)
+            if self.shows.intersection(IMAGES) and (moment.t % self.every == 0 or moment.phase_end):
+                self._frame(step, row)
+        if self.align:
+            found = likeness(step)
+            self._rings["alignment"][self._n] = found.cosine
+            self._rings["update_ratio"][self._n] = found.ratio
+            self._rings["agreement"][self._n] = found.agreement
+
     def _measure(self, step: Step) -> None:
         n, rings, free_energy = self._n, self._rings, step.free_energy
         balance = free_energy.balance(step.states)
@@ -162,8 +175,8 @@ class Recorder:
             rings["energy_sample"][n] = balance.energies
             rings["force"][n] = torch.stack([_rms(g) for g in balance.forces])
             rings["activity"][n] = torch.stack([_rms(h) for h in step.states])
-            if step.before is None:
-                rings["speed"][n] = 0.0
+            if step.before is None:  # at the beginning, or because nobody looked at them
+                rings["speed"][n] = torch.nan if step.moment.t else 0.0
             else:
                 pairs = zip(step.states, step.before, strict=True)
                 rings["speed"][n] = torch.stack([_rms(h - old) for h, old in pairs])
@@ -209,6 +222,12 @@ class Recorder:
         rows: dict[str, NDArray[Any]] = {
             name: ring[: self._n].cpu().numpy().copy() for name, ring in self._rings.items()
         }
+        for n, precisions in self._normed.items():
+            rows["energy"][n] = 0.5 * rows["energy"][n] ** 2 / self.batch
+            rows["precision"][n], rows["cost"][n] = precisions, 0.0
+        if self._normed:
+            self._rings["energy"].zero_()
+            self._normed = {}
         rows |= {name: np.array(values) for name, values in self._host.items()}
         frames = {
             name: torch.stack(values).cpu().numpy()

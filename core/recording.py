@@ -141,12 +141,18 @@ def relax(
     images = experiment.dataset()
     network = experiment.build(images.shape, images.classes)
     first_weights(experiment, images, network, progress or (lambda line, share: None))
-    training = Training(experiment, images, network, aligned=fits_alignment(experiment, images))
+    training = Training(
+        experiment,
+        images,
+        network,
+        aligned=fits_alignment(experiment, images),
+        watched=level == FULL or align,
+    )
     samples = training.batches.batch(batch)
     relaxation = training.relaxation(samples, train=False)
     trace = Trace(
         network,
-        attrs=about(experiment, level, images.name, images.fingerprint),
+        attrs=about(experiment, level, images.name, images.fingerprint, training.engine),
         pixel_shape=images.shape,
         limit=rows_of(relaxation) + BEAT,
     )
@@ -170,14 +176,16 @@ def fits_alignment(experiment: Experiment, images: ImageSet) -> bool:
     return experiment.batch_size % images.classes == 0
 
 
-def about(experiment: Experiment, level: str, data: str, fingerprint: str) -> dict[str, Any]:
+def about(
+    experiment: Experiment, level: str, data: str, fingerprint: str, engine: str
+) -> dict[str, Any]:
     """What a trace says about where it comes from."""
     from core import __version__
 
     return {
         "experiment": experiment.to_dict(),
         "device": experiment.device,
-        "engine": experiment.engine,
+        "engine": engine,
         "level": level,
         "data": data,
         "fingerprint": fingerprint,

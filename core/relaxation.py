@@ -2,79 +2,23 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from core import kinds
-from core.catalogue import BadInput
-from core.engines import PLAIN, engine_for
+from core.engines import PLAIN, Chain, engine_for
+from core.engines.in_place import InPlace
 from core.experiment import Recipe
 from core.free_energy import FreeEnergy, residual
 from core.network import Network, States
 from core.phase import Phase
-from core.soundness import fault
+from core.rows import Rows, in_force, laid_out
+from core.snapshot import Snapshot, Weights
 from core.start import Start
 from core.step import Moment, Step
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All that a relaxation needs to go on from one step; weights are shared between snapshots."""
-
-    t: int
-    phase: int
-    clock: int
-    recipe: Recipe
-    states: States
-    before: States | None
-    first: States
-    memory: Any
-    generator: Tensor | None
-    weights: "Weights"
-    ended: tuple[tuple[Phase, States], ...]
-    precisions: Any
-    stopped: Tensor | None = None
-
-    @property
-    def bytes(self) -> int:
-        """Memory of the states, without the shared weights."""
-        held = [*self.states, *(self.before or ()), *self.first]
-        return sum(h.element_size() * h.nelement() for h in held)
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A copy of all weights and of the optimiser's memory, with the optimiser's type."""
-
-    version: int
-    values: dict[str, Tensor]
-    optimiser: dict[str, Any] | None
-    kind: type[torch.optim.Optimizer] | None = None
-
-    @property
-    def bytes(self) -> int:
-        """Memory of the copy, the optimiser's counted as twice the weights."""
-        size = sum(v.element_size() * v.nelement() for v in self.values.values())
-        return size * (3 if self.optimiser else 1)
-
-    def into(self, network: Network, optimiser: torch.optim.Optimizer | None) -> None:
-        """Put the copy back, unless the network still has these weights.
-
-        An optimiser of another type than the copy's gets an empty memory.
-        """
-        if self.version == network.version:
-            return
-        network.load_state_dict(self.values)
-        network.version = self.version
-        if optimiser is None or self.optimiser is None:
-            return
-        if type(optimiser) is self.kind:
-            optimiser.load_state_dict(copy.deepcopy(self.optimiser))
-        else:
-            optimiser.state.clear()
 
 
 class Relaxation:
@@ -141,6 +85,7 @@ class Relaxation:
         self._memory: Any = None
         self._stopped: Tensor | None = None
         self._step: Step | None = None
+        self._rows: Rows | None = None
 
     @property
     def phase(self) -> Phase:
@@ -148,24 +93,47 @@ class Relaxation:
         return self.phases[self._phase]
 
     @property
+    def engine_name(self) -> str:
+        """How the free energy is computed."""
+        return PLAIN if self.engine is None else self.engine.name
+
+    @property
     def steps(self) -> int:
         """T of the phase that is running."""
         return self.recipe.steps if self.phase.steps is None else self.phase.steps
 
     @property
+    def states(self) -> States:
+        """h_0 ... h_N as they stand."""
+        if self._states is None:
+            assert self._in_place is not None
+            self._states = self._in_place.states()
+        return self._states
+
+    @states.setter
+    def states(self, states: States) -> None:
+        self._states, self._in_place = states, None
+
+    @property
+    def moment(self) -> Moment:
+        """Where the relaxation stands."""
+        if self.recipe.tolerance:
+            return self.step().moment
+        return self._moment(ended=self.t >= self.steps)
+
+    @property
     def done(self) -> bool:
         """Whether the last phase has ended, by the recipe as it is now."""
-        return self._phase == len(self.phases) - 1 and self.step().moment.phase_end
+        return self._phase == len(self.phases) - 1 and self.moment.phase_end
 
     def step(self) -> Step:
         """The row at the states as they stand."""
         if self._step is None or self._step.recipe is not self.recipe:
             self._adopt()
             free_energy = self._free_energy()
-            ended = self.t >= self.steps or not bool(self._unsettled(free_energy).any())
-            last = ended and self._phase == len(self.phases) - 1
+            settled = self.recipe.tolerance and not self._unsettled(free_energy).any()
             self._step = Step(
-                Moment(self.t, self.phase.name, ended, last),
+                self._moment(ended=self.t >= self.steps or bool(settled)),
                 self.states,
                 self.before,
                 self.first,
@@ -176,15 +144,44 @@ class Relaxation:
             )
         return self._step
 
+    def norms(self, out: Tensor) -> NDArray[Any] | None:
+        """|e_l| of each layer over units and samples, without a look at the states.
+
+        Args:
+            out: (L,), zeros, which the norms are written into.
+
+        Returns:
+            The precisions in force, (L,), on the host; None, and nothing written, where the engine
+            does not descend in place: then `step` has what there is to measure.
+        """
+        descent = self._descent()
+        if descent is None:
+            return None
+        assert self._rows is not None
+        with torch.no_grad():
+            descent.norms(out)
+        return self._rows.on_host[self._at()]
+
     def advance(self) -> None:
         """Take one state update, or go on to the next phase where this one has ended."""
-        step = self.step()
-        if step.moment.phase_end and not step.moment.last:
+        moment = self.moment
+        if moment.phase_end and not moment.last:
             self._begin(self._phase + 1)
             return
-        learning = self.recipe.learning
-        due = learning.every_step and self.optimiser is not None and not self.held
-        gradients = learning.gradients(step) if due else None
+        descent = self._descent()
+        if descent is not None:
+            with torch.no_grad():
+                descent.step(self._at())
+            self.before, self._states = self._states, None  # None: nobody has looked
+        else:
+            self._move()
+        self.t += 1
+        self._step = None
+
+    def _move(self) -> None:
+        """One update of the states, and of the weights where the rule asks for it."""
+        step = self.step()
+        gradients = self.recipe.learning.gradients(step) if self._learns_now else None
         with torch.no_grad():
             moved, self._memory = self.recipe.dynamics.step(
                 step.free_energy, self.states, self._memory
@@ -194,8 +191,30 @@ class Relaxation:
         if gradients is not None:
             self._apply(gradients)
         self.before, self.states = self.states, moved
-        self.t += 1
-        self._step = None
+
+    @property
+    def _learns_now(self) -> bool:
+        """Whether the weights move at every step."""
+        return self.recipe.learning.every_step and self.optimiser is not None and not self.held
+
+    def _descent(self) -> InPlace | None:
+        """The engine's own way to descend from the states as they stand, where it has one."""
+        if not isinstance(self.engine, Chain):
+            return None
+        self._adopt()
+        if self._learns_now or not self.engine.descends(self.recipe, self.phase):
+            self.states = self.states
+            return None
+        if self._in_place is None or not self._in_place.of(self.network):
+            self.states = self.states
+            with torch.no_grad():
+                self._in_place = self.engine.begin(self.states)
+        assert self._rows is not None
+        self._in_place.steer(self.recipe.dynamics.rate, self._rows)
+        return self._in_place
+
+    def _moment(self, *, ended: bool) -> Moment:
+        return Moment(self.t, self.phase.name, ended, ended and self._phase == len(self.phases) - 1)
 
     def learn(self) -> None:
         """The weight update at the end of the relaxation, for rules that wait for it."""
@@ -244,7 +263,7 @@ class Relaxation:
         self.states, self.before, self.first = snapshot.states, snapshot.before, snapshot.first
         self._memory, self._ended = snapshot.memory, snapshot.ended
         self.precisions, self._stopped = snapshot.precisions, snapshot.stopped
-        self._table = self._scheduled()
+        self._schedule()
         if self.generator is not None and snapshot.generator is not None:
             self.generator.set_state(snapshot.generator)
         self.load(snapshot.weights)
@@ -276,8 +295,8 @@ class Relaxation:
         self._stopped = None
         if old is not None and type(old.precision) is not type(new.precision):
             self._clock = self.t
-        if old is None or old.precision != new.precision or old.steps != new.steps:
-            self._table = self._scheduled()
+        if old is None or _precisions(old) != _precisions(new):
+            self._schedule()
         if old is None or type(old.dynamics) is not type(new.dynamics):
             self._memory = new.dynamics.init(self._free_energy(), self.states, self.generator)
         self._adopted = new
@@ -289,40 +308,36 @@ class Relaxation:
         ends = {one.name: states for one, states in self._ended}
         self.states = self._begun(self.states if begin is None else ends[begin])
         self.before = self._stopped = None
-        self._table = self._scheduled()
+        self._schedule()
         self._memory = self.recipe.dynamics.init(self._free_energy(), self.states, self.generator)
         self._step = None
 
-    def _scheduled(self) -> Tensor:
-        """A schedule as a table on the network's device, (T, L); empty where precisions adapt.
+    def _schedule(self) -> None:
+        """Lay out the precisions: a schedule's for all steps, adaptive ones as they have learnt.
 
         What adaptive precisions have learnt is kept with their type, so that another type begins
         anew.
         """
         precision, depth = self.recipe.precision, self.network.depth
-        if not isinstance(precision, kinds.Adaptive):
-            T = max(self.steps, 1)
-            table = precision.table(T, depth)
-            if wrong := fault(table, (T, len(depth))):
-                raise BadInput(f"precision: {type(precision).__name__} gives {wrong}")
-            return table.to(self.network.example)
-        if self.precisions is None or self.precisions[0] is not type(precision):
-            self.precisions = type(precision), precision.init(depth)
-        return depth.new_zeros(0)
+        if isinstance(precision, kinds.Adaptive):
+            if self.precisions is None or self.precisions[0] is not type(precision):
+                self.precisions = type(precision), precision.init(depth)
+            return
+        self._rows = laid_out(precision, self.recipe, max(self.steps, 1), self.network)
+
+    def _at(self) -> int:
+        """The row of the schedule that is in force."""
+        assert self._rows is not None
+        return self._rows.at(self.t - self._clock)
 
     def _row(self) -> Tensor:
         """The precisions in force, (L,)."""
-        recipe, t = self.recipe, self.t - self._clock
-        if isinstance(recipe.precision, kinds.Adaptive):
-            row = recipe.precision.row(self.precisions[1]).to(self.network.example)
-        else:
-            row = self._table[min(t, len(self._table) - 1)]
-        if recipe.window:
-            depth = self.network.depth.to(row.device)
-            row = torch.where(depth >= depth.max() - t, row, 0.0)
-        if recipe.output_precision != 1.0:
-            row = torch.cat([row[:-1], recipe.output_precision * row[-1:]])
-        return row
+        recipe = self.recipe
+        if not isinstance(recipe.precision, kinds.Adaptive):
+            assert self._rows is not None
+            return self._rows.on_device[self._at()]
+        row = recipe.precision.row(self.precisions[1]).to(self.network.example)
+        return in_force(recipe, self.network.depth.to(row.device), row, self.t - self._clock)
 
     def _adapt(self, free_energy: FreeEnergy) -> None:
         """Let adaptive precisions take their step, beside that of the states."""
@@ -386,8 +401,13 @@ class Relaxation:
         assert self.optimiser is not None
         batch = len(self.states[0])
         for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
-            parameter.grad = None if gradient is None else gradient / batch
+            parameter.grad = None if gradient is None else gradient.div_(batch)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.network.touch()
         self._step = None
+
+
+def _precisions(recipe: Recipe) -> tuple[Any, ...]:
+    """The choices that the rows of a schedule follow from."""
+    return recipe.precision, recipe.steps, recipe.window, recipe.output_precision

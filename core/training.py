@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from core.batches import Batch, Batches, ImageSet
+from core.engines import engine_name
 from core.experiment import Experiment
 from core.network import Network, States
 from core.relaxation import Relaxation
@@ -26,6 +27,7 @@ class Training:
         network: Network,
         *,
         aligned: bool | None = None,
+        watched: bool = False,
     ) -> None:
         """Begin before the first batch.
 
@@ -34,7 +36,10 @@ class Training:
             images: the data set that the experiment names.
             network: with its first weights, on the experiment's device.
             aligned: whether batches are stream-aligned; by default where the init asks for it.
+            watched: whether somebody looks at the states of every step; the engine "auto" then
+                goes layer by layer.
         """
+        self.engine = engine_name(network, experiment.engine, watched=watched)
         self.experiment = experiment
         self.images = images
         self.network = network
@@ -68,7 +73,7 @@ class Training:
             previous=self.previous,
             generator=generator,
             precisions=self.precisions,
-            engine=experiment.engine,
+            engine=self.engine,
             optimiser=self.optimiser,
             held=not (train or experiment.learning.every_step),
         )

@@ -197,6 +197,7 @@ LAWS: dict[str, Callable[[Experiment], bool]] = {
     "this init keeps each slot's class": raises,
     "a table has one column": raises,
     "an Apple GPU has no float64": raises,
+    "chain takes linear layers": raises,
 }
 """The law of each sentence, by its first words."""
 

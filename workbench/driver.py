@@ -208,7 +208,7 @@ class Driver:
             network = old.training.network
         begun = None if old is None else self._begun(old)
         aligned = fits_alignment(experiment, images)
-        training = Training(experiment, images, network, aligned=aligned)
+        training = Training(experiment, images, network, aligned=aligned, watched=True)
         if begun and old and network is old.training.network:
             self._take_over(training, begun)
         self.course = course
@@ -239,7 +239,7 @@ class Driver:
 
     def _training(self, experiment: Experiment, old: Training, mark: Mark) -> Training:
         """The same network on the same stream under other choices, as a mark found it."""
-        training = Training(experiment, old.images, old.network, aligned=old.aligned)
+        training = Training(experiment, old.images, old.network, aligned=old.aligned, watched=True)
         self._take_over(training, mark)
         return training
 
@@ -431,7 +431,7 @@ class Driver:
 
     def _trace(self, experiment: Experiment, training: Training) -> Trace:
         images = training.images
-        attrs = about(experiment, FULL, images.name, images.fingerprint)
+        attrs = about(experiment, FULL, images.name, images.fingerprint, training.engine)
         attrs["theory"] = {}  # numbers of batches that theory was asked about; see predictions.py
         attrs["rises"] = ""
         return Trace(training.network, attrs=attrs, pixel_shape=images.shape)

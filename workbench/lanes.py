@@ -12,7 +12,7 @@ from core.experiment import Experiment, sentence
 from core.network import States
 from core.pretraining import Course
 from core.recording import Guard
-from core.relaxation import Snapshot
+from core.snapshot import Snapshot
 from core.trace import Trace
 from core.training import Training
 from workbench.plan import Plan

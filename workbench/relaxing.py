@@ -180,17 +180,19 @@ def _relaxed(
         network.touch()
     for path in outputs:
         _probe(path)
+    watched = level == FULL or args.align
     if images is None:
         assert own is not None
-        relaxation, batch = _of_file(experiment, own, network, number)
+        relaxation, batch = _of_file(experiment, own, network, number, watched)
         name, fingerprint, pixels = own.name, own.sha256[:16], (-float("inf"), float("inf"))
     else:
-        relaxation, batch = _of_set(experiment, images, network, number)
+        relaxation, batch = _of_set(experiment, images, network, number, watched)
         name, fingerprint, pixels = images.name, images.fingerprint, (images.low, images.high)
     _note_memory(experiment)
+    about = recording.about(experiment, level, name, fingerprint, relaxation.engine_name)
     trace = Trace(
         network,
-        attrs=recording.about(experiment, level, name, fingerprint) | {"files": _files(args)},
+        attrs=about | {"files": _files(args)},
         pixel_shape=source.shape,
         limit=recording.rows_of(relaxation) + SPARE,
     )
@@ -206,23 +208,25 @@ def _relaxed(
 
 
 def _of_set(
-    experiment: "Experiment", images: "ImageSet", network: "Network", number: int
+    experiment: "Experiment", images: "ImageSet", network: "Network", number: int, watched: bool
 ) -> "tuple[Relaxation, Batch]":
     """The relaxation of a batch of a named set, as the page has it."""
     from core.pretraining import first_weights
     from core.recording import fits_alignment
     from core.training import Training
 
-    training = Training(experiment, images, network, aligned=fits_alignment(experiment, images))
+    aligned = fits_alignment(experiment, images)
+    training = Training(experiment, images, network, aligned=aligned, watched=watched)
     batch = training.batches.batch(number)
     first_weights(experiment, images, network, tell(set()))
     return training.relaxation(batch, train=False), batch
 
 
 def _of_file(
-    experiment: "Experiment", own: "Data", network: "Network", number: int
+    experiment: "Experiment", own: "Data", network: "Network", number: int, watched: bool
 ) -> "tuple[Relaxation, Batch]":
     """The relaxation of a batch of a file, with the noise of that batch number in a named set."""
+    from core.engines import engine_name
     from core.relaxation import Relaxation
     from core.training import noise
 
@@ -237,6 +241,7 @@ def _of_file(
         generator=noise(experiment.seed, number),
         optimiser=experiment.weights(network),
         held=not experiment.learning.every_step,
+        engine=engine_name(network, experiment.engine, watched=watched),
     )
     return made, batch
 

@@ -54,7 +54,7 @@ class Local:
             for k, i in enumerate(self.network.layers):
                 known = self._prediction(i, states)
                 predictions.append(known.mu)
-                if self.savings and states[i] is known.mu and self._quadratic[i]:
+                if self._is_exact(i, states[i], known):
                     energies.append(states[i].new_zeros(len(states[i])))
                     continue
                 energy, own, v = self._terms(i, states[i], known.mu)
@@ -70,6 +70,37 @@ class Local:
                         if want and g is not None:
                             _add(forces, parent, g)
         return free_energy.balanced(states, predictions, torch.stack(energies), forces)
+
+    def weight_gradients(
+        self,
+        free_energy: FreeEnergy,
+        states: States,
+        inputs: States,
+        *,
+        weighted: bool,
+        scale: Tensor | float,
+    ) -> list[Tensor]:
+        """dE/dtheta of every parameter, each layer's by itself; see `FreeEnergy`."""
+        found: dict[int, Tensor] = {}
+        with torch.no_grad():
+            self._follow(free_energy)
+            for k, i in enumerate(self.network.layers):
+                own = list(self.network.maps[str(i)].parameters())
+                known = self._looked_up(i, inputs)
+                if self._is_exact(i, states[i], known):
+                    gradients = [torch.zeros_like(p) for p in own]
+                else:
+                    _, _, v = self._terms(i, states[i], known.mu)
+                    if isinstance(scale, Tensor):
+                        v = scale.reshape(-1, *(1,) * (v.dim() - 1)) * v
+                    elif scale != 1.0:
+                        v = scale * v
+                    if weighted:
+                        v = free_energy.precision[k] * v
+                    gradients = self._maps[i].weights(self._whole(i, known), v)
+                for p, g in zip(own, gradients, strict=True):  # a shared one sums over its layers
+                    found[id(p)] = found[id(p)] + g if id(p) in found else g
+        return [found[id(p)] for p in self.network.parameters()]
 
     def _follow(self, free_energy: FreeEnergy) -> None:
         """Forget what other weights or other clamps made."""
@@ -88,15 +119,22 @@ class Local:
         self._wanted = wanted
 
     def _prediction(self, i: int, states: States) -> Prediction:
+        self._known[i] = self._looked_up(i, states)
+        return self._known[i]
+
+    def _looked_up(self, i: int, states: States) -> Prediction:
+        """What layer i predicts from these states, from memory where it is there."""
         parents = tuple(states[p] for p in self.network.nodes[i].parents)
         known = self._known.get(i)
-        if known is None or not _same(known.parents, parents):
-            if self.savings and self.network.has_swept(i, states):
-                known = Prediction(parents, states[i])
-            else:
-                known = self._maps[i].predict(parents, self._wanted[i])
-            self._known[i] = known
-        return known
+        if known is not None and _same(known.parents, parents):
+            return known
+        if self.savings and self.network.has_swept(i, states):
+            return Prediction(parents, states[i])
+        return self._maps[i].predict(parents, self._wanted[i])
+
+    def _is_exact(self, i: int, h: Tensor, known: Prediction) -> bool:
+        """Whether the state is the very tensor that was predicted: no error, exactly."""
+        return self.savings and h is known.mu and self._quadratic[i]
 
     def _whole(self, i: int, known: Prediction) -> Prediction:
         """A prediction with all that handing an error down needs."""

@@ -9,44 +9,62 @@ from torch import Tensor, nn
 
 aten = torch.ops.aten
 
-Pull = Callable[[Tensor, Tensor], Tensor]
-"""(v, a) -> v * phi'(a), elementwise."""
-
 
 @dataclass(frozen=True)
 class Activation:
     """An elementwise function and its derivative.
 
     Args:
-        forward: phi.
-        pull: (v, kept) -> v * phi'; `kept` is phi's value where `by_value`, else its argument.
+        forward: (a, out) -> phi(a), into `out` where that is given.
+        pull: (v, kept, out) -> v * phi'; `kept` is phi's value where `by_value`, else its argument.
         by_value: whether the derivative follows from the value.
     """
 
-    forward: Callable[[Tensor], Tensor]
-    pull: Pull
+    forward: Callable[..., Tensor]
+    pull: Callable[..., Tensor]
     by_value: bool = False
 
 
 def activation_of(module: nn.Module) -> Activation | None:
     """The formula of one of torch's activation modules, or None where it is not known here."""
     if type(module) is nn.Tanh:
-        return Activation(torch.tanh, aten.tanh_backward, by_value=True)
+        return Activation(_by(aten.tanh), _back(aten.tanh_backward), by_value=True)
     if type(module) is nn.ReLU:
-        return Activation(torch.relu, lambda v, mu: aten.threshold_backward(v, mu, 0), True)
+        return Activation(_by(aten.relu), _back(aten.threshold_backward, 0), by_value=True)
     if type(module) is nn.GELU:
-        how = module.approximate
-        return Activation(module.forward, lambda v, a: aten.gelu_backward(v, a, approximate=how))
+        how = {"approximate": module.approximate}
+        return Activation(_by(aten.gelu, **how), _back(aten.gelu_backward, **how))
     if type(module) is nn.LeakyReLU:
         slope = module.negative_slope
-        return Activation(module.forward, lambda v, a: aten.leaky_relu_backward(v, a, slope, False))
+        back = _back(aten.leaky_relu_backward, slope, False)
+        return Activation(_by(aten.leaky_relu, slope), back)
     if type(module) is nn.ELU:
         alpha = module.alpha
-        return Activation(module.forward, lambda v, a: aten.elu_backward(v, alpha, 1, 1, False, a))
+
+        def elu_back(v: Tensor, a: Tensor, out: Tensor | None = None) -> Tensor:
+            into = {} if out is None else {"grad_input": out}
+            return aten.elu_backward(v, alpha, 1, 1, False, a, **into)
+
+        return Activation(_by(aten.elu, alpha), elu_back)
     if type(module) is nn.Hardtanh:
-        low, high = module.min_val, module.max_val
-        return Activation(module.forward, lambda v, a: aten.hardtanh_backward(v, a, low, high))
+        ends = module.min_val, module.max_val
+        return Activation(_by(aten.hardtanh, *ends), _back(aten.hardtanh_backward, *ends))
     return None
+
+
+def _by(op: Any, *settings: Any, **named: Any) -> Callable[..., Tensor]:
+    def forward(a: Tensor, out: Tensor | None = None) -> Tensor:
+        return op(a, *settings, **named, **({} if out is None else {"out": out}))
+
+    return forward
+
+
+def _back(op: Any, *settings: Any, **named: Any) -> Callable[..., Tensor]:
+    def pull(v: Tensor, kept: Tensor, out: Tensor | None = None) -> Tensor:
+        into = {} if out is None else {"grad_input": out}
+        return op(v, kept, *settings, **named, **into)
+
+    return pull
 
 
 @dataclass
@@ -68,10 +86,15 @@ class FormulaMap:
     """A linear map with an activation after it, before it, or none: by hand, without a graph."""
 
     def __init__(
-        self, linear: nn.Linear, after: Activation | None, before: Activation | None
+        self,
+        linear: nn.Linear,
+        after: Activation | None = None,
+        before: Activation | None = None,
+        *,
+        kind: str = "",
     ) -> None:
-        """Take the parts of mu = after(W before(h) + b)."""
-        self.linear, self.after, self.before = linear, after, before
+        """Take the parts of mu = after(W before(h) + b); `kind` tells activations apart."""
+        self.linear, self.after, self.before, self.kind = linear, after, before, kind
 
     def predict(self, parents: tuple[Tensor, ...], wanted: Sequence[bool]) -> Prediction:
         """The prediction; `wanted` is not read: nothing is kept that would cost anything."""
@@ -92,6 +115,15 @@ class FormulaMap:
             (h,) = known.parents
             v = self.before.pull(v, self.before.forward(h) if self.before.by_value else h)
         return [v]
+
+    def weights(self, known: Prediction, v: Tensor) -> list[Tensor]:
+        """v^T dmu/dtheta, summed over the batch: of the matrix, and of the bias if there is one."""
+        if self.after is not None:
+            v = self.after.pull(v, known.kept)
+        (h,) = known.parents
+        x = h if self.before is None else self.before.forward(h)
+        found = [v.t() @ x]
+        return found if self.linear.bias is None else [*found, v.sum(0)]
 
 
 class ModuleMap:
@@ -117,6 +149,16 @@ class ModuleMap:
         found = iter(torch.autograd.grad(mu, asked, v, retain_graph=True, allow_unused=True))
         return [next(found) if want else None for want in wanted]
 
+    def weights(self, known: Prediction, v: Tensor) -> list[Tensor]:
+        """v^T dmu/dtheta of each parameter, summed over the batch."""
+        own = list(self.module.parameters())
+        if not own:
+            return []
+        with torch.enable_grad():
+            mu = self.module(*known.parents)
+        found = torch.autograd.grad(mu, own, v, allow_unused=True)
+        return [torch.zeros_like(p) if g is None else g for p, g in zip(own, found, strict=True)]
+
 
 Map = FormulaMap | ModuleMap
 
@@ -125,11 +167,11 @@ def map_of(module: nn.Module) -> Map:
     """The quickest way to compute a layer."""
     parts = list(module) if type(module) is nn.Sequential else [module]
     if len(parts) == 1 and type(parts[0]) is nn.Linear:
-        return FormulaMap(parts[0], None, None)
+        return FormulaMap(parts[0])
     if len(parts) == 2:
         one, other = parts
         if type(one) is nn.Linear and (after := activation_of(other)) is not None:
-            return FormulaMap(one, after, None)
+            return FormulaMap(one, after=after, kind=repr(other))
         if type(other) is nn.Linear and (before := activation_of(one)) is not None:
-            return FormulaMap(other, None, before)
+            return FormulaMap(other, before=before, kind=repr(one))
     return ModuleMap(module)

@@ -33,5 +33,7 @@ class AdamW:
 
     def __call__(self, network: Network) -> torch.optim.Optimizer:
         """The optimiser of all parameters."""
-        made = torch.optim.AdamW(network.parameters(), lr=self.rate, weight_decay=self.decay)
+        made = torch.optim.AdamW(
+            network.parameters(), lr=self.rate, weight_decay=self.decay, fused=True
+        )
         return scheduled(made, self.schedule, self.span)

@@ -108,7 +108,8 @@ def test_relaxing_an_experiment_is_what_its_training_would_do_with_the_batch(exp
     data = relax(experiment, batch=2, level=level, align=True)
     images = experiment.dataset()
     network = experiment.build(images.shape, images.classes)
-    training = Training(experiment, images, network, aligned=experiment.batch_size % 10 == 0)
+    aligned = experiment.batch_size % 10 == 0
+    training = Training(experiment, images, network, aligned=aligned, watched=True)
     made = training.relaxation(training.batches.batch(2), train=False)
     for t, step in enumerate(made):
         energy = step.free_energy.energies(step.states).mean(1)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from core import Experiment, Training, cards, make
 from core.weights.schedules import factor
@@ -60,7 +61,7 @@ def test_weights_move_as_torch_moves_them(name, dials, twin, options):
                 p.grad = p.detach().cos()
             optimiser.step()
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
-        assert torch.equal(a, b)
+        assert_close(a, b, rtol=1e-14, atol=1e-15)
 
 
 def rates(optimiser, count):

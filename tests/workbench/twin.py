@@ -69,7 +69,9 @@ class Twin:
         images = experiment.dataset()
         network = experiment.build(images.shape, images.classes)
         aligned = fits_alignment(experiment, images)
-        self.open(Training(experiment, images, network, aligned=aligned), experiment, 0)
+        self.open(
+            Training(experiment, images, network, aligned=aligned, watched=True), experiment, 0
+        )
 
     @property
     def row(self):
@@ -112,7 +114,7 @@ class Twin:
         """A training with the weights of that row and the memory of its optimiser."""
         state = self.begun()
         old = state.training
-        training = Training(experiment, old.images, old.network, aligned=old.aligned)
+        training = Training(experiment, old.images, old.network, aligned=old.aligned, watched=True)
         if type(training.optimiser) is type(old.optimiser):
             dials = training.optimiser.state_dict()["param_groups"]
             training.optimiser.load_state_dict(
@@ -201,7 +203,7 @@ class Twin:
         if fresh:
             network = experiment.build(images.shape, images.classes)
         aligned = fits_alignment(experiment, images)
-        other = Training(experiment, images, network, aligned=aligned)
+        other = Training(experiment, images, network, aligned=aligned, watched=True)
         if not fresh:
             other.optimiser.load_state_dict(training.optimiser.state_dict())
         self.open(other, experiment, state.batch)

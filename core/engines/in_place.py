@@ -1,0 +1,363 @@
+"""How does a chain descend while nobody looks? In place, and equal layers in one product.
+
+Consecutive states of one width under one activation are one *run*: a stacked tensor (R, B, width)
+on which one batched product does the work of R layers. The hidden states move at once by
+
+    E = Z - MU,  G = E * phi'(A),  Z <- Z - gain * E,  Z[below] <- Z[below] + G (gain * W)
+
+and predictions follow, A = Z[below] W^T + b, MU = phi(A). Nine kernels a step for one run between
+clamped ends, whatever its depth. Every buffer is made once; nothing is read back to the host.
+
+What is left out, exactly: the prediction of the first layer, whose input is clamped (*hoisted*);
+after a forward sweep the states that the error has not reached (*wavefront*): below `front` Z = MU,
+so that E, G and the move are zeros and the predictions stay. The last predictions serve the next
+errors, the record and the weight gradients.
+
+Source: this project.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from core.engines.bits import batched_is_single
+from core.engines.maps import Activation, FormulaMap, map_of
+from core.network import Network, States
+from core.rows import Rows
+
+STACK_FROM = 6
+"""Layers in a row from which they are stacked at any width."""
+
+STACK_WIDTH = 256
+"""Width up to which any two layers are stacked; beyond it one product fills the machine."""
+
+
+class Part(NamedTuple):
+    """What a run does from its k-th state up: views, made once for each k.
+
+    Args:
+        Z, E, MU, A, G: from k up, (R - k, B, width).
+        below: Z of the states that layers within the run read from, (R - j, B, width), with
+            j = max(k, 1); None where there is no such layer.
+        arguments: A from j up.
+        errors: G from j up.
+        up: W^T from j up.
+        bias: from j up, or None.
+        down: W times its gain, from j up.
+        layers: indices of the layers, from 0, that predict the states from k up.
+    """
+
+    Z: Tensor
+    E: Tensor
+    MU: Tensor
+    A: Tensor
+    G: Tensor
+    below: Tensor | None
+    arguments: Tensor
+    errors: Tensor
+    up: Tensor
+    bias: Tensor | None
+    down: Tensor
+    layers: slice
+
+
+class Run:
+    """Consecutive states under one activation, with the layers that predict them.
+
+    Args:
+        first: index of its first state.
+        maps: the layers that predict its states; the first of them reads the run below.
+        batch: number of samples, B.
+    """
+
+    def __init__(self, first: int, maps: Sequence[FormulaMap], batch: int) -> None:
+        """Allocate (R, B, width) for states Z, predictions MU, arguments A, errors E and G."""
+        self.first, self.maps = first, list(maps)
+        self.act: Activation | None = maps[0].after
+        weight = self.linear.weight
+        new = (len(maps), batch, len(weight))
+        self.Z, self.E, self.MU = (weight.new_empty(new) for _ in range(3))
+        self.A = self.MU if self.act is None or self.act.by_value else torch.empty_like(self.MU)
+        self.G = self.E if self.act is None else torch.empty_like(self.E)
+        inner = [one.linear for one in maps[1:]]
+        self.W = weight.new_empty(len(inner), *weight.shape[:1] * 2)  # (R - 1, width, width)
+        self.b = None if self.linear.bias is None else weight.new_empty(len(inner), 1, len(weight))
+        if inner:
+            torch.stack([one.weight.detach() for one in inner], out=self.W)
+            if self.b is not None:
+                torch.stack([one.bias.detach()[None] for one in inner], out=self.b)
+        self._parts: dict[int, Part] = {}
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The layer from the run below."""
+        return self.maps[0].linear
+
+    @property
+    def last(self) -> int:
+        """Index of its last state."""
+        return self.first + len(self.maps) - 1
+
+    def gain(self, gains: Tensor | None) -> None:
+        """Multiply the matrices that hand errors down by gains (L, 1, 1), or by one."""
+        self.entry_down = self.linear.weight.detach()
+        self._down = self.W
+        if gains is not None:
+            mine = gains[self.first - 1 : self.last]
+            self.entry_down = mine[0] * self.entry_down
+            self._down = mine[1:] * self.W
+        self._parts.clear()
+
+    def part(self, k: int) -> Part:
+        """Views from the k-th state up, k < R."""
+        found = self._parts.get(k)
+        if found is None:
+            j = max(k, 1)
+            found = self._parts[k] = Part(
+                self.Z[k:],
+                self.E[k:],
+                self.MU[k:],
+                self.A[k:],
+                self.G[k:],
+                self.Z[j - 1 : -1] if j < len(self.maps) else None,
+                self.A[j:],
+                self.G[j:],
+                self.W[j - 1 :].transpose(1, 2),
+                None if self.b is None else self.b[j - 1 :],
+                self._down[j - 1 :],
+                slice(self.first - 1 + k, self.last),
+            )
+        return found
+
+    def enter(self, below: Tensor) -> None:
+        """A[0] = below W^T + b, from the last state of the run below."""
+        linear = self.linear
+        if linear.bias is None:
+            torch.mm(below, linear.weight.t(), out=self.A[0])
+        else:
+            torch.addmm(linear.bias, below, linear.weight.t(), out=self.A[0])
+
+    def predict(self, k: int) -> None:
+        """MU from the k-th state up; the first state's argument is taken as it stands."""
+        part = self.part(k)
+        if part.below is not None:
+            if part.bias is None:
+                torch.bmm(part.below, part.up, out=part.arguments)
+            else:
+                torch.baddbmm(part.bias, part.below, part.up, out=part.arguments)
+        if self.act is not None:
+            self.act.forward(part.A, out=part.MU)
+
+
+class InPlace:
+    """Gradient descent of a chain of linear layers between clamped ends, one batch, one phase."""
+
+    def __init__(
+        self, network: Network, states: States, *, swept: bool, savings: bool = True
+    ) -> None:
+        """Copy the states and predict.
+
+        Args:
+            network: a chain of linear layers.
+            states: h_0 ... h_L; the ends are clamped.
+            swept: whether the hidden states are the predictions of a forward sweep.
+            savings: whether what is known may be left out.
+        """
+        maps = [
+            one
+            for i in network.layers
+            if isinstance(one := map_of(network.maps[str(i)]), FormulaMap)
+        ]
+        assert len(maps) == len(network.layers)
+        self.x, self.y = states[0], states[-1]
+        self.savings = savings
+        self._weights = network.weights
+        self._given: States | None = states
+        self.runs = _runs(maps, len(self.x))
+        for run in self.runs:
+            run.gain(None)
+            torch.stack(states[run.first : run.last + 1], out=run.Z)
+        self.top = self.runs[-1]
+        self.layers = len(maps)
+        self.front = 1
+        by_value = all(run.A is run.MU for run in self.runs)
+        swept = swept and all(_exact(run.maps, len(self.x)) for run in self.runs)
+        if swept and savings and by_value:
+            for run in self.runs[:-1]:
+                run.MU.copy_(run.Z)
+            self.front = self.layers
+        self._predict(self.front)
+        if swept and savings and not by_value:  # with the arguments that derivatives need
+            self.front = self.layers
+        self._known = False
+        self._steered: tuple[float, Rows | None] = (0.0, None)
+
+    def of(self, network: Network) -> bool:
+        """Whether the network still has the weights that these predictions are of."""
+        return self._weights == network.weights
+
+    def stands_at(self, states: States) -> bool:
+        """Whether these are the very states that this descent began with or gave last."""
+        return self._given is states
+
+    def steer(self, rate: float, rows: Rows) -> None:
+        """Take the rate, and the precisions of all steps."""
+        if self._steered[0] == rate and self._steered[1] is rows:
+            return
+        self._steered = rate, rows
+        self._gains = (rate * rows.on_device)[:, :, None, None]  # (T', L, 1, 1)
+        self._constant = rows.constant
+        for run in self.runs:
+            run.gain(self._gains[0] if self._constant else None)
+
+    def step(self, t: int) -> None:
+        """One update of all states, with row t of the rate times precisions."""
+        self._errors()
+        row = self._gains[t]  # (L, 1, 1)
+        for run, k, below in self._reached(self.front):
+            self._move(run, run.part(k), below, row)
+        self.front = max(self.front - 1, 1) if self.savings else 1
+        self._predict(self.front + 1 if self.savings else 1)
+        self._known, self._given = False, None
+
+    def _move(self, run: Run, part: Part, below: Run | None, row: Tensor) -> None:
+        """Let the errors of a part of a run act on its states and on the last one below."""
+        if not self._constant:
+            part.E.mul_(row[part.layers])
+        if run.act is not None and (below is not None or part.below is not None):
+            run.act.pull(part.E, part.A, out=part.G)
+        if run is not self.top:
+            if self._constant:
+                part.Z.addcmul_(part.E, row[part.layers], value=-1)
+            else:
+                part.Z.sub_(part.E)
+        if part.below is not None:
+            part.below.baddbmm_(part.errors, part.down)
+        if below is not None and len(part.Z) == len(run.Z):
+            below.Z[-1].addmm_(run.G[0], run.entry_down)
+
+    def _reached(self, s: int) -> Iterator[tuple[Run, int, Run | None]]:
+        """Runs with states from s up: from which of its states, and the run below."""
+        below = None
+        for run in self.runs:
+            if run.last >= s:
+                yield run, max(s - run.first, 0), below
+            below = run
+
+    def norms(self, out: Tensor) -> None:
+        """|e_l| over units and samples into `out`, (L,), which holds zeros."""
+        self._errors()
+        for run, k, _ in self._reached(self.front):
+            part = run.part(k)
+            torch.linalg.vector_norm(part.E.flatten(1), dim=1, out=out[part.layers])
+
+    def states(self) -> States:
+        """A copy of the states, h_0 ... h_L."""
+        hidden = [h for run in self.runs[:-1] for h in run.Z.clone().unbind()]
+        self._given = [self.x, *hidden, self.y]
+        return self._given
+
+    def weight_gradients(self, scale: Tensor | float, row: Tensor | None) -> list[Tensor]:
+        """dE/dtheta of every weight and bias, summed over the batch.
+
+        Args:
+            scale: of each sample, a number or (B,).
+            row: factor of each layer's energy, (L,); None for one.
+        """
+        self._errors()
+        found: list[Tensor] = []
+        reached = {id(run): k for run, k, _ in self._reached(self.front)}
+        below = self.x
+        for run in self.runs:
+            k = reached.get(id(run))
+            if k is None:
+                found += [torch.zeros_like(p) for one in run.maps for p in one.linear.parameters()]
+            else:
+                part = run.part(k)
+                G = part.G if run.act is None else run.act.pull(part.E, part.A, out=part.G)
+                if row is not None:
+                    G = G * row[part.layers, None, None]
+                if isinstance(scale, Tensor):
+                    G = G * scale[:, None]
+                found += self._of_run(run, k, G, below, scale)
+            below = run.Z[-1]
+        return found
+
+    def _of_run(
+        self, run: Run, k: int, G: Tensor, below: Tensor, scale: Tensor | float
+    ) -> list[Tensor]:
+        """Weight and bias of each layer of a run in turn; zero below k."""
+        factor = -1.0 if isinstance(scale, Tensor) else -scale
+        weights = [torch.zeros_like(one.linear.weight) for one in run.maps[:k]]
+        if k == 0:
+            W = run.linear.weight
+            weights.append(torch.addmm(W, G[0].t(), below, beta=0, alpha=factor))
+        if (below_states := run.part(k).below) is not None:
+            up = G[len(G) - len(below_states) :].transpose(1, 2)
+            weights += torch.bmm(up, below_states).mul_(factor).unbind()
+        if run.linear.bias is None:
+            return weights
+        sums = G.sum(1).mul_(factor)
+        biases = [torch.zeros_like(one.linear.bias) for one in run.maps[:k]] + list(sums.unbind())
+        return [p for pair in zip(weights, biases, strict=True) for p in pair]
+
+    def _errors(self) -> None:
+        """E from the front up."""
+        if not self._known:
+            for run, k, _ in self._reached(self.front):
+                part = run.part(k)
+                torch.sub(part.Z, part.MU, out=part.E)
+            self._known = True
+
+    def _predict(self, s: int) -> None:
+        """Predictions of the states from s up."""
+        for run, k, below in self._reached(s):
+            if k == 0:
+                run.enter(self.x if below is None else below.Z[-1])
+            run.predict(k)
+
+
+def _runs(maps: Sequence[FormulaMap], batch: int) -> list[Run]:
+    """The chain cut into runs; the clamped top is one of its own."""
+    cut: list[list[FormulaMap]] = []
+    for one in maps[:-1]:
+        if cut and _alike(cut[-1][-1], one):
+            cut[-1].append(one)
+        else:
+            cut.append([one])
+    parts = [
+        part for group in cut for part in ([group] if _stacks(group, batch) else _apart(group))
+    ]
+    runs: list[Run] = []
+    for part in [*parts, maps[-1:]]:
+        runs.append(Run(runs[-1].last + 1 if runs else 1, part, batch))
+    return runs
+
+
+def _apart(group: Sequence[FormulaMap]) -> list[Sequence[FormulaMap]]:
+    return [[one] for one in group]
+
+
+def _stacks(group: Sequence[FormulaMap], batch: int) -> bool:
+    """Whether one product for all is the better one; on a CPU it must also give the same bits."""
+    weight = group[0].linear.weight
+    if len(group) <= STACK_FROM and len(weight) > STACK_WIDTH:
+        return False
+    return weight.device.type != "cpu" or _exact(group, batch)
+
+
+def _exact(group: Sequence[FormulaMap], batch: int) -> bool:
+    """Whether the group's batched product gives the bits of a sweep."""
+    weight, inner = group[0].linear.weight, len(group) - 1
+    return not inner or batched_is_single(
+        inner, batch, len(weight), weight.dtype, weight.device, torch.get_num_threads()
+    )
+
+
+def _alike(below: FormulaMap, above: FormulaMap) -> bool:
+    """Whether two layers in a row predict states of one width under one activation, with a bias."""
+    a, b = below.linear, above.linear
+    same = a.out_features == b.in_features == b.out_features
+    return same and below.kind == above.kind and (a.bias is None) == (b.bias is None)

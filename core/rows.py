@@ -1,0 +1,70 @@
+"""Which precisions are in force at a step? A schedule laid out once, under window and output."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.catalogue import BadInput
+from core.kinds import Schedule
+from core.network import Network
+from core.soundness import fault
+
+if TYPE_CHECKING:
+    from core.experiment import Recipe
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The precisions of all steps; past the last row that one holds.
+
+    Args:
+        on_device: (T', L), where the network is.
+        on_host: the same numbers.
+        constant: whether all rows are equal.
+    """
+
+    on_device: Tensor
+    on_host: NDArray[Any]
+    constant: bool
+
+    def at(self, t: int) -> int:
+        """The row of step t."""
+        return min(t, len(self.on_host) - 1)
+
+
+def laid_out(schedule: Schedule, recipe: "Recipe", T: int, network: Network) -> Rows:
+    """A schedule for T steps under a recipe's energy window and output precision.
+
+    Raises:
+        BadInput: if its table has another shape than (T, L), or numbers that no precision can be.
+    """
+    depth, like = network.depth, network.example
+    table = schedule.table(T, depth)
+    if wrong := fault(table, (T, len(depth))):
+        raise BadInput(f"precision: {type(schedule).__name__} gives {wrong}")
+    table = table.to(like.dtype)
+    opened = int(depth.max()) + 1
+    if recipe.window and T < opened:
+        table = torch.cat([table, table[-1:].expand(opened - T, -1)])
+    rows = in_force(recipe, depth, table, torch.arange(len(table))[:, None])
+    constant = bool((rows == rows[0]).all())
+    return Rows(rows.to(like.device), rows.numpy(), constant)
+
+
+def in_force(recipe: "Recipe", depth: Tensor, rows: Tensor, t: Tensor | int) -> Tensor:
+    """Precisions (..., L) of step t with the recipe's window and output precision applied.
+
+    Args:
+        recipe: whose window and output precision act.
+        depth: of each layer, (L,), on the device of `rows`.
+        rows: precisions without them, (..., L).
+        t: the step, or the steps, (..., 1).
+    """
+    if recipe.window:
+        rows = torch.where(depth >= depth.max() - t, rows, 0.0)
+    if recipe.output_precision != 1.0:
+        rows = torch.cat([rows[..., :-1], recipe.output_precision * rows[..., -1:]], dim=-1)
+    return rows
