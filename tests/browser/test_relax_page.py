@@ -757,6 +757,7 @@ def test_nothing_is_asked_of_another_machine(visit):
 
 def test_a_visitor_from_another_machine_is_told_how_and_gets_no_session(visit):
     page = visit(ready=False, extra_http_headers={"X-Forwarded-For": "10.0.0.9"})
+    page.wait_for_load_state()
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.reload()
