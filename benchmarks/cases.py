@@ -17,6 +17,7 @@ from torch import Tensor
 from benchmarks.workloads import CLASSES, RATE, Workload
 from core import FULL, LEAN, Phase, Recipe, Recorder, Relaxation
 from core.dynamics.gradient import GradientDescent
+from core.engines import engine_name
 from core.inits.forward import Forward
 from core.kinds import Init
 from core.learning.local import PredictiveCoding
@@ -83,13 +84,15 @@ class Engine(Case):
 
         Args:
             workload: what one batch is.
-            engine: name of the engine.
+            engine: name of the engine; "auto" is resolved as the library does, which goes layer by
+                layer where each step is watched in full.
             level: what is recorded.
             init: forward by default. One that remembers is given the batch before, untimed.
         """
         super().__init__(workload)
         self.label = f"{engine} {level}" if init is None else f"{engine} {type(init).__name__}"
-        self.engine, self.level = engine, level
+        self.level = level
+        self.asked, self.engine = engine, engine_name(self.network, engine, watched=level == FULL)
         self.recipe = Recipe(
             init or Forward(),
             Identity(),

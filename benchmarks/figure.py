@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from workbench import look
 
@@ -47,7 +49,8 @@ def figure(run: Mapping[str, Any]) -> Figure:
         for ax, name in zip(axes, swept, strict=True):
             _growth(ax, name, [one for one in groups if one.get("sweep") == name])
         axes[0].set_ylabel("ms a batch")
-        axes[0].legend(loc="upper left")
+        handles, labels = axes[0].get_legend_handles_labels()
+        halves[1].legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return made
 
 
@@ -70,9 +73,17 @@ def _bars(ax: Axes, group: Mapping[str, Any], subject: str) -> None:
         ax.plot(found["median"], k, "o", color=colour, ms=3)
     ax.axvline(1.0, color=palette.muted, lw=0.6, ls="--")
     ax.set_xscale("log")
+    _plain(ax.xaxis)
     ax.set_yticks(range(len(rows)), [name for name, _ in rows])
     ax.set_xlabel(f"time / {anchor}")
     ax.set_title(f"{group['name']}")
+
+
+def _plain(axis: Axis) -> None:
+    """Numbers of a logarithmic axis without powers of ten, at 1, 2 and 5 of each decade."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _growth(ax: Axes, name: str, groups: list[Mapping[str, Any]]) -> None:
@@ -87,6 +98,7 @@ def _growth(ax: Axes, name: str, groups: list[Mapping[str, Any]]) -> None:
         ax.plot(x, y, color=colour, marker=MARKERS.get(label, "x"), label=label)
     ax.set_xscale("log")
     ax.set_yscale("log")
+    _plain(ax.yaxis)
     ticks = [int(one["name"].split()[1]) for one in groups]
     ax.set_xticks(ticks, [str(one) for one in ticks])
     ax.set_xticks([], minor=True)

@@ -35,7 +35,7 @@ from benchmarks.peer import Absent, Peer, Timed, energies, python
 from benchmarks.rounds import measure
 from benchmarks.workloads import SWEEPS, TINY, WORKLOADS, Workload
 from core import BadInput, Experiment
-from core.engines import ENGINES, PLAIN
+from core.engines import AUTO, ENGINES, PLAIN
 from core.inits.average import Average
 from core.inits.forward import Forward
 from core.inits.zero import Zero
@@ -43,6 +43,8 @@ from core.inits.zero import Zero
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = ("auto", "chain", "local", PLAIN)
 """Engines that are expected; one that is not here is named as not measured."""
+LONG = 10
+"""Rounds, at most, of what takes many seconds each."""
 INITS = (Forward(), Average(m=0), Zero())
 PARTS = (*WORKLOADS, "inits", "session", *SWEEPS)
 
@@ -51,8 +53,10 @@ class Bench:
     """All that the parts of one run share."""
 
     def __init__(self, asked: argparse.Namespace) -> None:
-        """Take what was asked for and start the peer."""
+        """Keep this process on its processors and start the peer."""
         self.asked = asked
+        cpus = machine.pin(asked.threads)
+        torch.set_num_threads(asked.threads)
         self.engines = [name for name in asked.engines if name in ENGINES]
         self.watch = machine.Watch()
         self.groups: list[dict[str, Any]] = []
@@ -64,6 +68,23 @@ class Bench:
             self.peer = Peer(python(asked.pcx))
         except Absent as why:
             self.skip("all", "pcx", str(why))
+        if not self.watch.works:
+            print(f"  {machine.NO_PROC}", flush=True)
+        self.found = {
+            "schema": 1,
+            "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "command": sys.argv[1:],
+            "subject": asked.subject,
+            "threads": asked.threads,
+            "processors": cpus,
+            "limit": asked.limit,
+            "disturbance": "seen" if self.watch.works else machine.NO_PROC,
+            "omp_wait_policy": os.environ["OMP_WAIT_POLICY"],
+            "machine": machine.about(),
+            "peer": None if self.peer is None else self.peer.versions,
+            "skipped": self.skipped,
+            "groups": self.groups,
+        }
 
     def skip(self, group: str, case: str, why: str) -> None:
         """Say what is not measured."""
@@ -93,33 +114,37 @@ class Bench:
         """How the time grows with one number."""
         for workload in workloads:
             cases: list[Any] = [Floor(workload), Autograd(workload)]
-            for engine in self.engines:
-                if engine != PLAIN:
-                    self._take(cases, workload.name, None, Engine, workload, engine)
+            for engine in self._named():
+                self._take(cases, workload.name, None, Engine, workload, engine)
             about = [self._counted(case) for case in cases]
             self.run(workload.name, workload.title, cases, about, workload=workload, sweep=name)
 
     def inits(self, workload: Workload) -> None:
         """What is saved depends on where the states begin."""
         name, cases = f"{workload.name} inits", []
-        for engine in self.engines:
-            if engine != PLAIN:
-                for init in INITS:
-                    self._take(cases, name, None, Engine, workload, engine, OFF, init)
+        for engine in self._named():
+            for init in INITS:
+                self._take(cases, name, None, Engine, workload, engine, OFF, init)
         about = [self._counted(case) for case in cases]
         self.run(name, workload.title, cases, about, workload=workload)
 
     def session(self, **sizes: Any) -> None:
         """What a session adds to a bare relaxation."""
-        cases = sessions.cases(self.asked.subject, **sizes)
-        about = [{"name": case.label} for case in cases]
-        title = f"{sessions.STEPS} steps of 784-512x4-10, batch 200"
-        self.run("session", title, cases, about)
+        for name, levels in sessions.GROUPS.items():
+            cases = sessions.cases(levels, self.asked.subject, **sizes)
+            chosen = cases[0].chosen
+            hidden = getattr(chosen.network, "hidden", ())
+            title = f"{sessions.STEPS} steps, hidden layers {hidden}, batch {chosen.batch_size}"
+            about = [{"name": case.label} for case in cases]
+            wanted = self.asked.rounds if name == "session" else min(self.asked.rounds, LONG)
+            self.run(name, title, cases, about, wanted=wanted)
 
-    def run(self, name: str, title: str, cases: Any, about: Any, **more: Any) -> None:
-        """Time a group and keep all of it."""
+    def run(
+        self, name: str, title: str, cases: Any, about: Any, *, wanted: int = 0, **more: Any
+    ) -> None:
+        """Time a group and keep all of it, in the file too."""
         begun = time.monotonic()
-        wanted = self.asked.sweep_rounds if "sweep" in more else self.asked.rounds
+        wanted = wanted or (self.asked.sweep_rounds if "sweep" in more else self.asked.rounds)
         rounds = measure(cases, wanted, limit=self.asked.limit, watch=self.watch)
         workload = more.pop("workload", None)
         group = {"name": name, "title": title, **more, "cases": about, "rounds": rounds}
@@ -134,6 +159,11 @@ class Bench:
             print(f"  {label:24} {spread['median']:10.2f} ms", flush=True)
         if kept < wanted:
             self.skip(name, "rounds", f"only {kept} of {wanted} undisturbed ones")
+        report.save(self.found, self.asked.out)
+
+    def _named(self) -> list[str]:
+        """Engines by their own names, without the slow reference."""
+        return [name for name in self.engines if name not in (AUTO, PLAIN)]
 
     def _take(self, cases: list[Any], group: str, expected: Any, kind: Any, *what: Any) -> None:
         """Add a case, if it can do this and gives the energies that are expected."""
@@ -164,6 +194,7 @@ class Bench:
 
     def _counted(self, case: Case) -> dict[str, Any]:
         """Name, kernels a step and multiply-adds a batch of a case."""
+        case.time()  # the first batch of a process may round, and so save, in another way
         found = count(case.batch)
         about = {"name": case.label, "multiply_adds": found.multiply_adds}
         about |= {"launches": found.launches, "host_reads": found.reads}
@@ -174,13 +205,13 @@ class Bench:
 
 
 def _shorter(case: Engine | Autograd) -> Any:
-    """A small batch of the same case with so many steps; kernels do not depend on the batch."""
+    """The same case with so many steps."""
 
     def make(T: int) -> Any:
-        workload = case.workload.changed(batch=10, steps=T)
+        workload = case.workload.changed(steps=T)
         if isinstance(case, Autograd):
             return Autograd(workload).batch
-        return Engine(workload, case.engine, case.level, case.recipe.init).batch
+        return Engine(workload, case.asked, case.level, case.recipe.init).batch
 
     return make
 
@@ -225,23 +256,20 @@ def parsed(given: list[str] | None = None) -> argparse.Namespace:
         "--limit", type=float, default=0.05, help="share of processor time that disturbs a round"
     )
     asked.add_argument("--pcx", help="Python of an environment with pcx, or none; made if missing")
-    asked.add_argument("--quick", action="store_true", help="three rounds, tiny networks, no peer")
+    asked.add_argument(
+        "--quick", action="store_true", help="3 rounds, never dropped, of tiny networks"
+    )
     asked.add_argument("--out", type=Path, default=ROOT / "runs" / "bench-relaxation.json")
     found = asked.parse_args(given)
     if found.quick:
-        found.rounds, found.pcx = min(found.rounds, 3), found.pcx or "none"
+        found.rounds, found.pcx, found.limit = min(found.rounds, 3), found.pcx or "none", 1.0
     found.sweep_rounds = found.sweep_rounds or found.rounds
     return found
 
 
 def main() -> int:
     asked = parsed()
-    cpus = machine.pin(asked.threads)
-    torch.set_num_threads(asked.threads)
-    begun = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     bench = Bench(asked)
-    if not bench.watch.works:
-        print(f"  {machine.NO_PROC}", flush=True)
     workloads = WORKLOADS if not asked.quick else {one.name: one for one in TINY.values()}
     ran = list(workloads) if asked.quick else [name for name in WORKLOADS if name in asked.parts]
     for name in ran:
@@ -254,24 +282,9 @@ def main() -> int:
     for name, sweep in () if asked.quick else SWEEPS.items():
         if name in asked.parts:
             bench.sweep(name, sweep)
-    found = {
-        "schema": 1,
-        "begun": begun,
-        "command": sys.argv[1:],
-        "subject": asked.subject,
-        "threads": asked.threads,
-        "processors": cpus,
-        "limit": asked.limit,
-        "disturbance": "seen" if bench.watch.works else machine.NO_PROC,
-        "omp_wait_policy": os.environ["OMP_WAIT_POLICY"],
-        "machine": machine.about(),
-        "peer": None if bench.peer is None else bench.peer.versions,
-        "skipped": bench.skipped,
-        "groups": bench.groups,
-    }
     if bench.peer is not None:
         bench.peer.close()
-    report.write(found, asked.out)
+    report.write(bench.found, asked.out)
     return 0
 
 

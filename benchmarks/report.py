@@ -186,12 +186,17 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(one) + " |" for one in lines)
 
 
+def save(run: Mapping[str, Any], path: Path) -> None:
+    """The JSON file alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(run, indent=1) + "\n", "utf-8")
+
+
 def write(run: Mapping[str, Any], path: Path) -> None:
     """The JSON file, the tables and the figure; their places are printed."""
     from benchmarks.figure import drawn  # here, because the tables need no matplotlib
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(run, indent=1) + "\n", "utf-8")
+    save(run, path)
     text = markdown(run)
     path.with_suffix(".md").write_text(text, "utf-8")
     for ending, content in drawn(run).items():

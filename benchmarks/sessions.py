@@ -1,12 +1,14 @@
 """What does a session add to a bare relaxation? 200 steps of W1, driven as its worker drives it.
 
-Both sides take the same steps of the same experiment with the same recorder. The session's side has
+Both sides take the same steps of the same experiment by the same engine, that of relaxations which
+are watched, with the same recorder. The session's side has
 in addition the queue of commands, the marks to rewind to, the hand-over of rows to the trace, and
 the watch for divergence. There is no page, and no thread: the worker's loop runs here, with as many
 threads of torch as the bare side has.
 """
 
 import queue
+from typing import Any
 
 from benchmarks.cases import OFF, seconds
 from core import FULL, Experiment, Training, make
@@ -42,7 +44,7 @@ class Bare:
     def time(self) -> float:
         """Seconds of all steps, the first row made before."""
         network = self.chosen.build(self.images.shape, self.images.classes)
-        training = Training(self.chosen, self.images, network, aligned=True)
+        training = Training(self.chosen, self.images, network, aligned=True, watched=True)
         relaxation = training.relaxation(training.batches.batch(0), train=False)
         relaxation.step()
         if self.level == OFF:
@@ -104,7 +106,11 @@ def worked(session: Session) -> None:
             session._attempt(command)
 
 
-def cases(engine: str, **sizes: object) -> list[Bare | Driven]:
+GROUPS = {"session": (FULL, OFF), "session of the page": (WATCHED,)}
+"""Levels that are timed in the same rounds."""
+
+
+def cases(levels: tuple[str, ...], engine: str, **sizes: Any) -> list[Bare | Driven]:
     """Both sides at each level of recording."""
-    chosen = experiment(engine, **sizes)  # pyright: ignore[reportArgumentType]
-    return [side(chosen, level) for level in (FULL, WATCHED, OFF) for side in (Bare, Driven)]
+    chosen = experiment(engine, **sizes)
+    return [side(chosen, level) for level in levels for side in (Bare, Driven)]
