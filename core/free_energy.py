@@ -1,7 +1,8 @@
 """What is descended? The free energy of one phase at one step, its terms and its gradients."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -16,21 +17,34 @@ class Balance:
     """Every term of the free energy at one point of state space.
 
     Args:
+        states: h_0 ... h_N, where it was taken.
         predictions: mu of each layer, (B, *shape).
         energies: E_l, bare, (L, B), in nats.
         cost: C(h_N, target), (B,), zero where nothing nudges.
         decay: c / 2 |h|^2 over the free states, (B,).
-        forces: dF/dh of each state, (B, *shape), summed over nothing; zero where clamped.
-        still: states whose force is zero because nothing reaches them, clamped ones among them:
-            a rule that follows the force alone may leave them as they are.
+        pull: computes `moving`; called when that is first asked for.
     """
 
+    states: States
     predictions: list[Tensor]
     energies: Tensor
     cost: Tensor
     decay: Tensor
-    forces: list[Tensor]
-    still: frozenset[int] = frozenset()
+    pull: Callable[[], dict[int, Tensor]]
+
+    @cached_property
+    def moving(self) -> dict[int, Tensor]:
+        """dF/dh, (B, *shape), of the free states that something reaches.
+
+        A rule that follows the force alone may leave the others as they are.
+        """
+        return self.pull()
+
+    @cached_property
+    def forces(self) -> list[Tensor]:
+        """dF/dh of each state, (B, *shape), summed over nothing; zero where clamped."""
+        pairs = enumerate(self.states)
+        return [self.moving[i] if i in self.moving else torch.zeros_like(h) for i, h in pairs]
 
 
 class Engine(Protocol):
@@ -123,20 +137,21 @@ class FreeEnergy:
             decay = self._decay(free, like=cost)
             total = self._sum(energies, cost, decay)
             forces = iter(torch.autograd.grad(total, free, allow_unused=True) if free else ())
-        full = []
+        found: dict[int, Tensor] = {}
         for i, h in enumerate(states):
-            g = next(forces) if i not in self.clamped else None
-            g = torch.zeros_like(h) if g is None else g
-            full.append(g.masked_fill(self.held[i], 0.0) if i in self.held else g)
+            if i not in self.clamped:
+                g = next(forces)
+                found[i] = self._free_part(i, torch.zeros_like(h) if g is None else g)
         mu = [m.detach() for m in predictions]
-        return Balance(mu, energies.detach(), cost.detach(), decay.detach(), full)
+        terms = energies.detach(), cost.detach(), decay.detach()
+        return Balance(states, mu, *terms, lambda: found)
 
     def balanced(
         self,
         states: States,
         predictions: list[Tensor],
         energies: Tensor,
-        forces: Sequence[Tensor | None],
+        layers: Callable[[], dict[int, Tensor]],
     ) -> Balance:
         """The balance from what the layers contribute: nudge, decay and held units are added.
 
@@ -144,29 +159,38 @@ class FreeEnergy:
             states: h_0 ... h_N.
             predictions: mu of each layer.
             energies: of the layers, (L, B).
-            forces: of the layers on each state; None where there is none.
+            layers: computes the forces of the layers on those states that they reach, in tensors
+                that nobody else holds.
         """
-        forces = list(forces)
-        top = self.network.top
-        if self.cost is not None and self.target is not None and top not in self.clamped:
-            with torch.enable_grad():
-                h = states[top].detach().requires_grad_()
-                cost = self.cost(h, self.target)
-                (pull,) = torch.autograd.grad((self.nudge * cost).sum(), h)
-            forces[top] = _plus(forces[top], pull)
         cost = self._cost(states).detach()
-        free = [i for i in range(len(states)) if i not in self.clamped]
-        if self.decay:
-            for i in free:
-                forces[i] = _plus(forces[i], self.decay * states[i])
-        still = frozenset(i for i, g in enumerate(forces) if g is None or i in self.clamped)
-        full = []
-        for i, h in enumerate(states):
-            g = forces[i]
-            g = torch.zeros_like(h) if g is None or i in self.clamped else g
-            full.append(g.masked_fill(self.held[i], 0.0) if i in self.held else g)
-        decay = self._decay([states[i] for i in free], like=cost)
-        return Balance(predictions, energies, cost, decay, full, still)
+        free = [h for i, h in enumerate(states) if i not in self.clamped]
+
+        def pull() -> dict[int, Tensor]:
+            found = layers()
+            if (nudge := self._nudge_pull(states)) is not None:
+                top = self.network.top
+                found[top] = found[top] + nudge if top in found else nudge
+            for i, h in enumerate(states):
+                if self.decay and i not in self.clamped:
+                    decay = self.decay * h
+                    found[i] = found[i] + decay if i in found else decay
+            return {i: self._free_part(i, g) for i, g in found.items() if i not in self.clamped}
+
+        return Balance(states, predictions, energies, cost, self._decay(free, like=cost), pull)
+
+    def _nudge_pull(self, states: States) -> Tensor | None:
+        """The force of the cost on the output, (B, *shape); None where it acts on nothing."""
+        if self.cost is None or self.target is None or self.network.top in self.clamped:
+            return None
+        with torch.enable_grad():
+            h = states[self.network.top].detach().requires_grad_()
+            cost = self.cost(h, self.target)
+            (pull,) = torch.autograd.grad((self.nudge * cost).sum(), h)
+        return pull
+
+    def _free_part(self, i: int, g: Tensor) -> Tensor:
+        """A force without the units that are held."""
+        return g.masked_fill(self.held[i], 0.0) if i in self.held else g
 
     def energies(self, states: States) -> Tensor:
         """E_l, bare, (L, B), in nats, in depth order."""
@@ -280,10 +304,6 @@ def backprop_gradients(
         else:
             loss = cost(prediction, target)
         return _gradients(loss.sum(), list(network.parameters()))
-
-
-def _plus(a: Tensor | None, b: Tensor) -> Tensor:
-    return b if a is None else a + b
 
 
 def _gradients(total: Tensor, parameters: list[torch.nn.Parameter]) -> list[Tensor]:

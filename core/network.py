@@ -6,7 +6,8 @@ maps its parents' states to a prediction of its own state. A node without one is
 
 import itertools
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
@@ -77,6 +78,7 @@ class Network(nn.Module):
         self.maps = nn.ModuleDict({str(i): module for i, module in maps.items()})
         self._held = list(self.parameters())
         self._order: list[int] = []
+        self._ask: Callable[[int, Sequence[Tensor]], Tensor] = self.prediction
 
     @property
     def top(self) -> int:
@@ -153,10 +155,19 @@ class Network(nn.Module):
                 )
         states = cast(States, [roots.get(i) for i in range(len(self.nodes))])  # layers follow
         for i in self.order():
-            states[i] = self.prediction(i, states)
+            states[i] = self._ask(i, states)
         self._swept = [weakref.ref(h) for h in states]
         self._swept_by = self.weights
         return states
+
+    @contextmanager
+    def asking(self, predict: Callable[[int, Sequence[Tensor]], Tensor]) -> Iterator[None]:
+        """Sweep by another way to the same predictions, (layer, states) -> mu."""
+        self._ask = predict
+        try:
+            yield
+        finally:
+            self._ask = self.prediction
 
     def has_swept(self, i: int, states: Sequence[Tensor]) -> bool:
         """Whether state i is the very tensor that the last sweep predicted from these parents."""

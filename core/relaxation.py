@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core import kinds
-from core.engines import PLAIN, Chain, engine_for
+from core.engines import PLAIN, Chain, Local, engine_for
 from core.engines.in_place import InPlace
 from core.experiment import Recipe
 from core.free_energy import FreeEnergy, residual
@@ -76,7 +77,8 @@ class Relaxation:
         self.precisions = precisions
         clamped, samples = dict(self.phases[0].clamped), self.phase.samples
         self.start = Start(network, clamped, labels, classes, memory, previous, generator, samples)
-        with torch.no_grad():
+        asks = self.engine.sweeping(clamped) if isinstance(self.engine, Local) else nullcontext()
+        with torch.no_grad(), asks:
             states = recipe.init(self.start)
         self.states = self._begun(states)
         self.first = self.states

@@ -46,10 +46,10 @@ class GradientDescent:
 
     def step(self, free_energy: FreeEnergy, states: States, memory: None) -> tuple[States, None]:
         """The states one step later."""
-        balance = free_energy.balance(states)
+        moving = free_energy.balance(states).moving
         moved = [
-            h if i in free_energy.clamped or i in balance.still else h - self.rate * g
-            for i, (h, g) in enumerate(zip(states, balance.forces, strict=True))
+            torch.sub(h, moving[i], alpha=self.rate) if i in moving else h
+            for i, h in enumerate(states)
         ]
         return moved, None
 

@@ -13,7 +13,9 @@ another init) ends the saving by itself: there is no list of conditions.
 Source: this project.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +24,24 @@ from core.energies.squared_error import SquaredError
 from core.engines.maps import Map, Prediction, map_of
 from core.free_energy import Balance, FreeEnergy
 from core.network import Network, States
+
+
+class Terms(NamedTuple):
+    """What one layer's energy has to hand down.
+
+    Args:
+        k: which of the layers.
+        i: its state.
+        known: its prediction.
+        own: dE/dh, (B, *shape).
+        v: dE/dmu, (B, *shape), or None where that is -own.
+    """
+
+    k: int
+    i: int
+    known: Prediction
+    own: Tensor
+    v: Tensor | None
 
 
 class Local:
@@ -47,10 +67,10 @@ class Local:
 
     def balance(self, free_energy: FreeEnergy, states: States) -> Balance:
         """All terms of the free energy at `states`, equal to those of automatic differentiation."""
+        terms: list[Terms] = []
+        predictions, energies = [], []
         with torch.no_grad():
-            self._follow(free_energy)
-            forces: list[Tensor | None] = [None] * len(states)
-            predictions, energies = [], []
+            self._begin(free_energy.clamped)
             for k, i in enumerate(self.network.layers):
                 known = self._prediction(i, states)
                 predictions.append(known.mu)
@@ -59,17 +79,55 @@ class Local:
                     continue
                 energy, own, v = self._terms(i, states[i], known.mu)
                 energies.append(energy)
-                pi = free_energy.precision[k]
-                if i not in free_energy.clamped:
-                    _add(forces, i, pi * own)
-                if any(self._wanted[i]):
-                    pulled = self._maps[i].pull(self._whole(i, known), pi * v, self._wanted[i])
-                    for parent, want, g in zip(
-                        self.network.nodes[i].parents, self._wanted[i], pulled, strict=True
-                    ):
-                        if want and g is not None:
-                            _add(forces, parent, g)
-        return free_energy.balanced(states, predictions, torch.stack(energies), forces)
+                terms.append(Terms(k, i, known, own, v))
+        wanted, weights = self._wanted, self._weights
+
+        def layers() -> dict[int, Tensor]:
+            if self.network.weights != weights:
+                raise RuntimeError("forces: the weights have moved since the energies were taken")
+            with torch.no_grad():
+                return self._handed_down(free_energy, terms, wanted)
+
+        return free_energy.balanced(states, predictions, torch.stack(energies), layers)
+
+    def _handed_down(
+        self, free_energy: FreeEnergy, terms: list[Terms], wanted: dict[int, tuple[bool, ...]]
+    ) -> dict[int, Tensor]:
+        """What the layers' energies do to the states that they reach."""
+        forces: dict[int, Tensor] = {}
+        for k, i, known, own, v in terms:
+            pi = free_energy.precision[k]
+            own.mul_(pi)
+            if not any(wanted[i]):
+                pulled = []
+            else:
+                down = own if v is None else -pi * v
+                pulled = self._maps[i].pull(self._whole(i, known), down, wanted[i])
+            if i not in free_energy.clamped:  # a loop may hand down this very tensor
+                mine = own.clone() if i in self.network.nodes[i].parents else own
+                forces[i] = forces[i].add_(mine) if i in forces else mine
+            for parent, g in zip(self.network.nodes[i].parents, pulled, strict=False):
+                if g is not None:
+                    forces[parent] = forces[parent].sub_(g) if parent in forces else -g
+        return forces
+
+    @contextmanager
+    def sweeping(self, clamped: Collection[int]) -> Iterator[None]:
+        """Let the network ask here while it sweeps, so that what a sweep predicts is known.
+
+        Args:
+            clamped: the states that will not move.
+        """
+        self._weights = None  # so that nothing is left of what was known
+        self._begin(clamped)
+
+        def ask(i: int, states: Sequence[Tensor]) -> Tensor:
+            parents = tuple(states[p] for p in self.network.nodes[i].parents)
+            self._known[i] = self._maps[i].predict(parents, self._wanted[i])
+            return self._known[i].mu
+
+        with self.network.asking(ask):
+            yield
 
     def weight_gradients(
         self,
@@ -83,26 +141,27 @@ class Local:
         """dE/dtheta of every parameter, each layer's by itself; see `FreeEnergy`."""
         found: dict[int, Tensor] = {}
         with torch.no_grad():
-            self._follow(free_energy)
+            self._begin(free_energy.clamped)
             for k, i in enumerate(self.network.layers):
                 own = list(self.network.maps[str(i)].parameters())
                 known = self._looked_up(i, inputs)
                 if self._is_exact(i, states[i], known):
                     gradients = [torch.zeros_like(p) for p in own]
                 else:
-                    _, _, v = self._terms(i, states[i], known.mu)
+                    _, e, v = self._terms(i, states[i], known.mu)
+                    v = -e if v is None else v
                     if isinstance(scale, Tensor):
                         v = scale.reshape(-1, *(1,) * (v.dim() - 1)) * v
                     elif scale != 1.0:
                         v = scale * v
                     if weighted:
                         v = free_energy.precision[k] * v
-                    gradients = self._maps[i].weights(self._whole(i, known), v)
+                    gradients = self._maps[i].weights(known, v)
                 for p, g in zip(own, gradients, strict=True):  # a shared one sums over its layers
                     found[id(p)] = found[id(p)] + g if id(p) in found else g
         return [found[id(p)] for p in self.network.parameters()]
 
-    def _follow(self, free_energy: FreeEnergy) -> None:
+    def _begin(self, clamped: Collection[int]) -> None:
         """Forget what other weights or other clamps made."""
         network = self.network
         weights = network.weights
@@ -110,8 +169,7 @@ class Local:
             self._known.clear()
             self._weights = weights
         wanted = {
-            i: tuple(p not in free_energy.clamped for p in network.nodes[i].parents)
-            for i in network.layers
+            i: tuple(p not in clamped for p in network.nodes[i].parents) for i in network.layers
         }
         for i, old in list(self._wanted.items()):
             if wanted[i] != old:
@@ -142,22 +200,20 @@ class Local:
             known.kept = self._maps[i].predict(known.parents, self._wanted[i]).kept
         return known
 
-    def _terms(self, i: int, h: Tensor, mu: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Energy (B,) and its derivatives by state and by prediction, (B, *shape)."""
-        energy = self.network.nodes[i].energy
+    def _terms(self, i: int, h: Tensor, mu: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Energy (B,) and its derivatives by state and by prediction, (B, *shape).
+
+        The last is None where it is minus the other one.
+        """
         if self._quadratic[i]:
             e = h - mu
-            return 0.5 * e.flatten(1).square().sum(1), e, -e
+            return 0.5 * torch.linalg.vector_norm(e.flatten(1), dim=1).square(), e, None
+        energy = self.network.nodes[i].energy
         with torch.enable_grad():
             at, about = h.detach().requires_grad_(), mu.detach().requires_grad_()
             found = energy(at, about)
             own, v = torch.autograd.grad(found.sum(), (at, about))
         return found.detach(), own, v
-
-
-def _add(forces: list[Tensor | None], i: int, g: Tensor) -> None:
-    old = forces[i]
-    forces[i] = g if old is None else old + g
 
 
 def _same(a: Sequence[Tensor], b: Sequence[Tensor]) -> bool:

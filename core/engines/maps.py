@@ -118,10 +118,13 @@ class FormulaMap:
 
     def weights(self, known: Prediction, v: Tensor) -> list[Tensor]:
         """v^T dmu/dtheta, summed over the batch: of the matrix, and of the bias if there is one."""
-        if self.after is not None:
-            v = self.after.pull(v, known.kept)
         (h,) = known.parents
         x = h if self.before is None else self.before.forward(h)
+        if self.after is not None:
+            kept = known.kept
+            if kept is None:
+                kept = known.mu if self.after.by_value else self.linear(x)
+            v = self.after.pull(v, kept)
         found = [v.t() @ x]
         return found if self.linear.bias is None else [*found, v.sum(0)]
 
@@ -150,14 +153,19 @@ class ModuleMap:
         return [next(found) if want else None for want in wanted]
 
     def weights(self, known: Prediction, v: Tensor) -> list[Tensor]:
-        """v^T dmu/dtheta of each parameter, summed over the batch."""
+        """v^T dmu/dtheta of each parameter, summed over the batch, by the graph that is there."""
         own = list(self.module.parameters())
-        if not own:
-            return []
-        with torch.enable_grad():
-            mu = self.module(*known.parents)
-        found = torch.autograd.grad(mu, own, v, allow_unused=True)
-        return [torch.zeros_like(p) if g is None else g for p, g in zip(own, found, strict=True)]
+        learns = [p for p in own if p.requires_grad]
+        if not learns:
+            return [torch.zeros_like(p) for p in own]
+        if known.kept is None:
+            with torch.enable_grad():
+                mu = self.module(*known.parents)
+        else:
+            _, mu = known.kept
+        grads = torch.autograd.grad(mu, learns, v, retain_graph=True, allow_unused=True)
+        found = {id(p): g for p, g in zip(learns, grads, strict=True) if g is not None}
+        return [found.get(id(p), torch.zeros_like(p)) for p in own]
 
 
 Map = FormulaMap | ModuleMap

@@ -23,6 +23,7 @@ from core.learning.equilibrium_propagation import EquilibriumPropagation
 from core.learning.local import ForwardUpdate, Incremental, PredictiveCoding
 from core.networks.decoder import Decoder
 from core.networks.mlp import MLP
+from core.networks.mupc import MuPC
 from core.precisions.decaying import Decaying
 from core.precisions.identity import Identity
 from core.precisions.table import Table
@@ -54,6 +55,12 @@ def images(classes=10, count=40):
 def broken_by(rule):
     """An experiment's choices that break one rule, by the rule's place in the list."""
     return [
+        [
+            {"engine": "chain", "network": MuPC()},
+            {"engine": "chain", "network": MLP(site="pre")},
+            {"engine": "chain", "network": MLP(hidden=())},
+            {"engine": "chain", "energy": CrossEntropy()},
+        ],
         [{"network": Decoder()}, {"task": Reconstruct(), "init": Zero()}, {"task": Recall()}],
         [
             {"energy": CrossEntropy(), "task": task, **DECODING}

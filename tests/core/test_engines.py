@@ -232,11 +232,11 @@ def test_the_error_is_followed_from_the_output_and_the_first_layer_is_predicted_
     for step in made:
         step.free_energy.balance(step.states)
         asked.append([one.asked - 1 for one in maps])
-    # Row 0 needs only the output's product; a layer is asked again from the row at which its
-    # parent has moved, and the first one never.
-    assert asked[0] == [0, 0, 0, 0, 1]
+    # The sweep has asked them all; a layer is asked again from the row at which its parent has
+    # moved, and the first one never.
+    assert asked[0] == [0, 0, 0, 0, 0]
     assert [now[0] for now in asked] == [0] * 7
-    assert [b - a for a, b in zip(asked[0], asked[1], strict=True)] == [0, 0, 0, 1, 1]
+    assert [b - a for a, b in zip(asked[0], asked[1], strict=True)] == [0, 0, 0, 0, 1]
     assert [b - a for a, b in zip(asked[5], asked[6], strict=True)] == [0, 1, 1, 1, 1]
 
 
