@@ -13,9 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Before torch is imported: threads that wait for work sleep, so that a shared machine is usable.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import torch
 
 from benchmarks import counts, machine, report, sessions, stats
@@ -79,7 +76,7 @@ class Bench:
             "processors": cpus,
             "limit": asked.limit,
             "disturbance": "seen" if self.watch.works else machine.NO_PROC,
-            "omp_wait_policy": os.environ["OMP_WAIT_POLICY"],
+            "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "not set"),
             "machine": machine.about(),
             "peer": None if self.peer is None else self.peer.versions,
             "skipped": self.skipped,
