@@ -31,7 +31,7 @@ from benchmarks.launches import count, launches_per_step
 from benchmarks.peer import Absent, Peer, Timed, energies, python
 from benchmarks.rounds import measure
 from benchmarks.workloads import SWEEPS, TINY, WORKLOADS, Workload
-from core import BadInput, Experiment
+from core import BadInput, Experiment, keep_memory
 from core.engines import AUTO, ENGINES, PLAIN
 from core.inits.average import Average
 from core.inits.forward import Forward
@@ -53,6 +53,7 @@ class Bench:
         """Keep this process on its processors and start the peer."""
         self.asked = asked
         cpus = machine.pin(asked.threads)
+        kept = keep_memory()  # as the command line and the page do; for all cases alike
         torch.set_num_threads(asked.threads)
         self.engines = [name for name in asked.engines if name in ENGINES]
         self.watch = machine.Watch()
@@ -77,6 +78,7 @@ class Bench:
             "limit": asked.limit,
             "disturbance": "seen" if self.watch.works else machine.NO_PROC,
             "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "not set"),
+            "keeps_memory": kept,
             "machine": machine.about(),
             "peer": None if self.peer is None else self.peer.versions,
             "skipped": self.skipped,

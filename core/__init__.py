@@ -9,6 +9,7 @@ An `Experiment` picks one of each; a `Relaxation` iterates its steps; a `Recorde
 
 from importlib.metadata import PackageNotFoundError, version
 
+from core.allocator import keep_memory
 from core.catalogue import BadInput, Card, Dial, card_of, cards, dial, entry, make
 from core.citations import bibtex
 from core.experiment import Experiment, Recipe
@@ -70,6 +71,7 @@ __all__ = [
     "energies",
     "entry",
     "inits",
+    "keep_memory",
     "learning",
     "make",
     "networks",

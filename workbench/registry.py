@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core import cache
+from core.allocator import keep_memory
 
 if TYPE_CHECKING:
     from workbench.session import Session
@@ -60,6 +61,7 @@ def attach(session_id: str, key: int, wake: Callable[[], None]) -> "Session":
         Full: when there are too many sessions.
     """
     sys.setswitchinterval(SWITCH)
+    keep_memory()
     while True:
         with _lock:
             written = _ending.get(session_id)

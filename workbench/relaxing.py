@@ -164,10 +164,11 @@ def _relaxed(
     """The trace of one batch; whatever can be refused is refused before the first step."""
     import numpy as np
 
-    from core import FULL, LEAN, footprint, recording
+    from core import FULL, LEAN, footprint, keep_memory, recording
     from core.trace import Sample, Trace
     from workbench import files
 
+    keep_memory()
     number, level = _batch_number(args.batch), _one_of("level", args.level, (LEAN, FULL))
     check_device(experiment.device)
     images = experiment.dataset() if own is None else None

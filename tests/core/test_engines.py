@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from core import Network, Node, Phase, Recipe, Relaxation, cards, chain, make
 from core.dynamics.gradient import GradientDescent, HeavyBall
 from core.energies.cross_entropy import CrossEntropy
+from core.energies.squared_error import SquaredError
 from core.engines import LOCAL, PLAIN
 from core.engines.local import Local
 from core.engines.maps import FormulaMap, ModuleMap, map_of
@@ -17,7 +18,7 @@ from core.free_energy import FreeEnergy
 from core.inits.forward import Forward
 from core.inits.normal import Normal
 from core.inits.zero import Zero
-from core.learning.local import Incremental, PredictiveCoding
+from core.learning.local import ForwardUpdate, Incremental, PredictiveCoding
 from core.networks.activations import ACTIVATIONS
 from core.precisions.identity import Identity
 from core.precisions.spiking import Spiking
@@ -332,3 +333,62 @@ def test_asking_twice_gives_the_same_answer():
     first = energy.balance(list(made.states))
     second = energy.balance(list(made.states))
     assert all(torch.equal(a, b) for a, b in zip(first.forces, second.forces, strict=True))
+
+
+class Both(nn.Module):
+    """The plain sum of its parents: one tensor is the pull to each of them."""
+
+    def forward(self, *parents):
+        return sum(parents)
+
+
+@pytest.mark.parametrize("energy", [SquaredError(), CrossEntropy()])
+def test_one_tensor_handed_to_two_parents_and_to_the_state_itself(energy):
+    nodes = [
+        Node((3,)),
+        Node((3,), (0,), nn.Linear(3, 3, dtype=torch.float64), depth=1),
+        Node((3,), (1, 2), Both(), depth=2),
+        Node((3,), (1, 2), Both(), depth=3, energy=energy),
+    ]
+    clamped = {
+        0: torch.randn(4, 3, dtype=torch.float64),
+        3: torch.randn(4, 3, dtype=torch.float64).softmax(1),
+    }
+    assert_same_rows((Network(nodes), clamped), init=Zero(), dynamics=GradientDescent(0.05))
+
+
+def test_forces_asked_for_after_the_weights_have_moved_are_refused():
+    made = relaxation(tanh_mlp(), engine=LOCAL, init=Zero(), steps=3)
+    step = made.step()
+    step.free_energy.energies(step.states)
+    with torch.no_grad():
+        next(made.network.parameters()).mul_(2.0)
+    with pytest.raises(RuntimeError, match="the weights have moved"):
+        step.free_energy.forces(step.states)
+
+
+@pytest.mark.parametrize("problem", [tanh_mlp, convolutional])
+@pytest.mark.parametrize("init", [Forward(), Zero()])
+@pytest.mark.parametrize("learning", [PredictiveCoding(weighted=True), ForwardUpdate()])
+@pytest.mark.parametrize("steps", [1, 9])
+def test_weight_gradients_are_the_reference_s(problem, init, learning, steps):
+    found = []
+    for engine in (LOCAL, PLAIN):
+        choices = {"init": init, "learning": learning, "precision": Spiking(rest=0.1)}
+        made = relaxation(problem(), engine=engine, steps=steps, **choices)
+        made.run()
+        found.append(learning.gradients(made.step()))
+    assert_close(*found, rtol=1e-11, atol=1e-13)
+
+
+def test_a_batch_of_convolutions_costs_one_forward_and_one_pull_where_the_error_has_been():
+    network, clamped = convolutional()
+    maps = [Counted(network.maps[str(i)]) for i in network.layers]
+    counted_network = chain(maps, [node.shape for node in network.nodes])
+    optimiser = torch.optim.SGD(counted_network.parameters(), lr=0.1)
+    made = relaxation((counted_network, clamped), engine=LOCAL, steps=2, optimiser=optimiser)
+    made.run()
+    made.learn()
+    # One for the sweep; then each layer once for every move of its parent: state 2 moves twice,
+    # state 1 once, the clamped state 0 never. The weight gradients ask for nothing more.
+    assert [one.asked for one in maps] == [1, 2, 3]

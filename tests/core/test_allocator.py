@@ -1,0 +1,42 @@
+"""Kept memory: the next step finds the pages that the last one had."""
+
+import subprocess
+import sys
+
+import pytest
+
+from core import keep_memory
+
+STEPS = """
+import resource
+import torch
+from core import keep_memory
+if {keep}:
+    assert keep_memory()
+torch.set_num_threads(1)
+def step():
+    tensors = [torch.ones(1 << 20) for _ in range(8)]  # 4 MiB each
+for _ in range(3):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(keep):
+    code = STEPS.format(keep=keep)
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(said.stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator is not here")
+def test_the_pages_of_one_step_serve_the_next():
+    asked = 20 * 8 * (4 << 20) // 4096  # all of them, were each page taken anew
+    assert faults(keep=True) < 0.01 * asked
+
+
+def test_it_says_whether_the_allocator_takes_the_wish(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert keep_memory() is False
