@@ -1,8 +1,9 @@
 """What is held, pulled and awaited while states relax?"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 Cost = Callable[[Tensor, Tensor], Tensor]
@@ -51,3 +52,19 @@ class Phase:
         values = [*self.clamped.values(), *(v for v, _ in self.held.values()), *self.given.values()]
         values += [] if self.target is None else [self.target]
         return len(values[0]) if values else 0
+
+    def begun(self, states: Sequence[Tensor]) -> list[Tensor]:
+        """States at its beginning: given ones, held units and clamps in their place.
+
+        Args:
+            states: h_0 ... h_N as they come.
+        """
+        clamped, given = self.clamped, self.given
+        return [self.with_held(i, clamped.get(i, given.get(i, h))) for i, h in enumerate(states)]
+
+    def with_held(self, i: int, h: Tensor) -> Tensor:
+        """State i with its held units in their place, (B, *shape)."""
+        if i not in self.held:
+            return h
+        value, mask = self.held[i]
+        return torch.where(mask, value, h)

@@ -13,7 +13,7 @@ from core import kinds
 from core.engines import PLAIN, Chain, Local, engine_for
 from core.engines.in_place import InPlace
 from core.experiment import Recipe
-from core.free_energy import FreeEnergy, residual
+from core.free_energy import Engine, FreeEnergy, residual
 from core.network import Network, States
 from core.phase import Phase
 from core.rows import Rows, in_force, laid_out
@@ -43,7 +43,7 @@ class Relaxation:
         optimiser: torch.optim.Optimizer | None = None,
         held: bool = False,
         precisions: Any = None,
-        engine: str = PLAIN,
+        engine: str | Engine = PLAIN,
     ) -> None:
         """Make the first states.
 
@@ -60,7 +60,7 @@ class Relaxation:
             held: whether the weights stay as they are although there is an optimiser.
             precisions: what adaptive precisions had learnt by the end of the batch before, with
                 their type.
-            engine: name of the way in which the free energy is computed.
+            engine: the way in which the free energy is computed, by name or made for the network.
         """
         self.network = network
         self.phases = list(phases)
@@ -68,7 +68,7 @@ class Relaxation:
         self.generator = generator
         self.optimiser = optimiser
         self.held = held
-        self.engine = engine_for(network, engine)
+        self.engine = engine_for(network, engine) if isinstance(engine, str) else engine
         self.t = 0
         self._phase = 0
         self._clock = 0
@@ -80,7 +80,7 @@ class Relaxation:
         asks = self.engine.sweeping(clamped) if isinstance(self.engine, Local) else nullcontext()
         with torch.no_grad(), asks:
             states = recipe.init(self.start)
-        self.states = self._begun(states)
+        self.states = self.phase.begun(states)
         self.first = self.states
         self.before: States | None = None
         self._adopted: Recipe | None = None
@@ -88,6 +88,7 @@ class Relaxation:
         self._stopped: Tensor | None = None
         self._step: Step | None = None
         self._rows: Rows | None = None
+        self._fits: bool | None = None
 
     @property
     def phase(self) -> Phase:
@@ -204,7 +205,9 @@ class Relaxation:
         if not isinstance(self.engine, Chain):
             return None
         self._adopt()
-        if self._learns_now or not self.engine.descends(self.recipe, self.phase):
+        if self._fits is None:
+            self._fits = self.engine.descends(self.recipe, self.phase)
+        if self._learns_now or not self._fits:
             self.states = self.states
             return None
         if self._in_place is None or not self._in_place.of(self.network):
@@ -265,6 +268,7 @@ class Relaxation:
         self.states, self.before, self.first = snapshot.states, snapshot.before, snapshot.first
         self._memory, self._ended = snapshot.memory, snapshot.ended
         self.precisions, self._stopped = snapshot.precisions, snapshot.stopped
+        self._fits = None
         self._schedule()
         if self.generator is not None and snapshot.generator is not None:
             self.generator.set_state(snapshot.generator)
@@ -294,7 +298,7 @@ class Relaxation:
         old, new = self._adopted, self.recipe
         if old is new:
             return
-        self._stopped = None
+        self._stopped = self._fits = None
         if old is not None and type(old.precision) is not type(new.precision):
             self._clock = self.t
         if old is None or _precisions(old) != _precisions(new):
@@ -308,8 +312,8 @@ class Relaxation:
         self._phase, self.t, self._clock = phase, 0, 0
         begin = self.phase.begin_from
         ends = {one.name: states for one, states in self._ended}
-        self.states = self._begun(self.states if begin is None else ends[begin])
-        self.before = self._stopped = None
+        self.states = self.phase.begun(self.states if begin is None else ends[begin])
+        self.before = self._stopped = self._fits = None
         self._schedule()
         self._memory = self.recipe.dynamics.init(self._free_energy(), self.states, self.generator)
         self._step = None
@@ -321,6 +325,7 @@ class Relaxation:
         anew.
         """
         precision, depth = self.recipe.precision, self.network.depth
+        self._rows = None
         if isinstance(precision, kinds.Adaptive):
             if self.precisions is None or self.precisions[0] is not type(precision):
                 self.precisions = type(precision), precision.init(depth)
@@ -335,16 +340,17 @@ class Relaxation:
     def _row(self) -> Tensor:
         """The precisions in force, (L,)."""
         recipe = self.recipe
-        if not isinstance(recipe.precision, kinds.Adaptive):
-            assert self._rows is not None
+        if self._rows is not None:
             return self._rows.on_device[self._at()]
+        assert isinstance(recipe.precision, kinds.Adaptive)
         row = recipe.precision.row(self.precisions[1]).to(self.network.example)
         return in_force(recipe, self.network.depth.to(row.device), row, self.t - self._clock)
 
     def _adapt(self, free_energy: FreeEnergy) -> None:
         """Let adaptive precisions take their step, beside that of the states."""
-        precision = self.recipe.precision
-        if isinstance(precision, kinds.Adaptive):
+        if self._rows is None:
+            precision = self.recipe.precision
+            assert isinstance(precision, kinds.Adaptive)
             kept = precision.step(free_energy, self.states, self.precisions[1])
             self.precisions = type(precision), kept
 
@@ -375,8 +381,7 @@ class Relaxation:
 
     def _kept(self, moved: States, free_energy: FreeEnergy) -> States:
         """The moved states, but for held units and for samples that have stopped by themselves."""
-        for i, (value, mask) in self.phase.held.items():
-            moved = [torch.where(mask, value, h) if k == i else h for k, h in enumerate(moved)]
+        moved = [self.phase.with_held(i, h) for i, h in enumerate(moved)]
         if not self.recipe.tolerance or self.recipe.stop == "batch":
             return moved
         moves = self._unsettled(free_energy)
@@ -385,18 +390,6 @@ class Relaxation:
             torch.where(moves.reshape(-1, *(1,) * (h.dim() - 1)), h, old)
             for h, old in zip(moved, self.states, strict=True)
         ]
-
-    def _begun(self, states: States) -> States:
-        """States at the beginning of a phase: given ones, held units and clamps in their place."""
-        phase = self.phase
-        begun = []
-        for i, h in enumerate(states):
-            h = phase.clamped.get(i, phase.given.get(i, h))
-            if i in phase.held:
-                value, mask = phase.held[i]
-                h = torch.where(mask, value, h)
-            begun.append(h)
-        return begun
 
     def _apply(self, gradients: Sequence[Tensor | None]) -> None:
         """One optimiser step on the mean over the batch."""

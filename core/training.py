@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.batches import Batch, Batches, ImageSet
-from core.engines import engine_name
+from core.engines import PLAIN, engine_for, engine_name
 from core.experiment import Experiment
 from core.network import Network, States
 from core.relaxation import Relaxation
@@ -40,6 +40,7 @@ class Training:
                 goes layer by layer.
         """
         self.engine = engine_name(network, experiment.engine, watched=watched)
+        self._by = engine_for(network, self.engine) or PLAIN
         self.experiment = experiment
         self.images = images
         self.network = network
@@ -73,7 +74,7 @@ class Training:
             previous=self.previous,
             generator=generator,
             precisions=self.precisions,
-            engine=self.engine,
+            engine=self._by,
             optimiser=self.optimiser,
             held=not (train or experiment.learning.every_step),
         )

@@ -41,11 +41,13 @@ class Chain(Local):
             savings: whether what is known may be left out; off, every layer is computed anew.
         """
         super().__init__(network, savings=savings)
-        if not is_chain(network):
+        layers = chain_maps(network)
+        if layers is None:
             raise BadInput(
                 "engine: chain; a chain of linear layers, each with an activation behind it or "
                 "none, under squared error: auto, local and plain take any network"
             )
+        self.layers = layers
         self.descent: InPlace | None = None
 
     def descends(self, recipe: "Recipe", phase: Phase) -> bool:
@@ -65,7 +67,7 @@ class Chain(Local):
         network = self.network
         hidden = network.layers[:-1]
         swept = all(network.has_swept(i, states) for i in hidden)
-        self.descent = InPlace(network, states, swept=swept, savings=self.savings)
+        self.descent = InPlace(network, self.layers, states, swept=swept, savings=self.savings)
         return self.descent
 
     def weight_gradients(
@@ -89,12 +91,19 @@ class Chain(Local):
 
 def is_chain(network: Network) -> bool:
     """Whether every layer is linear with an activation behind it or none, over the one below."""
+    return chain_maps(network) is not None
+
+
+def chain_maps(network: Network) -> list[FormulaMap] | None:
+    """The layers of a chain, two at least, under squared error; None where it is no such chain."""
     if len(network.layers) < 2 or network.roots != [0]:
-        return False
-    return all(
-        network.nodes[i].parents == (i - 1,)
-        and type(network.nodes[i].energy) is SquaredError
-        and isinstance(one := map_of(network.maps[str(i)]), FormulaMap)
-        and one.before is None
-        for i in network.layers
-    )
+        return None
+    found: list[FormulaMap] = []
+    for i in network.layers:
+        node, one = network.nodes[i], map_of(network.maps[str(i)])
+        if node.parents != (i - 1,) or type(node.energy) is not SquaredError:
+            return None
+        if not isinstance(one, FormulaMap) or one.before is not None:
+            return None
+        found.append(one)
+    return found

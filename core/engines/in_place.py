@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from core.engines.bits import batched_is_single
-from core.engines.maps import Activation, FormulaMap, map_of
+from core.engines.maps import Activation, FormulaMap
 from core.network import Network, States
 from core.rows import Rows
 
@@ -155,22 +155,23 @@ class InPlace:
     """Gradient descent of a chain of linear layers between clamped ends, one batch, one phase."""
 
     def __init__(
-        self, network: Network, states: States, *, swept: bool, savings: bool = True
+        self,
+        network: Network,
+        maps: Sequence[FormulaMap],
+        states: States,
+        *,
+        swept: bool,
+        savings: bool = True,
     ) -> None:
         """Copy the states and predict.
 
         Args:
             network: a chain of linear layers.
+            maps: its layers f_1 ... f_L.
             states: h_0 ... h_L; the ends are clamped.
             swept: whether the hidden states are the predictions of a forward sweep.
             savings: whether what is known may be left out.
         """
-        maps = [
-            one
-            for i in network.layers
-            if isinstance(one := map_of(network.maps[str(i)]), FormulaMap)
-        ]
-        assert len(maps) == len(network.layers)
         self.x, self.y = states[0], states[-1]
         self.savings = savings
         self._weights = network.weights
