@@ -15,6 +15,7 @@ from core.datasets.small_digits import SmallDigits
 from core.dynamics.gradient import GradientDescent, HeavyBall
 from core.energies.cross_entropy import CrossEntropy
 from core.engines import CHAIN, LOCAL, PLAIN, engine_for, engine_name
+from core.engines import in_place as in_place_engine
 from core.engines.chain import Chain
 from core.inits.forward import Forward
 from core.inits.normal import Normal
@@ -330,6 +331,12 @@ def lean(one):
     return Recorder(one.network, len(one.states[0]), level=LEAN)
 
 
+@pytest.fixture
+def stacking(monkeypatch):
+    """A machine whose batched products have the bits of single ones."""
+    monkeypatch.setattr(in_place_engine, "batched_is_single", lambda *shape: True)
+
+
 def rows_of(recorder):
     chunk = recorder.drain()
     assert chunk is not None
@@ -342,7 +349,7 @@ def take(recorder, one):
 
 @pytest.mark.parametrize("hidden", [4, 8, 16, 32])
 @pytest.mark.parametrize("init", [Forward(), Zero()])
-def test_a_step_is_nine_kernels_at_any_depth_and_two_more_record_it(hidden, init):
+def test_a_step_is_nine_kernels_at_any_depth_and_two_more_record_it(hidden, init, stacking):
     one = made(net((7, *(16,) * hidden, 3), samples=8), CHAIN, 100, init=init)
     recorder = lean(one)
     for _ in range(hidden + 1):
@@ -438,11 +445,17 @@ def test_the_trace_names_the_engine():
     assert relax(small.changed(engine=PLAIN), level=LEAN).attrs["engine"] == PLAIN
 
 
-def test_equal_layers_are_stacked_where_that_pays_and_gives_the_same_bits():
+def test_equal_layers_are_stacked_where_that_pays(stacking):
     runs = {name: len(in_place(made(net(widths), CHAIN)).runs) for name, widths in WIDTHS.items()}
     # The clamped top is a run of its own.
     assert runs["stacked"] == runs["wide and deep"] == runs["one hidden"] == 2
     assert runs["two stacks"] == 3
     assert runs["one by one"] == 5
     assert runs["wide"] == 4
-    assert runs["tiny"] in (2, 5)  # as this machine multiplies
+
+
+def test_layers_are_not_stacked_where_that_would_give_other_bits(monkeypatch):
+    monkeypatch.setattr(in_place_engine, "batched_is_single", lambda *shape: False)
+    one = made(net(), CHAIN, 8)
+    assert len(in_place(one).runs) == 5
+    assert in_place(one).front == 5  # single products are those of the sweep
