@@ -23,12 +23,10 @@ class Rows:
     Args:
         on_device: (T', L), where the network is.
         on_host: the same numbers.
-        constant: whether all rows are equal.
     """
 
     on_device: Tensor
     on_host: NDArray[Any]
-    constant: bool
 
     def at(self, t: int) -> int:
         """The row of step t."""
@@ -50,8 +48,7 @@ def laid_out(schedule: Schedule, recipe: "Recipe", T: int, network: Network) -> 
     if recipe.window and T < opened:
         table = torch.cat([table, table[-1:].expand(opened - T, -1)])
     rows = in_force(recipe, depth, table, torch.arange(len(table))[:, None])
-    constant = bool((rows == rows[0]).all())
-    return Rows(rows.to(like.device), rows.numpy(), constant)
+    return Rows(rows.to(like.device), rows.numpy())
 
 
 def in_force(recipe: "Recipe", depth: Tensor, rows: Tensor, t: Tensor | int) -> Tensor:

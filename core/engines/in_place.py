@@ -3,10 +3,12 @@
 Consecutive states of one width under one activation are one *run*: a stacked tensor (R, B, width)
 on which one batched product does the work of R layers. The hidden states move at once by
 
-    E = Z - MU,  G = E * phi'(A),  Z <- Z - gain * E,  Z[below] <- Z[below] + G (gain * W)
+    E = Z - MU,  G = E * phi'(A),  E[below] <- G W - E[below],  Z <- Z + rate * E
 
 and predictions follow, A = Z[below] W^T + b, MU = phi(A). Nine kernels a step for one run between
-clamped ends, whatever its depth. Every buffer is made once; nothing is read back to the host.
+clamped ends, whatever its depth; where layers have different precisions E is multiplied by them
+first. The product is added to the errors, not to the states: a sum that began with a state would be
+rounded to the state's digits at every term. Every buffer is made once; nothing is read back.
 
 What is left out, exactly: the prediction of the first layer, whose input is clamped (*hoisted*);
 after a forward sweep the states that the error has not reached (*wavefront*): below `front` Z = MU,
@@ -39,13 +41,13 @@ class Part(NamedTuple):
 
     Args:
         Z, E, MU, A, G: from k up, (R - k, B, width).
-        below: Z of the states that layers within the run read from, (R - j, B, width), with
-            j = max(k, 1); None where there is no such layer.
-        arguments: A from j up.
-        errors: G from j up.
-        up: W^T from j up.
-        bias: from j up, or None.
-        down: W times its gain, from j up.
+        inner: how many layers within the run predict states from k up.
+        below: Z of the states that those layers read, (inner, B, width).
+        under: E of the same states.
+        arguments, errors: A and G of the states that they predict.
+        W: their matrices, (inner, width, width).
+        up: W^T.
+        bias: of those layers, (inner, 1, width), or None.
         layers: indices of the layers, from 0, that predict the states from k up.
     """
 
@@ -54,12 +56,14 @@ class Part(NamedTuple):
     MU: Tensor
     A: Tensor
     G: Tensor
-    below: Tensor | None
+    inner: int
+    below: Tensor
+    under: Tensor
     arguments: Tensor
     errors: Tensor
+    W: Tensor
     up: Tensor
     bias: Tensor | None
-    down: Tensor
     layers: slice
 
 
@@ -100,33 +104,26 @@ class Run:
         """Index of its last state."""
         return self.first + len(self.maps) - 1
 
-    def gain(self, gains: Tensor | None) -> None:
-        """Multiply the matrices that hand errors down by gains (L, 1, 1), or by one."""
-        self.entry_down = self.linear.weight.detach()
-        self._down = self.W
-        if gains is not None:
-            mine = gains[self.first - 1 : self.last]
-            self.entry_down = mine[0] * self.entry_down
-            self._down = mine[1:] * self.W
-        self._parts.clear()
-
     def part(self, k: int) -> Part:
         """Views from the k-th state up, k < R."""
         found = self._parts.get(k)
         if found is None:
             j = max(k, 1)
+            W = self.W[j - 1 :]
             found = self._parts[k] = Part(
                 self.Z[k:],
                 self.E[k:],
                 self.MU[k:],
                 self.A[k:],
                 self.G[k:],
-                self.Z[j - 1 : -1] if j < len(self.maps) else None,
+                len(W),
+                self.Z[j - 1 : -1],
+                self.E[j - 1 : -1],
                 self.A[j:],
                 self.G[j:],
-                self.W[j - 1 :].transpose(1, 2),
+                W,
+                W.transpose(1, 2),
                 None if self.b is None else self.b[j - 1 :],
-                self._down[j - 1 :],
                 slice(self.first - 1 + k, self.last),
             )
         return found
@@ -142,7 +139,7 @@ class Run:
     def predict(self, k: int) -> None:
         """MU from the k-th state up; the first state's argument is taken as it stands."""
         part = self.part(k)
-        if part.below is not None:
+        if part.inner:
             if part.bias is None:
                 torch.bmm(part.below, part.up, out=part.arguments)
             else:
@@ -178,7 +175,6 @@ class InPlace:
         self._given: States | None = states
         self.runs = _runs(maps, len(self.x))
         for run in self.runs:
-            run.gain(None)
             torch.stack(states[run.first : run.last + 1], out=run.Z)
         self.top = self.runs[-1]
         self.layers = len(maps)
@@ -209,35 +205,46 @@ class InPlace:
             return
         self._steered = rate, rows
         self._gains = (rate * rows.on_device)[:, :, None, None]  # (T', L, 1, 1)
-        self._constant = rows.constant
-        for run in self.runs:
-            run.gain(self._gains[0] if self._constant else None)
+        self._even = (rows.on_host == rows.on_host[:, :1]).all(1).tolist()
 
     def step(self, t: int) -> None:
         """One update of all states, with row t of the rate times precisions."""
         self._errors()
-        row = self._gains[t]  # (L, 1, 1)
+        gains, even = self._gains[t], self._even[t]  # (L, 1, 1)
+        moving = list(self._reached(self._lowest))
+        if not even:
+            for run, k, _ in moving:
+                part = run.part(k)
+                part.E.mul_(gains[part.layers])
         for run, k, below in self._reached(self.front):
-            self._move(run, run.part(k), below, row)
+            self._hand_down(run, run.part(k), below)
+        for run, k, _ in moving:
+            if run is not self.top:
+                part = run.part(k)
+                if even:
+                    part.Z.addcmul_(part.E, gains[0])
+                else:
+                    part.Z.add_(part.E)
         self.front = max(self.front - 1, 1) if self.savings else 1
         self._predict(self.front + 1 if self.savings else 1)
         self._known, self._given = False, None
 
-    def _move(self, run: Run, part: Part, below: Run | None, row: Tensor) -> None:
-        """Let the errors of a part of a run act on its states and on the last one below."""
-        if not self._constant:
-            part.E.mul_(row[part.layers])
-        if run.act is not None and (below is not None or part.below is not None):
+    @property
+    def _lowest(self) -> int:
+        """The lowest state that the next step moves."""
+        return max(self.front - 1, 1)
+
+    def _hand_down(self, run: Run, part: Part, below: Run | None) -> None:
+        """What is handed down less the error that is there, for the states below a part of a run.
+
+        A state gets it once, from the layer above; the one below the front has the error zero.
+        """
+        if run.act is not None and (below is not None or part.inner):
             run.act.pull(part.E, part.A, out=part.G)
-        if run is not self.top:
-            if self._constant:
-                part.Z.addcmul_(part.E, row[part.layers], value=-1)
-            else:
-                part.Z.sub_(part.E)
-        if part.below is not None:
-            part.below.baddbmm_(part.errors, part.down)
+        if part.inner:
+            part.under.baddbmm_(part.errors, part.W, beta=-1)
         if below is not None and len(part.Z) == len(run.Z):
-            below.Z[-1].addmm_(run.G[0], run.entry_down)
+            below.E[-1].addmm_(run.G[0], run.linear.weight, beta=-1)
 
     def _reached(self, s: int) -> Iterator[tuple[Run, int, Run | None]]:
         """Runs with states from s up: from which of its states, and the run below."""
@@ -295,9 +302,9 @@ class InPlace:
         if k == 0:
             W = run.linear.weight
             weights.append(torch.addmm(W, G[0].t(), below, beta=0, alpha=factor))
-        if (below_states := run.part(k).below) is not None:
-            up = G[len(G) - len(below_states) :].transpose(1, 2)
-            weights += torch.bmm(up, below_states).mul_(factor).unbind()
+        if (part := run.part(k)).inner:
+            up = G[len(G) - part.inner :].transpose(1, 2)
+            weights += torch.bmm(up, part.below).mul_(factor).unbind()
         if run.linear.bias is None:
             return weights
         sums = G.sum(1).mul_(factor)
@@ -305,9 +312,9 @@ class InPlace:
         return [p for pair in zip(weights, biases, strict=True) for p in pair]
 
     def _errors(self) -> None:
-        """E from the front up."""
+        """E of all states that the next step moves, and of the top."""
         if not self._known:
-            for run, k, _ in self._reached(self.front):
+            for run, k, _ in self._reached(self._lowest):
                 part = run.part(k)
                 torch.sub(part.Z, part.MU, out=part.E)
             self._known = True

@@ -104,6 +104,23 @@ def test_states_and_gradients_are_the_reference_s(widths, init, precision, dtype
 
 
 @pytest.mark.oracle("other implementation")
+@pytest.mark.parametrize("precision", [Identity(), Spiking(rest=0.1)])
+def test_single_precision_is_as_exact_as_the_reference_s(precision):
+    # A product of 300 terms that were added to the states, one by one, would be ten times worse.
+    widths = WIDTHS["wide"]
+    (exact,), *singles = (
+        [end(made(net(widths, dtype=dtype), engine, precision=precision)) for engine in engines]
+        for dtype, engines in ((torch.float64, [PLAIN]), (torch.float32, [CHAIN, PLAIN]))
+    )
+    exact = [h.float().double() for h in exact]
+    fast, plain = (
+        max(float((h.double() - k).abs().max()) for h, k in zip(states, exact, strict=True))
+        for states in singles[0]
+    )
+    assert fast < 2 * plain
+
+
+@pytest.mark.oracle("other implementation")
 @pytest.mark.parametrize("phi", ACTIVATIONS)
 @pytest.mark.parametrize("bias", [True, False])
 def test_every_activation_with_and_without_bias(phi, bias):
