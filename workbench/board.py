@@ -272,9 +272,9 @@ class Board(Plots):
         self._why.visible = not np.isfinite(c.imbalance).any()
         self._why.x = self._without.x = int(c.step[0])
         self._without.visible = not getattr(c, self.compared).size
-        decades = f"{found:.2f} decades" if np.isfinite(found) else "undefined"
+        decades = f"{found:.2f}" if np.isfinite(found) else "undefined"
         noise = int(c.noise[at].sum())
-        below = f", {noise} only rounding" if noise else ""
+        below = f", {noise} rounding" if noise else ""
         self._imbalance_title.text = f"imbalance {decades}  ·  {count} of {layers} reached{below}"
         slope, r2 = scene.slope
         fit = f"slope {slope:+.2f}, R² {r2:.2f}" if np.isfinite(slope) else "no slope yet"

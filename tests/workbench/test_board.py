@@ -62,7 +62,7 @@ def test_what_is_only_rounding_is_grey_in_the_map_and_marked_over_depth(board):
     assert board._missing.data["layer"].tolist() == zero.tolist()
     floor = np.log10(data["floor"].values[-1])
     np.testing.assert_allclose(board.floors.line.data["energy"], floor)
-    assert f", {noise[-1].sum()} only rounding" in board._imbalance_title.text
+    assert f", {noise[-1].sum()} rounding" in board._imbalance_title.text
     do(session, "seek", 1)
     drawn(board, session)
     assert not len(board.floors.marks.data["layer"]) and not len(board.floors.line.data["layer"])
