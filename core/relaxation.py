@@ -1,6 +1,5 @@
 """How do states move? A relaxation is an iterator of steps whose recipe may change in between."""
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -17,6 +16,7 @@ from core.free_energy import Engine, FreeEnergy, residual
 from core.network import Network, States
 from core.phase import Phase
 from core.rows import Rows, in_force, laid_out
+from core.settling import goes_on
 from core.snapshot import Snapshot, Weights
 from core.start import Start
 from core.step import Moment, Step
@@ -134,7 +134,7 @@ class Relaxation:
         if self._step is None or self._step.recipe is not self.recipe:
             self._adopt()
             free_energy = self._free_energy()
-            settled = self.recipe.tolerance and not self._unsettled(free_energy).any()
+            settled = self.recipe.tolerance and not self._goes_on(free_energy).any()
             self._step = Step(
                 self._moment(ended=self.t >= self.steps or bool(settled)),
                 self.states,
@@ -278,11 +278,7 @@ class Relaxation:
     def weights(self) -> Weights:
         """A copy of the weights, made once for each version of them."""
         if self._saved is None or self._saved.version != self.network.version:
-            values = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-            memory = kind = None
-            if self.optimiser is not None:
-                memory, kind = copy.deepcopy(self.optimiser.state_dict()), type(self.optimiser)
-            self._saved = Weights(self.network.version, values, memory, kind)
+            self._saved = Weights.of(self.network, self.optimiser)
         return self._saved
 
     def load(self, weights: Weights) -> None:
@@ -368,23 +364,16 @@ class Relaxation:
             engine=self.engine,
         )
 
-    def _unsettled(self, free_energy: FreeEnergy) -> Tensor:
-        """Which samples have not been within the tolerance, (B,); all where there is none."""
-        everything = torch.ones(len(self.states[0]), dtype=torch.bool)
-        if not self.recipe.tolerance:
-            return everything
-        found = residual(free_energy, self.states)  # (B,)
-        if self.recipe.stop == "batch":
-            found = found.square().mean().sqrt().expand(len(found))
-        goes_on = ~(found <= self.recipe.tolerance)  # so does what is not a number
-        return goes_on if self._stopped is None else goes_on & ~self._stopped
+    def _goes_on(self, free_energy: FreeEnergy) -> Tensor:
+        """Which samples have not been within the recipe's tolerance, (B,)."""
+        return goes_on(residual(free_energy, self.states), self.recipe, self._stopped)
 
     def _kept(self, moved: States, free_energy: FreeEnergy) -> States:
         """The moved states, but for held units and for samples that have stopped by themselves."""
         moved = [self.phase.with_held(i, h) for i, h in enumerate(moved)]
         if not self.recipe.tolerance or self.recipe.stop == "batch":
             return moved
-        moves = self._unsettled(free_energy)
+        moves = self._goes_on(free_energy)
         self._stopped = ~moves
         return [
             torch.where(moves.reshape(-1, *(1,) * (h.dim() - 1)), h, old)

@@ -46,6 +46,15 @@ class Weights:
     optimiser: dict[str, Any] | None
     kind: type[torch.optim.Optimizer] | None = None
 
+    @classmethod
+    def of(cls, network: Network, optimiser: torch.optim.Optimizer | None) -> "Weights":
+        """A copy of what the network and its optimiser hold now."""
+        values = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        if optimiser is None:
+            return cls(network.version, values, None)
+        memory = copy.deepcopy(optimiser.state_dict())
+        return cls(network.version, values, memory, type(optimiser))
+
     @property
     def bytes(self) -> int:
         """Memory of the copy, the optimiser's counted as twice the weights."""
