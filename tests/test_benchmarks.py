@@ -148,7 +148,10 @@ def test_without_proc_nothing_can_be_said(tmp_path):
     assert not watch.works and watch.share() is None
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/stat"), reason="no /proc/stat")
+@pytest.mark.skipif(
+    not os.path.exists("/proc/stat"),
+    reason="missing: /proc/stat (Linux), where the processors' busy time is read",
+)
 def test_the_real_machine_gives_a_share():
     watch = Watch()
     sum(range(3_000_000))
