@@ -1,4 +1,4 @@
-"""What is kept? One lane's rows in append-only xarray buffers, with the schema's only definition.
+"""What is kept? One lane's rows in append-only xarray buffers.
 
 A row t of a batch holds the states before update t, so that a batch has T + 1 rows and the last one
 is what the weights see. Memory is bounded: when more than `limit` rows are held, a trace of several
@@ -9,7 +9,6 @@ whole past stays in view, evenly, however long a run is. Frames of images are bo
 way by `frame_limit`.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,61 +17,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from core import schema
+from core.layout import Layout
 from core.network import Network
 from core.recorder import Chunk
-from core.rounding import floor_of, rounded
-
-SCHEMA = 1
-
-DIMS = {
-    "energy": ("step", "layer"),
-    "energy_sample": ("step", "layer", "sample"),
-    "error": ("step", "layer"),
-    "floor": ("step", "layer"),
-    "rounding": ("step", "layer"),
-    "precision": ("step", "layer"),
-    "cost": ("step",),
-    "log_term": ("step", "layer"),
-    "force": ("step", "state"),
-    "speed": ("step", "state"),
-    "activity": ("step", "state"),
-    "probability": ("step", "sample", "class"),
-    "prediction_drift": ("step", "layer"),
-    "alignment": ("step", "layer"),
-    "update_ratio": ("step", "layer"),
-    "agreement": ("step", "layer"),
-    "prediction": ("frame", "shown", "channel", "row", "column"),
-    "swept": ("frame", "shown", "channel", "row", "column"),
-    "image": ("frame", "shown", "channel", "row", "column"),
-    "prediction_mse": ("frame", "sample"),
-    "swept_mse": ("frame", "sample"),
-    "image_mse": ("frame", "sample"),
-}
-
-ABOUT = {
-    "energy": ("nat", "energy of a layer, bare, mean over the batch"),
-    "energy_sample": ("nat", "energy of a layer, bare, for each sample"),
-    "error": ("1", "RMS of a layer's error over its units and the batch"),
-    "floor": ("nat", "energy that rounding to the dtype of eps alone can make"),
-    "rounding": ("1", "energy at or below its rounding floor, zero included: not to be trusted"),
-    "precision": ("1", "precision of a layer, as applied at this step"),
-    "cost": ("nat", "what F has beside its layers: nudge times cost, and activity decay"),
-    "log_term": ("nat", "of learned precisions, in no total: minus d / 2 log precision; else 0"),
-    "force": ("1", "RMS of dF/dh of a state"),
-    "speed": ("1", "RMS of a state's last update"),
-    "activity": ("1", "RMS of a state"),
-    "probability": ("1", "softmax of the output's prediction"),
-    "prediction_drift": ("1", "RMS of how far a layer's prediction has moved since t = 0"),
-    "alignment": ("cosine", "of a layer's update to backprop's, if the relaxation stopped here"),
-    "update_ratio": ("1", "norm of a layer's update by that of backprop's, if it stopped here"),
-    "agreement": ("1", "share of a layer's weights that move to the side to which backprop does"),
-    "prediction": ("pixel", "mu_L at this step"),
-    "swept": ("pixel", "feed-forward sweep from h_0 at this step: the papers' reconstruction"),
-    "image": ("pixel", "the image's own state, where it is free"),
-    "prediction_mse": ("pixel^2", "mean squared error of mu_L, clipped to the pixel range"),
-    "swept_mse": ("pixel^2", "mean squared error of the sweep, clipped to the pixel range"),
-    "image_mse": ("pixel^2", "mean squared error of a free image, clipped to the pixel range"),
-}
 
 
 @dataclass
@@ -98,7 +46,7 @@ class Trace:
 
     def __init__(
         self,
-        network: Network,
+        about: Network | Layout,
         *,
         attrs: dict[str, Any] | None = None,
         pixel_shape: tuple[int, ...] = (),
@@ -108,22 +56,22 @@ class Trace:
         """Describe the lane.
 
         Args:
-            network: gives names, depths and sizes of layers and states.
+            about: names, depths and sizes of layers and states, or the network that has them.
             attrs: experiment, versions, device, whatever belongs to the whole lane.
-            pixel_shape: (C, H, W) of its images.
+            pixel_shape: (C, H, W) of its images, where a network is given.
             limit: most rows that are held.
             frame_limit: most frames of images that are held.
         """
         self.attrs = dict(attrs or {})
-        self.pixel_shape = pixel_shape
         self.limit, self.frame_limit = limit, frame_limit
-        nodes = network.nodes
-        self.layers = list(network.layers)
-        self.names = [node.name for node in nodes]
-        self.depths = [nodes[i].depth for i in self.layers]
-        self.sizes = [node.size for node in nodes]
-        self.quadratic = [bool(nodes[i].energy.quadratic) for i in self.layers]
-        self.eps = float(np.finfo(np.dtype(str(network.example.dtype).removeprefix("torch."))).eps)
+        self.layout = about if isinstance(about, Layout) else Layout.of(about, pixel_shape)
+        self.pixel_shape = self.layout.pixel_shape
+        self.layers = list(self.layout.layers)
+        self.names = list(self.layout.names)
+        self.depths = list(self.layout.depths)
+        self.sizes = list(self.layout.sizes)
+        self.quadratic = list(self.layout.quadratic)
+        self.eps = self.layout.eps
         self.recipes: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
         self.batches: dict[int, Sample] = {}
@@ -208,95 +156,41 @@ class Trace:
     def dataset(self) -> xr.Dataset:
         """The rows so far as a Dataset that shares their memory."""
         now = self._now
-        held: dict[str, Any] = {}
-        for name, values in now.rows.items():
-            if name in DIMS:
-                held[name] = (DIMS[name], values[: now.n])
-        for name, values in now.frames.items():
-            if name in DIMS:
-                shaped = values[: now.f]
-                if DIMS[name][2:] == ("channel", "row", "column"):
-                    shaped = shaped.reshape(*shaped.shape[:2], *self.pixel_shape)
-                held[name] = (DIMS[name], shaped)
-        if "energy" in held:
-            held["error"] = (DIMS["error"], self._errors(now))
-            floor = self.floors({name: values[: now.n] for name, values in now.rows.items()})
-            held["floor"] = (DIMS["floor"], floor)
-            held["rounding"] = (DIMS["rounding"], rounded(now.rows["energy"][: now.n], floor))
-        if "precision" in held:
-            held["log_term"] = (DIMS["log_term"], self._log_terms(now))
-        data = xr.Dataset(held, coords=self._coords(now), attrs=self._attrs())
-        for name, (unit, about) in ABOUT.items():
-            if name in data:
-                data[name].attrs = {"units": unit, "long_name": about}
-        return data
+        rows = {name: values[: now.n] for name, values in now.rows.items()}
+        held: dict[str, Any] = {
+            name: values
+            for name, values in rows.items()
+            if name not in schema.INDEX and name != schema.CLOCK
+        }
+        for name in schema.derivable(self.layout, list(held)):
+            held[name] = schema.derived(name, self.layout, rows, self.recipes)
+        frames = {name: values[: now.f] for name, values in now.frames.items()}
+        numbers = frames.pop("frame_row", None)
+        for name, values in frames.items():
+            if schema.DIMS[name][2:] == ("channel", "row", "column"):
+                values = values.reshape(*values.shape[:2], *self.pixel_shape)
+            held[name] = values
+        return schema.assemble(self.layout, rows, held, numbers, self._attrs())
 
     def floors(self, rows: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """Rounding floor of each layer's energy in rows of this trace, (rows, L), in nats."""
-        sizes = [self.sizes[i] for i in self.layers]
-        activity = rows["activity"][:, self.layers] if "activity" in rows else 1.0
-        return floor_of(sizes, self.eps, activity, rows["t"])
+        return schema.floors(self.layout, rows)
 
-    def _errors(self, now: _Buffers) -> NDArray[Any]:
-        """RMS errors: sqrt(2 E / d) where the energy is quadratic, else as recorded."""
-        energy = now.rows["energy"][: now.n]
-        sizes = np.array([self.sizes[i] for i in self.layers], dtype=energy.dtype)
-        exact = np.sqrt(2 * energy / sizes)
-        if all(self.quadratic):
-            return exact
-        return np.where(self.quadratic, exact, now.rows["error"][: now.n])
-
-    def _log_terms(self, now: _Buffers) -> NDArray[Any]:
-        """What learned precisions pay: -d / 2 log Pi, times the weight of the layer's energy.
-
-        The weight is the output precision for the output layer, 0 for a layer outside the energy
-        window, else 1; the precision as applied is the weight times Pi.
-        """
-        applied = now.rows["precision"][: now.n]
-        found = np.zeros_like(applied)
-        for number, recipe in enumerate(self.recipes):
-            if recipe.get("precision", {}).get("name") != "Learned":
-                continue
-            weight = np.ones(len(self.layers), applied.dtype)
-            weight[-1] = recipe.get("output_precision", 1.0)
-            half = np.array([self.sizes[i] for i in self.layers], applied.dtype) / 2
-            counted = (now.rows["recipe_id"][: now.n] == number)[:, None] & (applied > 0)
-            ratio = np.divide(applied, weight, out=np.ones_like(applied), where=counted)
-            found = np.where(counted, -half * weight * np.log(ratio), found)
-        return found
-
-    def _coords(self, now: _Buffers) -> dict[str, Any]:
-        coords: dict[str, Any] = {
-            "layer": self.layers,
-            "depth": ("layer", self.depths),
-            "layer_name": ("layer", [self.names[i] for i in self.layers]),
-            "layer_size": ("layer", [self.sizes[i] for i in self.layers]),
-            "state": np.arange(len(self.sizes)),
-            "state_size": ("state", self.sizes),
-        }
-        if now.rows:
-            coords["step"] = now.rows["step"][: now.n]
-            for name in ("batch", "t", "phase", "recipe_id", "T"):
-                coords[name] = ("step", now.rows[name][: now.n])
-        if now.frames:
-            coords["frame"] = np.arange(now.f)
-            coords["frame_step"] = ("frame", now.frames["frame_row"][: now.f])
-        return coords
+    def digest(self) -> str:
+        """A SHA-256 over the rows that are held, frames left out: equal for equal traces."""
+        now = self._now
+        return schema.digest({name: values[: now.n] for name, values in now.rows.items()})
 
     def _attrs(self) -> dict[str, Any]:
         written = {
-            "schema": SCHEMA,
+            "schema": schema.SCHEMA,
             "eps": self.eps,
             "recipes": self.recipes,
             "events": self.events,
             "batch_stride": self.batch_stride,
             "step_stride": self.step_stride,
         }
-        plain = {**self.attrs, **written}
-        return {
-            k: v if isinstance(v, int | float | str) else json.dumps(v, default=str)
-            for k, v in plain.items()
-        }
+        return {**self.attrs, **written}
 
     def _without(self, now: _Buffers, row: int) -> _Buffers:
         """All but the newest row and its frame, if that row has this number."""

@@ -16,11 +16,11 @@ from core.inits.forward import Forward
 from core.inits.zero import Zero
 from core.networks.decoder import Decoder
 from core.recorder import LEAN
+from core.schema import DIMS
 from core.tasks.dream import Dream
 from core.tasks.generate import Generate
 from core.tasks.recall import Recall
 from core.tasks.reconstruct import Reconstruct
-from core.trace import DIMS
 from tests.problems import linear
 
 SHAPE = (1, 2, 3)

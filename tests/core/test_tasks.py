@@ -15,13 +15,13 @@ from core.learning.local import PredictiveCoding
 from core.networks.decoder import Decoder
 from core.networks.mlp import MLP
 from core.recorder import IMAGES
+from core.schema import DIMS
 from core.tasks.clamped_nudge import ClampedNudge
 from core.tasks.classify import Classify
 from core.tasks.dream import Dream
 from core.tasks.nudge import Nudge
 from core.tasks.recall import Recall
 from core.tasks.reconstruct import Reconstruct
-from core.trace import DIMS
 
 TASKS = list(cards("task"))
 NETWORKS = {"input": MLP(hidden=(5, 4)), "output": Decoder(latent=3, hidden=(5, 4))}

@@ -11,7 +11,8 @@ from core import Recorder, Trace
 from core.energies.cross_entropy import CrossEntropy
 from core.inits.normal import Normal
 from core.recorder import Chunk
-from core.trace import ABOUT, DIMS, SCHEMA, Sample
+from core.schema import ABOUT, DIMS, SCHEMA
+from core.trace import Sample
 from tests.problems import labelled, network_of, relaxation, tanh_mlp
 
 
