@@ -1,7 +1,7 @@
-"""The app that `panel serve apps/` opens: one relaxation, live."""
+"""The app that `panel serve apps/` opens: relaxations live, runs, comparisons."""
 
 import _checkout  # noqa: F401  # the import path of a bare clone comes first
 
-from workbench.relax_page import open_page
+from workbench.pages import open_page
 
 open_page()

@@ -15,9 +15,8 @@ from typing import Any
 
 import panel as pn
 from bokeh.models import CustomJS, Div, TextInput
-from panel.io.resources import get_dist_path
 
-from workbench import gate
+from workbench import shell
 from workbench.board import Board
 from workbench.look import palette
 from workbench.places import assets, keep_importable
@@ -31,12 +30,6 @@ CREDIT = 3
 
 EXPIRES = 1.0
 """Seconds after which a lost answer no longer holds frames back."""
-
-SWITCH = """
-const asked = new URLSearchParams(location.search);
-if (!asked.has('theme') && matchMedia('(prefers-color-scheme: dark)').matches) {
-  asked.set('theme', 'dark'); location.replace(location.pathname + '?' + asked);
-}"""
 
 PAINTED = """
 const said = JSON.parse(pulse.text);
@@ -74,49 +67,24 @@ if (location.hash === '' && !new URLSearchParams(location.search).has('session')
   mine.set('session', 'SESSION'); history.replaceState(null, '', '?' + mine);
 }"""
 
-ICON = (
-    "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
-    "%3Cpath d='M1 2C5 2 5 13 15 13' fill='none' stroke='%23c2410c' stroke-width='2.4'"
-    " stroke-linecap='round'/%3E%3C/svg%3E"
-)
-
-
-def open_page() -> None:
-    """Serve the page to the visitor of the document being built, or say why not."""
-    if gate.refused():
-        pn.pane.HTML(
-            gate.REFUSED, styles={"font": "15px/1.5 system-ui", "padding": "2em"}
-        ).servable(title="Relaxoscope")
-        return
-    # A document that is built anew for its socket never passes where Panel sets this address, and
-    # would ask a foreign host for style sheets that are here.
-    document: Any = pn.state.curdoc
-    document.template_variables.setdefault("dist_url", get_dist_path(cdn=False))
-    asked = pn.state.session_args
-    theme = "dark" if _argument(asked, "theme") == "dark" else "light"
-    RelaxPage(theme, _argument(asked, "session")).template.servable(title="Relaxoscope")
-
-
-def _argument(asked: dict[str, list[bytes]], name: str) -> str:
-    return asked.get(name, [b""])[0].decode("utf-8", "replace")
-
 
 class RelaxPage:
     """One visitor's view of one session."""
 
-    def __init__(self, theme: str, session_id: str = "") -> None:
+    def __init__(self, theme: str, asked: dict[str, list[str]]) -> None:
         """Build everything that does not need the core.
 
         Args:
             theme: "light" or "dark".
-            session_id: from the page's address; a new one is made unless it is legal.
+            asked: the arguments of the page's address. `session` is an id; a new one is made
+                unless it is legal.
         """
         self.look = palette(theme)
         self.session: Any = None
         self.theorist: Any = None
         self.document: Any = pn.state.curdoc
-        self._id = session_id
-        self._sheet = (assets() / "look" / "widgets.css").read_text("utf-8")
+        self._id = asked.get("session", [""])[0]
+        self._sheet = shell.sheet()
         self.board = Board(theme, self._seek)
         self.bar = Bar(self, self._sheet)
         self._words = self._html("")
@@ -147,28 +115,22 @@ class RelaxPage:
     # Building ------------------------------------------------------------------------------------
 
     def _template(self, theme: str) -> Any:
-        folder = assets() / "look"
-        template = pn.Template((folder / "page.html").read_text("utf-8"))
-        look = self.look
-        colours = {
-            name: getattr(look, name)
-            for name in ("page", "background", "ink", "muted", "grid", "accent", "ghost")
-        }
-        template.add_variable("theme", theme)
-        template.add_variable("icon", ICON)
-        template.add_variable("style", (folder / "page.css").read_text("utf-8"))
-        template.add_variable("colours", "".join(f"--{k}: {v};" for k, v in colours.items()))
-        template.add_variable("early", SWITCH)
         self._make_id()
-        template.add_variable("late", KEYS.replace("SESSION", self._id))
-        for name, figure in self.board.figures.items():
-            template.add_panel(name, pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=0))
-        template.add_panel("bar", self.bar.view)
-        template.add_panel("line", self._line)
-        template.add_panel("drawer", self._drawer_view)
-        template.add_panel("pulse", pn.pane.Bokeh(self._pulse))
-        template.add_panel("back", pn.pane.Bokeh(self._back))
-        return template
+        panels = {
+            name: pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=0)
+            for name, figure in self.board.figures.items()
+        }
+        panels |= {"bar": self.bar.view, "line": self._line, "drawer": self._drawer_view}
+        panels |= {"pulse": pn.pane.Bokeh(self._pulse), "back": pn.pane.Bokeh(self._back)}
+        return shell.template(
+            "relax",
+            theme,
+            panels,
+            contents=(assets() / "look" / "page.html").read_text("utf-8"),
+            styles=("page.css",),
+            late=KEYS.replace("SESSION", self._id),
+            own_theme=False,  # it is one of the bar's controls
+        )
 
     def _make_id(self) -> None:
         """Keep a legal id; otherwise take one that a document built anew for its socket shares."""

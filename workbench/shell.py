@@ -1,0 +1,130 @@
+"""What do all pages share? A head, a bar that begins with the doors to the pages, and the colours.
+
+A page gives its own part as HTML that embeds its roots, and its widgets by the names of the roots.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlencode
+
+import panel as pn
+
+from workbench.look import palette
+from workbench.places import assets
+
+TITLES = {"relax": "Relax", "runs": "Runs", "compare": "Compare"}
+"""The pages in the order of their doors."""
+
+COLOURS = ("page", "background", "ink", "muted", "grid", "accent", "ghost")
+"""Of the palette: those that style sheets name, each as `var(--name)`."""
+
+ICON = (
+    "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
+    "%3Cpath d='M1 2C5 2 5 13 15 13' fill='none' stroke='%23c2410c' stroke-width='2.4'"
+    " stroke-linecap='round'/%3E%3C/svg%3E"
+)
+
+SWITCH = """
+const asked = new URLSearchParams(location.search);
+if (!asked.has('theme') && matchMedia('(prefers-color-scheme: dark)').matches) {
+  asked.set('theme', 'dark'); location.replace(location.pathname + '?' + asked);
+}"""
+"""Who has asked for no theme gets that of the system."""
+
+DOORS = """
+for (const door of document.querySelectorAll('#pages a')) door.addEventListener('click', () => {
+  const mine = new URLSearchParams(location.search), there = new URL(door.href);
+  if (mine.has('session')) there.searchParams.set('session', mine.get('session'));
+  door.href = there;
+});
+document.getElementById('theme')?.addEventListener('click', () => {
+  const asked = new URLSearchParams(location.search);
+  const now = document.getElementById('page').dataset.theme;
+  asked.set('theme', now === 'dark' ? 'light' : 'dark'); location.search = asked;
+});"""
+"""The way back leads to the session from which one came: its id goes along."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """A link to a page.
+
+    Args:
+        name: of the page, as in its address.
+        title: that is shown.
+        href: the address, relative to the app's.
+        here: whether it is the page that is open.
+    """
+
+    name: str
+    title: str
+    href: str
+    here: bool
+
+
+def doors(page: str, theme: str) -> list[Door]:
+    """The links to all pages, for the bar of one of them."""
+    return [
+        Door(name, title, "?" + urlencode({"page": name, "theme": theme}), name == page)
+        for name, title in TITLES.items()
+    ]
+
+
+def sheet() -> str:
+    """The style sheet of widgets, which see none of the page's."""
+    return (assets() / "look" / "widgets.css").read_text("utf-8")
+
+
+def template(
+    page: str,
+    theme: str,
+    panels: Mapping[str, Any],
+    *,
+    contents: str,
+    styles: Sequence[str] = (),
+    late: str = "",
+    own_theme: bool = True,
+    variables: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
+    """The template of a page.
+
+    Args:
+        page: its name, a key of `TITLES`; "" for none of them.
+        theme: "light" or "dark".
+        panels: the roots by name; "bar" is put beside the doors, the others where `contents`
+            embeds them.
+        contents: the page's own HTML, as a Jinja template; see `assets/look/page.html`.
+        styles: style sheets of the page, names of files in `assets/look`.
+        late: script that runs at the end of the page.
+        own_theme: whether the bar ends with a button for light or dark.
+        variables: more that `contents` names. Text that a visitor or a run has written comes this
+            way, as `{{ name | e }}`: within `contents` it would be read as a template.
+    """
+    from workbench.transport import icon
+
+    folder = assets() / "look"
+    text = (folder / "shell.html").read_text("utf-8").replace("<!-- contents -->", contents)
+    made = pn.Template(text)
+    look = palette(theme)
+    sheets = [(folder / name).read_text("utf-8") for name in ("shell.css", *styles)]
+    shared = {
+        "name": page or "plain",
+        "title": f"{TITLES[page]} · Relaxoscope" if page in TITLES else "Relaxoscope",
+        "theme": theme,
+        "icon": ICON,
+        "style": "\n".join(sheets),
+        "colours": "".join(f"--{name}: {getattr(look, name)};" for name in COLOURS),
+        "early": SWITCH,
+        "doors": doors(page, theme),
+        "doors_script": DOORS,
+        "own_theme": own_theme,
+        "theme_icon": icon("theme"),
+        "late": late,
+    }
+    for name, value in {**shared, **variables}.items():
+        made.add_variable(name, value)
+    for name, panel in panels.items():
+        made.add_panel(name, panel)
+    return made
