@@ -14,19 +14,16 @@ from core.network import Network
 from core.pretraining import Course, first_weights
 from core.recorder import FULL, Recorder
 from core.recording import Guard, about, fits_alignment, recorder_for
-from core.relaxation import Relaxation
-from core.trace import Sample, Trace
+from core.trace import Trace
 from core.training import Training, accuracy
-from workbench.lanes import Lane, Mark, in_force
-
-STEP, BATCH = "step", "batch"
-"""Gears: relax one batch, or relax, update the weights and take the next."""
+from workbench.lanes import BATCH, Lane, Mark, in_force
+from workbench.returning import Returning
 
 MARK_EVERY = 16
 """Rows between two marks to return to."""
 
 
-class Driver:
+class Driver(Returning):
     """Lanes, the live one and its ghost, and the relaxation at the end of the live one."""
 
     def __init__(self, experiment: Experiment, *, budget: int, align: bool) -> None:
@@ -37,16 +34,11 @@ class Driver:
             budget: bytes for the marks of all lanes, half of them for the live one.
             align: whether to record each layer's cosine to the backprop update.
         """
+        super().__init__(budget)
         self.wanted = experiment
-        self.budget = budget
         self.align = align
-        self.lanes: list[Lane] = []
-        self.lane: Lane | None = None
         self.ghost: Lane | None = None
-        self.cursor = 0
-        self.following = True
         self.playing = False
-        self.gear = STEP
         self.progress: tuple[str, float] = ("starting", 0.0)
         self.message = ""
         self.offer = ""
@@ -55,23 +47,10 @@ class Driver:
         self.taken = 0
         self.measured_speed = 0.0
         self._owed = 0
-        self._row = 0
-        self._batch = 0
         self._drained = 0.0
         self._stopwatch: tuple[float, int] = (0.0, 0)
-        self._relaxation: Relaxation | None = None
         self._recorder: Recorder | None = None
         self._tested: tuple[Network | None, int, float] = (None, 0, 0.0)
-
-    @property
-    def at_end(self) -> bool:
-        """Whether the cursor is on the newest row."""
-        return self.following or self.cursor >= self._row
-
-    @property
-    def row(self) -> int:
-        """Number of the newest row of the lane."""
-        return self._row
 
     def _stop(self, message: str) -> None:
         self.playing, self._owed, self.message = False, 0, message
@@ -168,28 +147,6 @@ class Driver:
         self._replay(lane, row)
         self._look()
 
-    def _mark(self) -> None:
-        lane = self.lane
-        assert lane is not None
-        if lane.marks and lane.marks[-1].row == self._row:
-            lane.marks.pop()
-        others = [one for one in self.lanes if one is not lane]
-        while others and sum(one.bytes for one in others) > self.budget // 2:
-            if not sum(one.thin() for one in others):
-                break
-        lane.add(self._here(), self.budget // 2)
-
-    def _here(self) -> Mark:
-        assert self._relaxation is not None and self.lane is not None
-        training = self.lane.training
-        return Mark(
-            self._row,
-            self._batch,
-            self._relaxation.snapshot(),
-            training.memory,
-            training.previous,
-        )
-
     # Lanes ---------------------------------------------------------------------------------------
 
     def _rebuild(self, experiment: Experiment, title: str, changed: set[str] | None) -> None:
@@ -226,16 +183,6 @@ class Driver:
         training.previous = mark.previous
         training.precisions = mark.snapshot.precisions if mark.previous else None
         self._new_lane(training, experiment, mark.batch, title)
-
-    def _begun(self, lane: Lane) -> Mark:
-        """Where the batch under the cursor began; replayed if its mark has gone. Park before."""
-        row = max(first for first, _ in lane.starts if first <= min(self.cursor, self._row))
-        mark = lane.mark_before(row)
-        if mark.row == row:
-            return mark
-        self._return(lane, mark)
-        self._replay(lane, row)
-        return self._here()
 
     def _training(self, experiment: Experiment, old: Training, mark: Mark) -> Training:
         """The same network on the same stream under other choices, as a mark found it."""
@@ -301,27 +248,6 @@ class Driver:
         self.accuracy = self._test(self.lane.training)
         self._make_offer(self.lane.training)
 
-    def _replay(self, lane: Lane, row: int) -> None:
-        """From a mark of a lane to one of its later rows, unrecorded, with every change between."""
-        gear = self.gear
-        begins = {first for first, _ in lane.starts}
-        while self._row < row:
-            assert self._relaxation is not None
-            self.gear = lane.choices_at(self._row)[1]
-            self._hold_or_move()
-            self._row += 1
-            if self._row in begins:
-                lane.training.finish(self._relaxation)
-                self._batch += 1
-                self._relaxation = self._begin(lane, self._batch)
-            else:
-                self._relaxation.advance()
-            for first, experiment, _ in lane.choices:
-                if first == self._row:
-                    self._adopt(lane, experiment)
-        self.gear = gear
-        self._hold_or_move()
-
     def _go_on_with(self, experiment: Experiment) -> None:
         """Let choices act on the next update: the newest row is measured again under them.
 
@@ -341,18 +267,6 @@ class Driver:
             self._measure()
             self._drain()
         self._mark()
-
-    def _adopt(self, lane: Lane, experiment: Experiment) -> None:
-        """Let the relaxation and the training of a lane go on under these choices."""
-        assert self._relaxation is not None
-        training, kind = lane.training, type(lane.training.optimiser)
-        training.follow(experiment)
-        if type(training.optimiser) is not kind:
-            training.network.touch()  # so that the next mark holds the new optimiser's memory
-        self._relaxation.optimiser = training.optimiser
-        self._relaxation.recipe = experiment.recipe
-        self._relaxation.step()  # at once: two changes at one row are two
-        self._hold_or_move()
 
     def _open(self, lane: Lane) -> None:
         """Make a parked lane the live one; the live one becomes the ghost."""
@@ -374,19 +288,6 @@ class Driver:
             self._drain()
             self.lane.parked = self._here()
 
-    def _return(self, lane: Lane, mark: Mark, relaxation: Relaxation | None = None) -> None:
-        """Put the worker where a mark was made, with the relaxation of that batch if it is held."""
-        training = lane.training
-        training.follow(lane.choices_at(mark.row)[0])
-        training.memory, training.previous = mark.memory, mark.previous
-        self._row, self._batch = mark.row, mark.batch
-        self._relaxation = relaxation or self._begin(lane, mark.batch)
-        training.network.version = -1  # so that the optimiser's memory comes back in any case
-        self._relaxation.restore(mark.snapshot)
-        training.renew_optimiser()  # weights that several marks share have the dials of the first
-        self._relaxation.optimiser = training.optimiser
-        self._hold_or_move()
-
     def _standing(self) -> dict[str, Any]:
         """What a command may replace."""
         names = "lane ghost lanes cursor following gear course accuracy offer taken".split()
@@ -400,24 +301,6 @@ class Driver:
             setattr(self, name, value)
         if self.lane and self.lane.parked and self.lane.parked is not parked:
             self._return(self.lane, self.lane.parked, self._relaxation)
-
-    def _begin(self, lane: Lane, number: int) -> Relaxation:
-        """The relaxation of one batch; its samples are noted in the lane."""
-        batch = lane.training.batches.batch(number)
-        if number not in lane.trace.batches:
-            shown = min(8, len(batch.y))
-            lane.trace.batches[number] = Sample(
-                batch.y.cpu().numpy(), batch.x[:shown].cpu().numpy()
-            )
-        relaxation = lane.training.relaxation(batch, train=self.gear == BATCH)
-        lane.phases = tuple((one.name, one.steps) for one in relaxation.phases)
-        return relaxation
-
-    def _hold_or_move(self) -> None:
-        """Whether weights move follows from the gear and the learning rule."""
-        if self._relaxation is not None:
-            every_step = self._relaxation.recipe.learning.every_step
-            self._relaxation.held = not (self.gear == BATCH or every_step)
 
     def _make_offer(self, training: Training) -> None:
         """Inits that remember ask for a past where they have none."""

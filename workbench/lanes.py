@@ -17,6 +17,9 @@ from core.trace import Trace
 from core.training import Training
 from workbench.plan import Plan
 
+STEP, BATCH = "step", "batch"
+"""Gears: relax one batch, or relax, update the weights and take the next."""
+
 
 def in_force(experiment: Experiment) -> dict[str, Any]:
     """What a row of the trace was made with: the recipe and the optimiser of the weights."""

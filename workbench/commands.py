@@ -1,0 +1,217 @@
+"""What does each command do to the lanes? It acts between two steps and is logged for repetition.
+
+The log is a list of events; the same experiment and the same events give the same lanes.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from core.catalogue import from_dict
+from core.experiment import LIVE, SCALARS, Experiment, sentence
+from workbench.driver import Driver
+from workbench.lanes import BATCH
+from workbench.plan import left, rows_of
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing asked for, with the number of steps taken when it was asked."""
+
+    name: str
+    args: dict[str, Any]
+    asked: int
+
+
+class Ended(Exception):
+    """The session was closed while something long was under way."""
+
+
+class Commands(Driver):
+    """The driver under commands, each of which is logged with the number of steps taken."""
+
+    def __init__(self, experiment: Experiment, *, budget: int, align: bool) -> None:
+        """Describe the lanes; `_prepare` opens the first one.
+
+        Args:
+            experiment: the first choices.
+            budget: bytes for the marks that rewinding needs.
+            align: whether to record each layer's cosine to the backprop update.
+        """
+        super().__init__(experiment, budget=budget, align=align)
+        self.speed: float | None = 6.0
+        self.ready = False
+        self.events: list[dict[str, Any]] = []
+        self._origin = experiment
+        self._history: tuple[list[dict[str, Any]], int] = ([], 0)
+        self._closing = False
+        self._due = 0.0
+        self._to_end = False
+
+    def log(self) -> dict[str, Any]:
+        """All that is needed to make this session again: first choices, events, steps taken."""
+        events, taken = (self.events, self.taken) if self.ready else self._history
+        return {"experiment": self._origin.to_dict(), "events": list(events), "taken": taken}
+
+    def repeat(self, events: Iterable[dict[str, Any]], taken: int = 0) -> None:
+        """Before `start`: do again, without a clock, what an event log describes.
+
+        Args:
+            events: as `log` gives them.
+            taken: steps in all, also those after the last event.
+        """
+        self._history = (list(events), taken)
+
+    def _apply(self, command: Command) -> None:
+        """Let one command act between two steps, and log it."""
+        self.message = ""
+        applied = self.taken
+        getattr(self, f"_do_{command.name}")(**command.args)
+        assert self.lane is not None
+        self.events.append(
+            {
+                "command": command.name,
+                "args": command.args,
+                "asked": command.asked,
+                "applied": applied,
+                "lane": self.lane.id,
+                "row": self._row,
+            }
+        )
+        self.lane.trace.events = list(self.events)
+
+    def _do_play(self) -> None:
+        self.playing = True
+        self._due = time.monotonic()
+        self._stopwatch = (self._due, self.taken)
+
+    def _do_pause(self) -> None:
+        self.playing, self._owed = False, 0
+
+    def _do_step(self, n: int) -> None:
+        self.playing = self._to_end = False
+        self._owed += n
+
+    def _do_run_to_end(self) -> None:
+        self.playing = False
+        if not self.at_end:
+            self._fork(self.cursor)
+        lane, relaxation = self.lane, self._relaxation
+        assert lane is not None and relaxation is not None
+        self._to_end = not relaxation.done
+        rows = left(lane.plan, relaxation.phase.name, relaxation.t)
+        if not self._to_end:
+            rows = rows_of(lane.plan) if self.gear == BATCH else relaxation.steps
+        self._owed = rows
+
+    def _do_seek(self, row: int) -> None:
+        self.playing, self._owed = False, 0
+        self._drain()
+        assert self.lane is not None
+        held = self.lane.trace.row(row)
+        self.cursor = int(held["step"]) if held else 0
+        self.following = self.cursor >= self._row
+
+    def _do_follow(self) -> None:
+        self.following, self.cursor = True, self._row
+
+    def _do_set_speed(self, speed: float | None) -> None:
+        self.speed = speed
+        self._due = time.monotonic()
+        self._stopwatch = (self._due, self.taken)
+
+    def _do_set_gear(self, gear: str) -> None:
+        assert self.lane is not None
+        self.gear = gear
+        self.lane.choices.append((self._row, self.lane.experiment, gear))
+        self._hold_or_move()
+
+    def _do_restart(self) -> None:
+        assert self.lane is not None
+        self._again(self.lane.experiment, "restart")
+
+    def _do_swap(self) -> None:
+        if self.ghost is None:
+            self.message = "there is no other lane yet: rewind, restart or change the init"
+            return
+        self._open(self.ghost)
+
+    def _do_next_batch(self) -> None:
+        self._drain()
+        assert self.lane is not None
+        if self.lane.diverged:
+            self._stop(self.lane.diverged)
+            return
+        self.following = True
+        self._take_next_batch()
+
+    def _do_warm_up(self, batches: int) -> None:
+        assert self.lane is not None
+        experiment, old = self.lane.experiment, self.lane
+        self._park()
+        begun = self._begun(old)
+        training = self._training(experiment, old.training, begun)
+        around = training.batches.per_epoch
+        for k in range(batches, 0, -1):
+            number = (begun.batch - k) % around
+            if number == begun.batch % around:
+                continue
+            self._tell(f"relaxing batch {number} first", 1 - k / batches)
+            relaxation = training.relaxation(training.batches.batch(number), train=False)
+            relaxation.run()
+            training.finish(relaxation)
+        self._new_lane(training, experiment, begun.batch, f"{batches} batches relaxed first")
+
+    def _do_change(self, **choices: Any) -> None:
+        assert self.lane is not None and self._relaxation is not None
+        old = self.lane.experiment
+        made = {k: v if k in SCALARS else from_dict(k, v) for k, v in choices.items()}
+        new = old.changed(**made)
+        title = sentence(old.to_dict(), new.to_dict())
+        if not all(name in LIVE for name in choices):
+            self._rebuild(new, title, set(choices))
+            return
+        if self.at_end:
+            self._go_on_with(new)
+        else:
+            self._fork(self.cursor, new)
+
+    # Replay --------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Data, weights, the first lane, and whatever is to be repeated."""
+        self._rebuild(self.wanted, "start", None)
+        self._repeat()
+        self._be_ready()
+
+    def _repeat(self) -> None:
+        events, taken = self._history
+        for k, event in enumerate(events):
+            self._tell("bringing the session back", k / len(events))
+            self._run_until(event["applied"])
+            self._apply(Command(event["command"], dict(event["args"]), event["asked"]))
+            self._owed = 0
+        self._run_until(taken)
+
+    def _be_ready(self) -> None:
+        self.playing, self._owed = False, 0
+        assert self.lane is not None
+        self.wanted = self.lane.experiment
+        self.ready = True
+        self.progress = ("ready", 1.0)
+
+    def _run_until(self, taken: int) -> None:
+        """Rows without a clock, until so many were taken."""
+        before = -1
+        while before < self.taken < taken:
+            if self._closing:
+                raise Ended
+            before = self.taken
+            self._one()
+        self._drain()
+
+    def _tell(self, line: str, share: float) -> None:
+        if self._closing:
+            raise Ended
+        super()._tell(line, share)
