@@ -15,6 +15,7 @@ from torch import Tensor
 from core.diagnostics import likeness
 from core.network import Network, States
 from core.relaxation import Relaxation
+from core.schema import CLOCK
 from core.step import Step
 
 LEAN, FULL = "lean", "full"
@@ -104,7 +105,15 @@ class Recorder:
         self._n = 0
         self._full: list[Chunk] = []
 
-    def take(self, relaxation: Relaxation, *, row: int, batch: int, recipe_id: int) -> None:
+    def take(
+        self,
+        relaxation: Relaxation,
+        *,
+        row: int,
+        batch: int,
+        recipe_id: int,
+        seconds: float | None = None,
+    ) -> None:
         """Measure the step at which the relaxation stands.
 
         Args:
@@ -112,6 +121,7 @@ class Recorder:
             row: its number in the lane.
             batch: number of the batch.
             recipe_id: number of the recipe in force.
+            seconds: spent relaxing so far; given for all rows of a lane or for none.
         """
         if self._n == self.capacity:
             self._full.append(self._copy())
@@ -123,7 +133,7 @@ class Recorder:
             self._normed[self._n] = precisions
         else:
             self._look(relaxation.step(), row)
-        about = {
+        about: dict[str, Any] = {
             "step": row,
             "batch": batch,
             "t": moment.t,
@@ -131,6 +141,8 @@ class Recorder:
             "recipe_id": recipe_id,
             "T": relaxation.steps,
         }
+        if seconds is not None:
+            about[CLOCK] = seconds
         for name, value in about.items():
             self._host.setdefault(name, []).append(value)
         self._n += 1

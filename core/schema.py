@@ -23,7 +23,10 @@ INDEX = ("step", "batch", "t", "phase", "recipe_id", "T")
 """What every row says about itself: coordinates along `step`."""
 
 CLOCK = "seconds"
-"""One coordinate more, where it is known; it differs from run to run and is in no digest."""
+"""One coordinate more, where it is known: time spent relaxing so far, in seconds.
+
+It differs from run to run and is in no digest.
+"""
 
 STATE = re.compile(r"state_(\d+)")
 """Full states, `state_k` (step, sample, unit_k): kept only on request."""

@@ -75,8 +75,10 @@ class Driver(Returning):
         if self.gear == BATCH and relaxation.done:
             self._take_batch()
         else:
+            begun = time.perf_counter()
             relaxation.advance()
             self._row += 1
+            self._spent(begun)
 
     def _take_next_batch(self) -> None:
         self._take_batch()
@@ -86,10 +88,12 @@ class Driver(Returning):
         """Finish this batch and begin the next one: one row."""
         lane, relaxation = self.lane, self._relaxation
         assert lane is not None and relaxation is not None
+        begun = time.perf_counter()
         lane.training.finish(relaxation)
         self._batch += 1
         self._row += 1
         self._relaxation = self._begin(lane, self._batch)
+        self._spent(begun)
         lane.starts.append((self._row, self._batch))
         if not self._relaxation.held:
             self.accuracy = self._test(lane.training)
@@ -97,6 +101,11 @@ class Driver(Returning):
                 lane.scores.append((self._batch, self.accuracy))
         self._make_offer(lane.training)
         self._mark()
+
+    def _spent(self, begun: float) -> None:
+        """Count the time since `begun`, on the host's clock, as spent relaxing."""
+        assert self.lane is not None
+        self.lane.seconds += time.perf_counter() - begun
 
     def _record(self) -> None:
         """Measure the row at which the relaxation stands, a new one."""
@@ -111,7 +120,13 @@ class Driver(Returning):
         lane, recorder, relaxation = self.lane, self._recorder, self._relaxation
         assert lane is not None and recorder is not None and relaxation is not None
         recipe_id = len(lane.trace.recipes) - 1
-        recorder.take(relaxation, row=self._row, batch=self._batch, recipe_id=recipe_id)
+        recorder.take(
+            relaxation,
+            row=self._row,
+            batch=self._batch,
+            recipe_id=recipe_id,
+            seconds=lane.seconds,
+        )
 
     def _drain(self) -> None:
         """Hand the measured rows over to the trace."""
@@ -145,6 +160,7 @@ class Driver(Returning):
         lane.trace.batches = {k: v for k, v in lane.trace.batches.items() if k <= last}
         self._return(lane, lane.mark_before(row))
         self._replay(lane, row)
+        lane.seconds = lane.seconds_at(row)
         self._look()
 
     # Lanes ---------------------------------------------------------------------------------------
@@ -228,6 +244,7 @@ class Driver(Returning):
         lane.scores = [one for one in old.scores if one[0] <= lane.starts[-1][1]]
         lane.marks = [one for one in old.marks if one.row <= row]
         lane.guard = Guard(trace, old.guard.first[: row + 1])
+        lane.seconds = lane.seconds_at(row)
         self._return(lane, lane.mark_before(row))
         self._replay(lane, row)
         self._recorder = self._new_recorder(old.training)

@@ -12,6 +12,7 @@ from core.experiment import Experiment, sentence
 from core.network import States
 from core.pretraining import Course
 from core.recording import Guard
+from core.schema import CLOCK
 from core.snapshot import Snapshot
 from core.trace import Trace
 from core.training import Training
@@ -65,6 +66,7 @@ class Lane:
         scores: number of a batch and the test accuracy before it, in the batch gear.
         course: the training behind its first weights; None where they are random.
         phases: name of each phase of a batch with its own number of steps, None where it is T.
+        seconds: spent relaxing up to its newest row; waiting and measuring do not count.
     """
 
     id: int
@@ -82,6 +84,7 @@ class Lane:
     scores: list[tuple[int, float]] = field(default_factory=list)
     course: Course | None = None
     phases: tuple[tuple[str, int | None], ...] = ()
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         """Watch the rows from the first one on."""
@@ -111,6 +114,11 @@ class Lane:
     def difference(old: Experiment, new: Experiment) -> str:
         """What changed between two choices, in one line."""
         return sentence(old.to_dict(), new.to_dict())
+
+    def seconds_at(self, row: int) -> float:
+        """What had been spent relaxing at the recorded row nearest to this one."""
+        held = self.trace.row(row)
+        return 0.0 if held is None else float(held[CLOCK])
 
     def mark_before(self, row: int) -> Mark:
         """The last mark at or before a row."""
