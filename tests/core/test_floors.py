@@ -13,7 +13,7 @@ CORE = {
     *sys.stdlib_module_names,
     *("core", "numpy", "platformdirs", "safetensors", "torch", "torchvision", "xarray", "zarr"),
 }
-LATE = {"mlxtend", "sklearn", "dask"}
+LATE = {"mlxtend", "sklearn", "dask", "netCDF4"}
 """What the core may import inside the functions that need it."""
 
 
