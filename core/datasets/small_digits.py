@@ -34,6 +34,9 @@ class SmallDigits:
     scale: str = scale_dial()
 
     classes: ClassVar[int] = 10
+    images: ClassVar[tuple[int, int]] = (1497, 300)
+    shape: ClassVar[tuple[int, int, int]] = (1, 8, 8)
+    comes_with: ClassVar[str] = "sklearn"
 
     def __call__(self) -> ImageSet:
         """1,497 + 300 images, (n, 1, 8, 8)."""
