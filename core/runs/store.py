@@ -1,0 +1,289 @@
+"""How are rows kept so that a killed process loses none? In parts, each in one transaction.
+
+A part is what one flush stored: its head (which rows, which arrays) and the arrays themselves, each
+with a crc32. SQLite keeps either all of a part or nothing of it, and readers never wait for the
+writer. What SQLite does not notice, a page or a log that was cut off or changed on the disk, is
+noticed here: every part has its number and its checks, and a second small file counts the parts
+that were acknowledged.
+"""
+
+import json
+import os
+import sqlite3
+import threading
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from core.runs.errors import NotWritten
+from core.runs.packing import pack, plain
+
+ROWS, COUNT = "rows.sqlite", "acknowledged.json"
+
+ROW_STREAM = "rows"
+
+CHECKPOINT = 64
+"""Parts after which the write-ahead log is folded into the file."""
+
+NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "fuse.sshfs", "beegfs", "9p", "afs")
+"""File systems on which a write-ahead log cannot be shared."""
+
+TABLES = """
+create table if not exists part (
+  id integer primary key, stream text not null, lane integer not null,
+  first integer not null, last integer not null, crc integer not null, head blob not null);
+create table if not exists value (
+  id integer primary key, part integer not null, name text not null, data blob not null);
+create index if not exists value_of on value (part, name);
+"""
+
+
+@dataclass(frozen=True)
+class New:
+    """A part that is to be stored.
+
+    Args:
+        stream: what it is of: rows, frames, batches, recipes, events, ...
+        lane: number of the lane.
+        first: number of its first row, batch or event.
+        last: number of its last one.
+        index: small arrays that are read when the run is opened.
+        values: arrays that are read when they are asked for, (count, ...).
+        more: plain data.
+    """
+
+    stream: str
+    lane: int
+    first: int
+    last: int
+    index: Mapping[str, NDArray[Any]]
+    values: Mapping[str, NDArray[Any]]
+    more: Mapping[str, Any]
+
+
+class Store:
+    """The writer's side; one for each run, any thread may call it."""
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        """Open or make the store of a run whose lock is held.
+
+        Args:
+            folder: the run.
+            durable: whether each flush waits for the disk; without, a loss of power may cost the
+                last flushes, a killed process costs none.
+
+        Raises:
+            NotWritten: if it cannot be made.
+        """
+        self.folder = folder
+        self._guard = threading.Lock()
+        self._durable = durable
+        self._since = 0
+        self.rollback = is_on_network(folder)
+        with _Told(folder):
+            self._base = sqlite3.connect(
+                folder / ROWS, isolation_level=None, check_same_thread=False, timeout=10
+            )
+            mode = "delete" if self.rollback else "wal"
+            self._base.execute(f"pragma journal_mode = {mode}")
+            self._base.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
+            self._base.execute("pragma wal_autocheckpoint = 0")
+            self._base.executescript(TABLES)
+            stored = self._base.execute("select coalesce(max(id), 0) from part").fetchone()[0]
+            last = self._base.execute(
+                "select lane, max(last) from part where stream = ? group by lane", (ROW_STREAM,)
+            )
+            self.count = Count(int(stored), dict(last.fetchall()))
+            try:
+                before = acknowledged(folder)
+            except ValueError:
+                before = Count()
+            if before.parts > self.count.parts:  # lost parts keep their numbers, so that it shows
+                self.count = before
+            acknowledge(folder, self.count, durable=durable)
+
+    def put(self, parts: list[New]) -> None:
+        """Store parts, all or none; they are stored when this returns.
+
+        To store the same once more does no harm: readers go by the numbers of rows, batches and
+        events, not by how often they come.
+
+        Raises:
+            NotWritten: if the disk refuses; it may be tried again.
+        """
+        with self._guard, _Told(self.folder):
+            begun = self.count.parts
+            self._base.execute("begin immediate")
+            try:
+                for number, part in enumerate(parts, begun + 1):
+                    self._insert(number, part)
+                self._base.execute("commit")
+            except BaseException:
+                if self._base.in_transaction:
+                    self._base.execute("rollback")
+                raise
+            last = dict(self.count.last)
+            for part in parts:
+                if part.stream == ROW_STREAM:
+                    last[part.lane] = part.last
+            self.count = Count(begun + len(parts), last)
+            acknowledge(self.folder, self.count, durable=self._durable)
+            self._since += len(parts)
+            if self._since >= CHECKPOINT and not self.rollback:
+                self._fold()
+
+    def _fold(self) -> None:
+        """Move the log into the file, as far as no reader needs it."""
+        try:
+            self._base.execute("pragma wal_checkpoint(passive)").fetchall()
+            self._since = 0
+        except sqlite3.OperationalError:
+            self._since //= 2  # no room: what is stored stays in the log; tried again soon
+
+    def close(self) -> None:
+        """Fold the log into the file and let go; safe to call twice."""
+        with self._guard, _Told(self.folder):
+            try:
+                if not self.rollback:
+                    self._base.execute("pragma wal_checkpoint(truncate)").fetchall()
+            except sqlite3.ProgrammingError:  # closed before
+                return
+            finally:
+                self._base.close()
+
+    def _insert(self, number: int, part: New) -> None:
+        specs = []
+        for name, values in part.values.items():
+            values = plain(values)
+            data = values.tobytes()
+            specs.append(
+                {
+                    "name": name,
+                    "dtype": values.dtype.str,
+                    "shape": values.shape,
+                    "crc": zlib.crc32(data),
+                }
+            )
+            self._base.execute(
+                "insert into value (part, name, data) values (?, ?, ?)", (number, name, data)
+            )
+        head = pack(part.index, {"values": specs, "more": dict(part.more)})
+        crc = crc_of(number, part.stream, part.lane, part.first, part.last, head)
+        self._base.execute(
+            "insert into part values (?, ?, ?, ?, ?, ?, ?)",
+            (number, part.stream, part.lane, part.first, part.last, crc, head),
+        )
+
+
+def crc_of(number: int, stream: str, lane: int, first: int, last: int, head: bytes) -> int:
+    """The check of a part: over all that its line in the table says."""
+    said = f"{number}|{stream}|{lane}|{first}|{last}|".encode()
+    return zlib.crc32(head, zlib.crc32(said))
+
+
+# The count of what was acknowledged --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a writer has said to be stored.
+
+    Args:
+        parts: their number.
+        last: number of the last row of each lane.
+    """
+
+    parts: int = 0
+    last: Mapping[int, int] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """As it is written, with its check."""
+        said = {"parts": self.parts, "last": sorted(self.last.items())}
+        return json.dumps(said | {"crc": zlib.crc32(json.dumps(said).encode())})
+
+
+def acknowledge(folder: Path, count: Count, *, durable: bool = False) -> None:
+    """Write what is stored; others see the count before or this one."""
+    beside = folder / f".{COUNT}"
+    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        _write_all(file, count.text().encode())
+        if durable:
+            os.fsync(file)
+    finally:
+        os.close(file)
+    os.replace(beside, folder / COUNT)
+
+
+def acknowledged(folder: Path) -> Count:
+    """What was acknowledged.
+
+    Raises:
+        ValueError: if the count is damaged or missing.
+    """
+    try:
+        with (folder / COUNT).open("rb") as file:
+            said = json.loads(file.read(2**20))
+        count = Count(int(said["parts"]), {int(k): int(v) for k, v in said["last"]})
+        if json.loads(count.text()) != said:
+            raise ValueError("another check")
+    except (OSError, ValueError, TypeError, KeyError) as failed:
+        raise ValueError(f"{COUNT} cannot be read ({failed})") from None
+    return count
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """`os.write` may write less than it was given."""
+    while data:
+        data = data[os.write(file, data) :]
+
+
+# Trouble -----------------------------------------------------------------------------------------
+
+
+class _Told:
+    """Says what the disk refused, as NotWritten."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.ProgrammingError):
+            raise NotWritten(f"run: {self.folder}; it is closed") from error
+        if isinstance(error, sqlite3.Error | OSError):
+            raise NotWritten(
+                f"run: {self.folder}; not written ({error}){_room(self.folder)}"
+            ) from error
+
+
+def _room(folder: Path) -> str:
+    """How much the disk has left, where that is little."""
+    try:
+        held = os.statvfs(folder)
+    except OSError:
+        return ""
+    free = held.f_bavail * held.f_frsize
+    return f"; {free / 2**20:.1f} MiB are free there" if free < 2**30 else ""
+
+
+def is_on_network(folder: Path) -> bool:
+    """Whether a folder lies on a file system of another machine, as far as this one says."""
+    try:
+        mounts = Path("/proc/mounts").read_text("utf-8").splitlines()
+    except OSError:
+        return False
+    where = str(folder.resolve())
+    best, kind = "", ""
+    for line in mounts:
+        words = line.split()
+        if len(words) > 2 and (where == words[1] or where.startswith(words[1].rstrip("/") + "/")):
+            if len(words[1]) >= len(best):
+                best, kind = words[1], words[2]
+    return kind in NETWORK

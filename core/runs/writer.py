@@ -1,0 +1,339 @@
+"""How is a run recorded? One process appends what happened; what was appended is stored.
+
+A run holds lanes. A training, or a loop of one's own, has one; a session has one for each of its
+lanes, and a lane that was forked from another stores only its own rows.
+"""
+
+import math
+import numbers
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import schema
+from core.catalogue import BadInput
+from core.layout import Layout
+from core.runs import manifest as manifests
+from core.runs import shelf
+from core.runs.errors import NotWritten
+from core.runs.kept import keep
+from core.runs.lock import Lock
+from core.runs.overview import blocks
+from core.runs.store import New, Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.recorder import Chunk
+    from core.trace import Sample
+
+FINISHED, INTERRUPTED = "finished", "interrupted"
+
+
+class Writer:
+    """The one writer of a run; any thread may call it. A context manager that closes it."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        experiment: Mapping[str, Any] | None = None,
+        about: Mapping[str, Any] | None = None,
+        resume: bool = False,
+        durable: bool = False,
+    ) -> None:
+        """Make a run, or go on with one.
+
+        Args:
+            path: of its directory, whose name is the run's; missing folders above it are made.
+            experiment: all choices as `Experiment.to_dict` gives them; None for one's own loop.
+            about: data, fingerprint, engine, whatever belongs to the whole run.
+            resume: whether to append to a run that is there.
+            durable: whether each flush waits for the disk.
+
+        Raises:
+            BadInput: if the name is illegal, or a run lies there and is not to be gone on with.
+            Locked: if another process writes it.
+            NotWritten: if the folder cannot be written.
+        """
+        self.path = Path(path)
+        shelf.check_name(self.path.name)
+        if self.path.is_symlink():
+            raise BadInput(f"run: {self.path}; a folder of its own, this is a link")
+        there = (self.path / manifests.MANIFEST).exists()
+        if there and not resume:
+            raise BadInput(f"run: {self.path}; it exists: resume it, or choose another name")
+        if not there and self.path.exists() and any(self.path.iterdir()):
+            raise BadInput(f"run: {self.path}; a folder with other things in it")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.path)
+        except (PermissionError, NotADirectoryError, FileExistsError) as failed:
+            line = f"run: {self.path}; cannot be made ({failed.strerror})"
+            raise NotWritten(line) from failed
+        self.note = self._lock.missing
+        self._ended = False
+        self._lanes = 0
+        self._events = 0
+        self._shapes: dict[tuple[int, str], tuple[int, ...]] = {}
+        self._layers: dict[int, int] = {}
+        try:
+            self._store = Store(self.path, durable=durable)
+            if there:
+                self._go_on()
+            else:
+                self._begin(manifests.made(experiment, about or {}))
+        except BaseException:
+            self._lock.free()
+            raise
+        if self._store.rollback:
+            self.note = "on a network file system: readers and the writer wait for one another"
+
+    def _begin(self, manifest: dict[str, Any]) -> None:
+        self._put("manifest", 0, 0, 0, more=manifest)
+        try:
+            manifests.write(self.path, manifest)
+        except OSError as failed:
+            line = f"run: {self.path}; manifest not written ({failed})"
+            raise NotWritten(line) from failed
+
+    def _go_on(self) -> None:
+        from core.runs.run import Run
+
+        before = Run(self.path)
+        self._lanes = max(before.lanes, default=-1) + 1
+        self._layers = {k: len(one.layout.layers) for k, one in before.lanes.items()}
+        self._events = len(before.events())
+        before.close()
+
+    # What may be appended ------------------------------------------------------------------------
+
+    def lane(
+        self,
+        layout: Layout,
+        *,
+        title: str = "",
+        parent: int | None = None,
+        forked_at: int | None = None,
+        attrs: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Describe a lane; returns its number.
+
+        Args:
+            layout: what its rows are about.
+            title: how it differs from its parent.
+            parent: the lane whose rows come before its own, or from which it was restarted.
+            forked_at: the last of the parent's rows that is also its own; None for none.
+            attrs: experiment, engine, dtype, whatever belongs to the lane.
+        """
+        number = self._lanes
+        said = {
+            "layout": layout.to_dict(),
+            "title": title,
+            "parent": parent,
+            "forked_at": forked_at,
+            "attrs": _plain(attrs or {}),
+        }
+        self._put("lane", number, 0, 0, more=said)
+        self._lanes += 1
+        self._layers[number] = len(layout.layers)
+        return number
+
+    def append(self, lane: int, chunk: "Chunk") -> None:
+        """Store the rows and frames of one flush; they are stored when this returns.
+
+        A row with the number of an earlier one of its lane takes its place, and that of every later
+        one: so a row can be measured again.
+
+        Raises:
+            NotWritten: if the disk refuses; nothing of the chunk is stored then.
+        """
+        self._check_lane(lane)
+        parts = []
+        if chunk.count:
+            parts.append(self._rows(lane, chunk.rows))
+        if chunk.frames:
+            numbers_ = chunk.frames["frame_row"]
+            values = {k: v for k, v in chunk.frames.items() if k != "frame_row"}
+            self._check(lane, values)
+            first, last = int(numbers_[0]), int(numbers_[-1])
+            parts.append(New("frames", lane, first, last, {"frame_row": numbers_}, values, {}))
+        if parts:
+            self._store.put(parts)
+
+    def batch(self, lane: int, number: int, **values: Any) -> None:
+        """Store what is known of a whole batch; called again, it adds to it.
+
+        Args:
+            lane: its number.
+            number: of the batch.
+            **values: of `schema.BATCH_DIMS`, or a number under any other name.
+
+        Raises:
+            BadInput: naming the value that is neither a number nor one for each layer.
+        """
+        self._check_lane(lane)
+        layers = self._layers[lane]
+        found = {}
+        for name, value in values.items():
+            held = array_of(name, value)
+            wanted = (layers,) if "layer" in schema.BATCH_DIMS.get(name, ()) else ()
+            if held.shape != wanted:
+                legal = f"one number for each of {layers} layers" if wanted else "one number"
+                raise BadInput(f"batch.{name}: shape {held.shape}; {legal}")
+            found[name] = held.astype(np.float64)[None]
+        self._put("batches", lane, number, number, index=found)
+
+    def sample(self, lane: int, number: int, sample: "Sample") -> None:
+        """Store what a batch showed: the labels of its samples and its first images."""
+        self._check_lane(lane)
+        values = {"labels": np.asarray(sample.labels), "images": np.asarray(sample.images)}
+        self._store.put([New("samples", lane, number, number, {}, values, {})])
+
+    def recipes(self, lane: int, recipes: list[dict[str, Any]]) -> None:
+        """Store the list of a lane's recipes as it now stands; rows refer to them by number."""
+        self._check_lane(lane)
+        self._put("recipes", lane, 0, len(recipes), more={"recipes": recipes})
+
+    def events(self, events: list[dict[str, Any]]) -> None:
+        """Store events that came after those stored before."""
+        if events:
+            first = self._events
+            self._put("events", 0, first, first + len(events) - 1, more={"events": events})
+            self._events += len(events)
+
+    def say(self, **attrs: Any) -> None:
+        """Store plain data about the whole run; a later value takes the place of an earlier one."""
+        self._put("said", 0, 0, 0, more=_plain(attrs))
+
+    def weights(self, lane: int, number: int, tensors: "Mapping[str, Tensor]") -> None:
+        """Keep the weights with which a batch begins, as safetensors.
+
+        Raises:
+            NotWritten: if the disk refuses.
+        """
+        self._check_lane(lane)
+        try:
+            keep(self.path, lane, number, tensors)
+        except OSError as failed:
+            line = f"run: {self.path}; weights of batch {number} not written ({failed})"
+            raise NotWritten(line) from failed
+
+    # The end -------------------------------------------------------------------------------------
+
+    def close(self, how: str = FINISHED) -> None:
+        """Say how the run ended and let others write it; safe to call twice.
+
+        Args:
+            how: "finished", "interrupted", "diverged: …" or "failed: …".
+        """
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            self._put("ended", 0, 0, 0, more={"how": how})
+            self._store.close()
+        finally:
+            self._lock.free()
+
+    def __enter__(self) -> "Writer":
+        """The writer itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close: as interrupted or failed where an exception ends the block."""
+        if error is None:
+            self.close()
+        elif isinstance(error, KeyboardInterrupt | SystemExit):
+            self.close(INTERRUPTED)
+        else:
+            line = " ".join(str(error).split())[:200]
+            self.close(f"failed: {type(error).__name__}: {line}")
+
+    # Parts ---------------------------------------------------------------------------------------
+
+    def _put(
+        self,
+        stream: str,
+        lane: int,
+        first: int,
+        last: int,
+        *,
+        index: Mapping[str, NDArray[Any]] | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._store.put([New(stream, lane, first, last, index or {}, {}, more or {})])
+
+    def _rows(self, lane: int, rows: Mapping[str, NDArray[Any]]) -> New:
+        said = (*schema.INDEX, schema.CLOCK)
+        index = {name: np.asarray(rows[name]) for name in said if name in rows}
+        values = {name: np.asarray(v) for name, v in rows.items() if name not in said}
+        self._check(lane, values)
+        if "energy" in values:
+            index |= blocks(index["step"], index["batch"], values["energy"])
+        step = index["step"]
+        return New("rows", lane, int(step[0]), int(step[-1]), index, values, {})
+
+    def _check_lane(self, lane: int) -> None:
+        if lane not in self._layers:
+            raise BadInput(f"lane: {lane}; one of {sorted(self._layers)}")
+
+    def _check(self, lane: int, values: Mapping[str, NDArray[Any]]) -> None:
+        """A variable keeps the shape of its first row."""
+        for name, held in values.items():
+            shape = self._shapes.setdefault((lane, name), held.shape[1:])
+            if held.shape[1:] != shape:
+                raise BadInput(f"{name}: shape {held.shape[1:]}; {shape}, as in the rows before")
+
+
+def array_of(name: str, value: Any) -> NDArray[Any]:
+    """Numbers of any framework as a numpy array on the host.
+
+    Raises:
+        BadInput: for anything but numbers.
+    """
+    if hasattr(value, "detach"):  # of torch: on any device, with or without a graph
+        value = value.detach().cpu()
+    try:
+        held = np.asarray(value)
+    except (TypeError, ValueError) as failed:
+        raise BadInput(f"{name}: {failed}; an array of numbers") from None
+    if held.dtype.kind not in "biuf":
+        held = np.asarray(held, dtype=np.float32) if _is_small_float(held) else held
+    if held.dtype.kind not in "biuf":
+        raise BadInput(f"{name}: {type(value).__name__} of {held.dtype}; an array of numbers")
+    return held
+
+
+def _is_small_float(held: NDArray[Any]) -> bool:
+    """Whether it is of a floating-point type that numpy has from elsewhere, as bfloat16 of jax."""
+    return re.match(r"b?float", held.dtype.name) is not None
+
+
+def _plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Data that JSON can write; numpy's numbers as Python's."""
+
+    def one(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(k): one(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [one(v) for v in value]
+        if isinstance(value, bool | str | type(None)):
+            return value
+        if isinstance(value, numbers.Integral):
+            return int(value)
+        if isinstance(value, numbers.Real):
+            return float(value) if math.isfinite(value) else str(value)
+        return str(value)
+
+    return {str(k): one(v) for k, v in attrs.items()}
