@@ -307,27 +307,26 @@ class Run:
     def batches(self, lane: int | None = None) -> xr.Dataset:
         """What is known of whole batches, nan where it is not, with their `rows` and `T`."""
         info = self.lane(lane)
-        logged: dict[int, dict[str, NDArray[Any]]] = {}
-        limits = self._line(info.number)
-        for number, until in limits:
+        logged: list[tuple[NDArray[Any], dict[str, NDArray[Any]]]] = []
+        for number, until in self._line(info.number):
             born = self._first_batch_after(number, until)
             for part in self._of("batches", number):
-                if born is None or part.first < born:
-                    logged.setdefault(part.first, {}).update(part.index)
+                which = part.index["batch"]
+                kept = slice(None) if born is None else which < born
+                values = {name: v[kept] for name, v in part.index.items() if name != "batch"}
+                logged.append((which[kept], values))
         index = Rows(self._stretches(info.number, "rows"), self._value).index()
         numbers = index.get("batch", np.zeros(0, int))
-        every = np.unique(
-            np.concatenate([numbers, np.array(sorted(logged), dtype=int)]).astype(int)
-        )
+        every = np.unique(np.concatenate([numbers, *(which for which, _ in logged)]).astype(int))
         held: dict[str, Any] = {}
-        for name in dict.fromkeys(n for one in logged.values() for n in one):
-            layered = schema.BATCH_DIMS.get(name, ("batch",))
-            shape = (len(info.layout.layers),) if "layer" in layered else ()
-            values = np.full((len(every), *shape), np.nan)
-            for k, number in enumerate(every):
-                if name in logged.get(int(number), {}):
-                    values[k] = logged[int(number)][name][0]
-            held[name] = (layered, values)
+        for which, values in logged:
+            at = np.searchsorted(every, which)
+            for name, new in values.items():
+                if name not in held:
+                    dims = schema.BATCH_DIMS.get(name, ("batch",))
+                    held[name] = (dims, np.full((len(every), *new.shape[1:]), np.nan))
+                old = held[name][1]
+                old[at] = np.where(np.isnan(new), old[at], new)
         held["rows"] = ("batch", np.bincount(np.searchsorted(every, numbers), minlength=len(every)))
         if "T" in index:
             T = np.full(len(every), -1)

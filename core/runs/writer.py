@@ -7,7 +7,7 @@ lanes, and a lane that was forked from another stores only its own rows.
 import math
 import numbers
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -177,17 +177,32 @@ class Writer:
         Raises:
             BadInput: naming the value that is neither a number nor one for each layer.
         """
+        held = {name: array_of(name, value)[None] for name, value in values.items()}
+        self.batches(lane, [number], **held)
+
+    def batches(self, lane: int, numbers: Sequence[int], **values: Any) -> None:
+        """Store what is known of several batches at once; nan where something is not.
+
+        Args:
+            lane: its number.
+            numbers: of the batches, (n,), in order.
+            **values: of `schema.BATCH_DIMS`, or numbers under any other name, (n, ...).
+
+        Raises:
+            BadInput: naming the value that is neither a number nor one for each layer.
+        """
         self._check_lane(lane)
         layers = self._layers[lane]
-        found = {}
+        index = {"batch": np.array(numbers, dtype=np.int64)}
         for name, value in values.items():
             held = array_of(name, value)
             wanted = (layers,) if "layer" in schema.BATCH_DIMS.get(name, ()) else ()
-            if held.shape != wanted:
+            if held.shape != (len(numbers), *wanted):
                 legal = f"one number for each of {layers} layers" if wanted else "one number"
-                raise BadInput(f"batch.{name}: shape {held.shape}; {legal}")
-            found[name] = held.astype(np.float64)[None]
-        self._put("batches", lane, number, number, index=found)
+                raise BadInput(f"batch.{name}: shape {held.shape[1:]}; {legal}")
+            index[name] = held.astype(np.float64)
+        if len(numbers):
+            self._put("batches", lane, numbers[0], numbers[-1], index=index)
 
     def sample(self, lane: int, number: int, sample: "Sample") -> None:
         """Store what a batch showed: the labels of its samples and its first images."""
