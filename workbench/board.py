@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from bokeh.models import BasicTicker, CustomJSTickFormatter, FixedTicker
 
+from workbench.absent import Absent, broken
 from workbench.axes import (
     COMPARISONS,
     ENERGY_LIMITS,
@@ -23,7 +24,8 @@ from workbench.look import layer_colours, short
 from workbench.plots import Plots
 
 if TYPE_CHECKING:
-    from workbench.scene import Curves, Scene
+    from workbench.curves import Curves
+    from workbench.scene import Scene
 
 
 class Board(Plots):
@@ -38,6 +40,8 @@ class Board(Plots):
         """
         super().__init__(theme, seek)
         self.floors = Floors(self.heat, self.depth, self.look)
+        over_steps = [plot for plot in self.figures.values() if plot.x_range is self.x]
+        self.absent = Absent(self.figures, over_steps, self.look)
         self._layers = 0
         self._colours: list[str] = []
         self._last: Scene | None = None
@@ -54,6 +58,7 @@ class Board(Plots):
             self._give_layers(layers)
         last = self._last
         moved = last is None or not _same_rows(last, scene)
+        self.absent.grey(scene.absent, self.compared)
         if moved:
             self._draw_rows(scene)
         self._draw_cursor(scene)
@@ -122,13 +127,11 @@ class Board(Plots):
         self._heat.data = {"image": [_grid(_log(c.energy), c.step)], **place}
         self.floors.draw_cells(_grid(np.where(c.noise, np.float32(1), np.nan), c.step), place)
         self._precision.data = {"image": [_grid(_log(c.precision), c.step)], **place}
-        self._totals.data = {
-            "step": c.step,
-            "total": _log(c.total),
-            "bare": _log(c.raw.sum(1)),
-            "residual": _log(c.residual),
-        }
-        self._imbalance.data = {"step": c.step, "imbalance": c.imbalance}
+        self.absent.lose(c.gaps)
+        self._totals.data = _columns(
+            c, total=_log(c.total), bare=_log(c.raw.sum(1)), residual=_log(c.residual)
+        )
+        self._imbalance.data = _columns(c, imbalance=c.imbalance)
         self._error_lines.data = self._lines(c, _log(c.error))
         self._alignment_lines.data = self._lines(c, self._comparison(c))
         self._draw_ghost(scene.ghost)
@@ -148,18 +151,16 @@ class Board(Plots):
             for source in (self._error_ghosts, self._alignment_ghosts):
                 source.data = {"xs": [], "ys": []}
             return
-        self._ghost_totals.data = {
-            "step": ghost.step,
-            "total": _log(ghost.total),
-            "residual": _log(ghost.residual),
-        }
-        self._ghost_imbalance.data = {"step": ghost.step, "imbalance": ghost.imbalance}
+        self._ghost_totals.data = _columns(
+            ghost, total=_log(ghost.total), residual=_log(ghost.residual)
+        )
+        self._ghost_imbalance.data = _columns(ghost, imbalance=ghost.imbalance)
         for source, values in (
             (self._error_ghosts, _log(ghost.error)),
             (self._alignment_ghosts, self._comparison(ghost)),
         ):
-            columns = list(values.T)
-            source.data = {"xs": [ghost.step] * len(columns), "ys": columns}
+            held = self._lines(ghost, values)
+            source.data = {name: held[name] for name in ("xs", "ys")}
 
     def _draw_marks(self, scene: "Scene") -> None:
         drawn = (scene.changes, scene.updates, scene.phases)
@@ -233,6 +234,7 @@ class Board(Plots):
         self._ghost_profile.data = behind
         self._draw_theory(scene)
         self._say(scene)
+        self.pictures.range(*scene.pixels)
         self.pictures.draw(scene)
 
     def _draw_theory(self, scene: "Scene") -> None:
@@ -265,25 +267,27 @@ class Board(Plots):
         if scene.phases:
             where = f"{c.phase[at]}, {where}"
         self._heat_title.text = f"energy of each layer  ·  {where}"
-        self._total_title.text = (
-            f"total F {short(c.total[at])} nat  ·  residual {short(c.residual[at])}"
-        )
+        self._total_title.text = _totals_in_words(scene)
         found = c.imbalance[at]
-        self._why.visible = not np.isfinite(c.imbalance).any()
+        self._why.visible = "energy" not in scene.absent and not np.isfinite(c.imbalance).any()
         self._why.x = self._without.x = int(c.step[0])
-        self._without.visible = not getattr(c, self.compared).size
+        recorded = getattr(c, self.compared).size
+        self._without.visible = not recorded and self.compared not in scene.absent
         decades = f"{found:.2f}" if np.isfinite(found) else "undefined"
         noise = int(c.noise[at].sum())
         below = f", {noise} rounding" if noise else ""
+        if "energy" in scene.absent:
+            self._imbalance_title.text, self._depth_title.text = "imbalance", "energy by depth"
+            return
         self._imbalance_title.text = f"imbalance {decades}  ·  {count} of {layers} reached{below}"
         slope, r2 = scene.slope
         fit = f"slope {slope:+.2f}, R² {r2:.2f}" if np.isfinite(slope) else "no slope yet"
         self._depth_title.text = f"energy by depth  ·  {fit}"
 
     def _lines(self, c: "Curves", values: Any) -> dict[str, Any]:
-        columns = list(values.T)
+        columns = list(broken(c.step, values, c.gaps).T)
         return {
-            "xs": [c.step] * len(columns),
+            "xs": [broken(c.step, c.step, c.gaps)] * len(columns),
             "ys": columns,
             "colour": self._colours,
             "layer": list(range(1, len(columns) + 1)),
@@ -303,6 +307,23 @@ class Board(Plots):
         self.depth.xaxis.ticker = FixedTicker(ticks=ticks)
 
 
+def _columns(c: "Curves", **values: Any) -> dict[str, Any]:
+    """Curves over the rows, with a break where rows were lost."""
+    return {name: broken(c.step, one, c.gaps) for name, one in {"step": c.step, **values}.items()}
+
+
+def _totals_in_words(scene: "Scene") -> str:
+    """F and the residual at the cursor, or what they would need."""
+    c, at, absent = scene.curves, scene.at, scene.absent
+    residual = "" if "force" in absent else f"  ·  residual {short(c.residual[at])}"
+    if "energy" in absent:
+        return f"F needs the energies{residual}"
+    if "precision" in absent:
+        return f"E {short(c.raw[at].sum())} nat; F needs the precisions, not logged{residual}"
+    without = ", without cost" if "cost" in absent else ""
+    return f"total F {short(c.total[at])} nat{without}{residual}"
+
+
 def _log(values: Any) -> Any:
     """log10, nan where there is nothing to take it of."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -316,7 +337,10 @@ def _highest(logs: Any) -> float:
 
 
 def _grid(values: Any, step: Any) -> Any:
-    """(n, L) as an image of one column per row number, also where rows were thinned."""
+    """(n, L) as an image of one column per row number, also where rows were thinned.
+
+    What was lost lies under a band of its own; see absent.py.
+    """
     first, last = int(step[0]), int(step[-1])
     if last - first + 1 == len(step):
         return np.ascontiguousarray(values.T)

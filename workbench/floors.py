@@ -8,7 +8,7 @@ from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper
 from workbench.look import Palette, dtype_of, short
 
 if TYPE_CHECKING:
-    from workbench.scene import Curves
+    from workbench.curves import Curves
 
 CLEAR = "rgba(0, 0, 0, 0)"
 

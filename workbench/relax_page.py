@@ -303,8 +303,6 @@ class RelaxPage:
         if drawn is None:
             return
         self._shown, self._scene = now, drawn
-        images = session.lane.training.images
-        self.board.pictures.range(images.low, images.high)
         self.board.draw(drawn)
         self.bar.follow(session)
         self._say()

@@ -4,70 +4,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.experiment import sentence
 from workbench import measures, predictions
+from workbench.curves import COMPARED, Curves, Rows, curves
 from workbench.lanes import Lane
 from workbench.plan import Plan, left
 from workbench.session import Session
+from workbench.watched import Watched, WatchedLane
 
 WINDOW = 400
 """Rows that are drawn at once; the newest, or those up to the cursor."""
 
-COMPARED = ("alignment", "update_ratio", "agreement", "prediction_drift")
-"""Variables of the trace, of layers, of which the page draws one at a time."""
-
-Rows = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Curves:
-    """One lane's rows as they are drawn; n rows, L layers, cells without a value are nan.
-
-    Args:
-        step: row numbers, (n,).
-        energy: of the layers that are reached, (n, L), nat.
-        raw: of all layers, (n, L), nat.
-        reached: which layers stand above their rounding floor, (n, L).
-        floor: energy that rounding alone can make, (n, L), nat.
-        eps: of the dtype that rounds.
-        total: F, weighted by precision, (n,), nat.
-        residual: RMS of dF/dh, (n,).
-        imbalance: decades between the largest and smallest reached energy, (n,).
-        error: RMS error of the layers that are reached, (n, L).
-        alignment: cosine to the backprop update, (n, L); empty where it is not recorded.
-        update_ratio: norm of the update by that of backprop's, as `alignment`.
-        agreement: share of weights that move to the side to which backprop does, as `alignment`.
-        prediction_drift: RMS of how far predictions have moved since t = 0, (n, L).
-        precision: as applied, (n, L).
-        t: step within the phase, (n,).
-        batch: number of the batch, (n,).
-        phase: its name, (n,).
-    """
-
-    step: Rows
-    energy: Rows
-    raw: Rows
-    reached: Rows
-    floor: Rows
-    eps: float
-    total: Rows
-    residual: Rows
-    imbalance: Rows
-    error: Rows
-    alignment: Rows
-    update_ratio: Rows
-    agreement: Rows
-    prediction_drift: Rows
-    precision: Rows
-    t: Rows
-    batch: Rows
-    phase: Rows
-
-    @property
-    def noise(self) -> Rows:
-        """Which energies are not zero and yet not above their floor, (n, L)."""
-        return measures.noise_of(self.raw, self.reached)
+DRAWN = ("energy", "error", "precision", "cost", "force", *COMPARED)
+"""Variables of rows that the plots are made of."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +40,8 @@ class Scene:
         errors: mean squared error of the pictures at the cursor, by name.
         predicted: energy of each layer at the cursor by theory, (L,), by name of the law.
         rest: F at the equilibrium, nat, where it is known.
+        pixels: those that are black and white.
+        absent: what was not logged, of `DRAWN` and "images"; nothing of what a session draws.
     """
 
     lane: int
@@ -107,13 +59,15 @@ class Scene:
     errors: dict[str, float] = field(default_factory=dict)
     predicted: dict[str, Rows] = field(default_factory=dict)
     rest: float | None = None
+    pixels: tuple[float, float] = (0.0, 1.0)
+    absent: frozenset[str] = frozenset()
 
 
-def scene(session: Session, per: str = "layer", *, theory: bool = False) -> Scene | None:
+def scene(session: Session | Watched, per: str = "layer", *, theory: bool = False) -> Scene | None:
     """The frame for a session as it stands, or None before its first row.
 
     Args:
-        session: whose lane and ghost are drawn.
+        session: whose lane and ghost are drawn, or a run that is watched.
         per: "layer" or "unit": what the imbalance compares.
         theory: whether to draw what theory predicts, as far as it was asked.
     """
@@ -126,20 +80,20 @@ def scene(session: Session, per: str = "layer", *, theory: bool = False) -> Scen
         return None
     if cursor < rows["step"][0]:
         rows = lane.trace.tail(WINDOW, until=cursor + WINDOW // 2)
-    drawn = curves(lane, rows, per)
+    drawn = curves(lane.trace, rows, per, _gaps(lane))
     at = int(np.abs(drawn.step - cursor).argmin())
     ghost = session.ghost
     behind = None
     if ghost is not None:
         old = ghost.trace.tail(WINDOW, until=int(drawn.step[-1]) + WINDOW // 2)
         if old and len(ghost.trace.layers) == len(lane.trace.layers):
-            behind = curves(ghost, old, per)
+            behind = curves(ghost.trace, old, per, _gaps(ghost))
     depth = np.array(lane.trace.depths)
     slope, r2 = measures.slope_of(drawn.raw[at : at + 1], depth, drawn.reached[at : at + 1])
     pictures, labels, errors = _pictures(lane, int(drawn.step[at]), int(drawn.batch[at]))
     held = rows.get("probability")
     predicted, rest = {}, None
-    if theory:
+    if theory and isinstance(lane, Lane):
         predicted, rest = _theory(lane, {name: values[at] for name, values in rows.items()})
     return Scene(
         lane=lane.id,
@@ -148,8 +102,8 @@ def scene(session: Session, per: str = "layer", *, theory: bool = False) -> Scen
         curves=drawn,
         ghost=behind,
         slope=(float(slope[0]), float(r2[0])),
-        changes=_changes(lane, drawn.step[0]),
-        updates=_updates(rows, lane.plan, lane.trace.recipes),
+        changes=_changes(lane, rows),
+        updates=_updates(rows, lane.plan, lane.trace.recipes, grows=_grows(session)),
         phases=_phases(rows, lane.plan),
         images=pictures,
         labels=labels,
@@ -157,7 +111,38 @@ def scene(session: Session, per: str = "layer", *, theory: bool = False) -> Scen
         errors=errors,
         predicted=predicted,
         rest=rest,
+        pixels=_pixels(lane),
+        absent=_absent(session, rows, pictures),
     )
+
+
+def _gaps(lane: Lane | WatchedLane) -> Any:
+    """Rows that were lost; a session loses none."""
+    return lane.gaps if isinstance(lane, WatchedLane) else ()
+
+
+def _grows(session: Session | Watched) -> bool:
+    """Whether more rows may come."""
+    return session.live if isinstance(session, Watched) else True
+
+
+def _pixels(lane: Lane | WatchedLane) -> tuple[float, float]:
+    """The pixels that are black and white."""
+    if isinstance(lane, WatchedLane):
+        return lane.pixels
+    return lane.training.images.low, lane.training.images.high
+
+
+def _absent(
+    session: Session | Watched, rows: dict[str, Rows], images: dict[str, Rows]
+) -> frozenset[str]:
+    """What was not logged; what a session does not record does not exist."""
+    if not isinstance(session, Watched):
+        return frozenset()
+    found = {name for name in DRAWN if name not in rows}
+    if "energy" in rows and all(session.layout.layer_sizes) and all(session.layout.quadratic):
+        found.discard("error")  # it follows
+    return frozenset(found if images else found | {"images"})
 
 
 def _theory(lane: Lane, row: dict[str, Any]) -> tuple[dict[str, Rows], float | None]:
@@ -178,60 +163,22 @@ def _theory(lane: Lane, row: dict[str, Any]) -> tuple[dict[str, Rows], float | N
     return found, known["F"] if predictions.REST in found else None
 
 
-def curves(lane: Lane, rows: dict[str, Rows], per: str = "layer") -> Curves:
-    """What is drawn of some rows of a lane."""
-    trace = lane.trace
-    energy = rows["energy"].astype(float)  # (n, L)
-    sizes = np.array(trace.sizes)
-    layer_sizes = sizes[trace.layers]
-    floor = trace.floors(rows)
-    reached = measures.reached_of(energy, floor)
-    total, _ = measures.total_energy_of(energy, rows["precision"], rows["cost"])
-    compared = energy / layer_sizes if per == "unit" else energy
-    shown = np.where(reached, energy, np.nan)
-    return Curves(
-        step=rows["step"],
-        energy=shown,
-        raw=energy,
-        reached=reached,
-        floor=floor,
-        eps=trace.eps,
-        total=total,
-        residual=_residual(rows, sizes),
-        imbalance=measures.imbalance_of(compared, reached),
-        error=np.where(reached, _error(lane, rows, energy, layer_sizes), np.nan),
-        **{name: rows.get(name, np.zeros((len(energy), 0))) for name in COMPARED},
-        precision=rows["precision"],
-        t=rows["t"],
-        batch=rows["batch"],
-        phase=rows["phase"],
-    )
-
-
-def _residual(rows: dict[str, Rows], sizes: Rows) -> Rows:
-    if "force" not in rows:
-        return np.full(len(rows["step"]), np.nan)
-    free = measures.free_of(rows["force"], rows["batch"])
-    return measures.residual_of(rows["force"], sizes, free)
-
-
-def _error(lane: Lane, rows: dict[str, Rows], energy: Rows, sizes: Rows) -> Rows:
-    exact = np.sqrt(2 * energy / sizes)
-    return exact if "error" not in rows else np.where(lane.trace.quadratic, exact, rows["error"])
-
-
-def _updates(rows: dict[str, Rows], plan: Plan, recipes: list[dict[str, Any]]) -> list[int]:
+def _updates(
+    rows: dict[str, Rows], plan: Plan, recipes: list[dict[str, Any]], *, grows: bool
+) -> list[int]:
     """Rows that the weight update sees: the end of each batch, also the one still to come.
 
     A batch ends with step T of its last phase, or where it has settled within the tolerance.
     """
+    if not plan:
+        return []
     step, batch = rows["step"], rows["batch"]
     ends = (rows["t"] == rows["T"]) & (rows["phase"] == plan[-1][0])
-    settling = np.array([bool(one.get("tolerance")) for one in recipes])
+    settling = np.array([bool(one.get("tolerance")) for one in recipes] or [False])
     settles = settling[np.minimum(rows["recipe_id"], len(settling) - 1)]
     ends[:-1] |= settles[:-1] & (batch[1:] != batch[:-1])
     found = [int(s) for s in step[ends]]
-    more = left(plan, str(rows["phase"][-1]), int(rows["t"][-1]))
+    more = left(plan, str(rows["phase"][-1]), int(rows["t"][-1])) if grows else 0
     return [*found, int(step[-1]) + more] if more > 0 else found
 
 
@@ -246,16 +193,30 @@ def _phases(rows: dict[str, Rows], plan: Plan) -> list[tuple[int, str]]:
     return [(int(rows["step"][k]), str(phase[k])) for k in np.flatnonzero(begins)]
 
 
-def _changes(lane: Lane, first: int) -> list[tuple[int, str]]:
-    """Where the recipe changed, from the lane's own log of choices."""
+def _changes(lane: Lane | WatchedLane, rows: dict[str, Rows]) -> list[tuple[int, str]]:
+    """Where the recipe changed: from a lane's own log of choices, else from its rows."""
+    if isinstance(lane, WatchedLane):
+        return _changes_of(rows, lane.trace.recipes)
     found = []
     for (_, old, _), (row, new, _) in zip(lane.choices, lane.choices[1:], strict=False):
-        if row >= first and old != new:
+        if row >= rows["step"][0] and old != new:
             found.append((row, lane.difference(old, new)))
     return found
 
 
-def _pictures(lane: Lane, row: int, batch: int) -> tuple[dict[str, Rows], Rows, dict[str, float]]:
+def _changes_of(rows: dict[str, Rows], recipes: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    """Where rows name another recipe than the row before."""
+    number, found = rows["recipe_id"], []
+    for at in np.flatnonzero(np.diff(number)) + 1:
+        old, new = int(number[at - 1]), int(number[at])
+        if max(old, new) < len(recipes):
+            found.append((int(rows["step"][at]), sentence(recipes[old], recipes[new])))
+    return found
+
+
+def _pictures(
+    lane: Lane | WatchedLane, row: int, batch: int
+) -> tuple[dict[str, Rows], Rows, dict[str, float]]:
     """Pictures, labels and errors at a row."""
     trace = lane.trace
     shape = trace.pixel_shape
@@ -263,18 +224,20 @@ def _pictures(lane: Lane, row: int, batch: int) -> tuple[dict[str, Rows], Rows, 
     found: dict[str, Rows] = {}
     labels = np.zeros(0, int)
     if sample is not None:
-        found["input"] = sample.images.reshape(-1, *shape)[:, 0]
-        labels = sample.labels[: len(found["input"])]
+        images = sample.images.reshape(-1, *shape) if shape else sample.images
+        if images.ndim == 4 and len(images):
+            found["input"] = images[:, 0]
+        labels = sample.labels[: len(images)]
     errors = {}
     for name, values in trace.frame(row).items():
         if name.endswith("_mse"):
             errors[name.removesuffix("_mse")] = float(values.mean())
-        elif name != "frame_row":
+        elif name != "frame_row" and len(shape) == 3:
             found[name] = values.reshape(-1, *shape)[:, 0]
     return found, labels, errors
 
 
-def readout(session: Session, drawn: Scene | None) -> dict[str, Any]:
+def readout(session: Session | Watched, drawn: Scene | None) -> dict[str, Any]:
     """What the page shows, as plain data: the contents of the element #readout."""
     lane = session.lane
     found: dict[str, Any] = {
@@ -289,10 +252,11 @@ def readout(session: Session, drawn: Scene | None) -> dict[str, Any]:
         "offer": session.offer,
         "lanes": len(session.lanes),
     }
+    if isinstance(session, Watched):
+        found |= {"run": session.name, "state": session.state, "recovered": session.recovered}
     if lane is None or drawn is None:
         return found
     c, at = drawn.curves, drawn.at
-    experiment, _ = lane.choices_at(drawn.cursor)
     return found | {
         "lane": lane.id,
         "lane_title": lane.title,
@@ -304,8 +268,7 @@ def readout(session: Session, drawn: Scene | None) -> dict[str, Any]:
         "phase": str(c.phase[at]),
         "phases": [name for name, _ in lane.plan],
         "recipe_id": _recipe_id(lane, drawn.cursor),
-        "recipe": experiment.recipe.to_dict(),
-        "experiment": lane.experiment.to_dict(),
+        **_chosen(lane, drawn.cursor),
         "energies": [_number(v) for v in c.raw[at]],
         "reached": int(c.reached[at].sum()),
         "rounding": int(c.noise[at].sum()),
@@ -317,10 +280,23 @@ def readout(session: Session, drawn: Scene | None) -> dict[str, Any]:
         "accuracy": session.accuracy,
         "diverged": lane.diverged,
         "rises": lane.trace.attrs.get("rises", ""),
+        "absent": sorted(drawn.absent),
     }
 
 
-def _recipe_id(lane: Lane, row: int) -> int:
+def _chosen(lane: Lane | WatchedLane, row: int) -> dict[str, Any]:
+    """The recipe that acts at a row, and the newest experiment; empty where none is known."""
+    if isinstance(lane, WatchedLane):
+        number, recipes = _recipe_id(lane, row), lane.trace.recipes
+        recipe = recipes[number] if 0 <= number < len(recipes) else {}
+        return {"recipe": recipe, "experiment": lane.choices}
+    return {
+        "recipe": lane.choices_at(row)[0].recipe.to_dict(),
+        "experiment": lane.experiment.to_dict(),
+    }
+
+
+def _recipe_id(lane: Lane | WatchedLane, row: int) -> int:
     held = lane.trace.row(row)
     return int(held["recipe_id"]) if held else 0
 
