@@ -87,14 +87,13 @@ def read(folder: Path) -> dict[str, Any]:
     """The manifest of a run.
 
     Raises:
-        BadInput: if there is none, or a later version of this program wrote it.
+        FileNotFoundError: if there is none.
+        BadInput: if a later version of this program wrote it.
         Damaged: if it is not as it was written.
     """
     path = folder / MANIFEST
     try:
         data = _json(path)
-    except FileNotFoundError:
-        raise BadInput(f"run: {folder}; no run lies there") from None
     except ValueError as failed:
         raise Damaged(f"run: {path}; cannot be read ({failed})") from None
     return checked(data, path)

@@ -1,7 +1,7 @@
 """Which stored rows are a lane's? Its parent's up to the fork, then its own, each number once."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,10 @@ class Stretch:
     start: int
     stop: int
 
+    def numbers(self, name: str) -> NDArray[Any]:
+        """Their numbers, by the array that numbers them."""
+        return self.part.index[name][self.start : self.stop]
+
 
 def stretches(parts: list[Part], number: str, until: int | None = None) -> list[Stretch]:
     """What of some parts counts, where a later row takes the place of all from its number on.
@@ -45,18 +49,20 @@ def stretches(parts: list[Part], number: str, until: int | None = None) -> list[
     for part in parts:
         numbers = part.index[number]
         stop = len(numbers) if until is None else int(np.searchsorted(numbers, until, "right"))
-        if not stop:
-            continue
-        first = int(numbers[0])
-        while found and int(found[-1].part.index[number][found[-1].stop - 1]) >= first:
-            last = found.pop()
-            held = last.part.index[number][: last.stop]
-            end = int(np.searchsorted(held, first, "left"))
-            if end > last.start:
-                found.append(Stretch(last.part, last.start, end))
-                break
-        found.append(Stretch(part, 0, stop))
+        if stop:
+            add(found, number, Stretch(part, 0, stop))
     return found
+
+
+def add(found: list[Stretch], number: str, new: Stretch) -> None:
+    """Put a stretch behind others; what they hold from its first number on no longer counts."""
+    first = int(new.numbers(number)[0])
+    while found and int(found[-1].numbers(number)[-1]) >= first:
+        last = found.pop()
+        stop = last.start + int(np.searchsorted(last.numbers(number), first))
+        if stop > last.start:
+            found.append(Stretch(last.part, last.start, stop))
+    found.append(new)
 
 
 class Rows:
@@ -166,18 +172,3 @@ class Rows:
         while self._cached > CACHED and len(self._cache) > 1:
             self._cached -= self._cache.popitem(last=False)[1].nbytes
         return held
-
-
-def gaps(numbers: NDArray[Any], lost: Mapping[int, tuple[int, int]]) -> list[tuple[int, int]]:
-    """Which rows are not there: the ranges of lost parts that no other part holds.
-
-    Args:
-        numbers: of the rows that are there, in order.
-        lost: first and last number of each part that was lost.
-    """
-    found: list[tuple[int, int]] = []
-    for first, last in sorted(lost.values()):
-        inside = int(np.searchsorted(numbers, last, "right") - np.searchsorted(numbers, first))
-        if inside < last - first + 1:
-            found.append((first, last))
-    return found

@@ -193,7 +193,7 @@ class Writer:
         """
         self._check_lane(lane)
         layers = self._layers[lane]
-        index = {"batch": np.array(numbers, dtype=np.int64)}
+        index: dict[str, NDArray[Any]] = {"batch": np.array(numbers, dtype=np.int64)}
         for name, value in values.items():
             held = array_of(name, value)
             wanted = (layers,) if "layer" in schema.BATCH_DIMS.get(name, ()) else ()

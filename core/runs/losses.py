@@ -1,0 +1,54 @@
+"""What of a run is missing? Parts that were acknowledged and cannot be read, and their rows."""
+
+from core.runs.parts import Parts
+from core.runs.rows import Stretch
+
+MOST = 8
+"""Ranges of rows that are named; the rest is counted."""
+
+
+def sentence(parts: Parts) -> str:
+    """What is missing or damaged, in words; "" where nothing is."""
+    with parts.guard:
+        count = parts.acknowledged()
+        lost = _lost(parts, count.parts)
+        said = list(parts.trouble)
+        if lost:
+            most = max(count.parts, parts.newest, *lost)
+            places = _places(parts, dict(count.last))
+            line = f"{len(lost)} of {most} stored parts cannot be read"
+            said.append(f"{line}: {places}" if places else line)
+        return "; ".join(said)
+
+
+def _lost(parts: Parts, acknowledged: int) -> set[int]:
+    """Numbers of the parts that were stored and are not there, or not as they were written."""
+    there = {part.id for part in parts.held}
+    most = max([acknowledged, *there, *parts.bad])
+    return (set(range(1, most + 1)) - there) | parts.bad
+
+
+def _places(parts: Parts, last: dict[int, int]) -> str:
+    """Which rows of which lanes are missing, in words."""
+    said = []
+    for number, info in sorted(parts.lanes.items()):
+        held = parts.stretches(number, "rows")
+        every = int(info.attrs.get("step_stride", 1)) * int(info.attrs.get("batch_stride", 1))
+        ranges = _between(held) if every == 1 else []
+        end = int(held[-1].numbers("step")[-1]) if held else -1
+        if last.get(number, end) > end:
+            ranges.append((end + 1, last[number]))
+        said += [f"rows {a}..{b} of lane {number} are missing" for a, b in ranges]
+    more = f" and {len(said) - MOST} ranges more" if len(said) > MOST else ""
+    return ", ".join(said[:MOST]) + more
+
+
+def _between(held: list[Stretch]) -> list[tuple[int, int]]:
+    """Numbers between stretches that no row has."""
+    found, expected = [], 0
+    for one in held:
+        step = one.numbers("step")
+        if int(step[0]) > expected:
+            found.append((expected, int(step[0]) - 1))
+        expected = int(step[-1]) + 1
+    return found

@@ -1,0 +1,188 @@
+"""Which parts of a run are there, and which of them are a lane's? What all readers ask first."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.catalogue import BadInput
+from core.layout import Layout
+from core.runs.lock import is_held
+from core.runs.rows import Rows, Stretch, add, stretches
+from core.runs.source import Part, Source
+from core.runs.store import Count
+
+NUMBER = {"rows": "step", "frames": "frame_row"}
+"""The array that numbers the rows of a stream."""
+
+
+@dataclass(frozen=True)
+class LaneInfo:
+    """One lane of a run.
+
+    Args:
+        number: of the lane.
+        layout: what its rows are about.
+        title: how it differs from its parent.
+        parent: the lane that it came from.
+        forked_at: the last of the parent's rows that is also its own; None for none.
+        attrs: what belongs to the lane.
+    """
+
+    number: int
+    layout: Layout
+    title: str
+    parent: int | None
+    forked_at: int | None
+    attrs: Mapping[str, Any]
+
+
+class Parts:
+    """The parts of a run, as far as they were stored when they were last read."""
+
+    def __init__(self, path: Path) -> None:
+        """Read them.
+
+        Raises:
+            Damaged: if nothing can be read.
+        """
+        self.path = path
+        self.guard = threading.RLock()
+        self.held: list[Part] = []
+        self.bad: set[int] = set()
+        self.trouble: list[str] = []
+        self._source = Source(path)
+        self._read()
+
+    def refresh(self) -> bool:
+        """Look for what was stored since; whether there is more."""
+        with self.guard:
+            before = self.newest
+            if not is_held(self.path) or self._source.trouble:
+                again = Source(self.path)  # its log may have been folded into the file
+                self._source.close()
+                self._source = again
+            self._read()
+            return self.newest > before
+
+    def _read(self) -> None:
+        found = self._source.parts(self.newest)
+        self.held = [*self.held, *found.parts]
+        self.bad |= set(found.bad)
+        self.complain(*found.trouble)
+
+    def complain(self, *sentences: str) -> None:
+        """Remember what is wrong with the store, each sentence once."""
+        self.trouble = list(dict.fromkeys([*self.trouble, *sentences]))
+
+    @property
+    def newest(self) -> int:
+        """Number of the newest part, 0 where there is none."""
+        return self.held[-1].id if self.held else 0
+
+    def of(self, stream: str, lane: int | None = None) -> list[Part]:
+        """Parts of a stream, of one lane or of all, in the order in which they were stored."""
+        return [
+            part
+            for part in self.held
+            if part.stream == stream and (lane is None or part.lane == lane)
+        ]
+
+    def good(self, stream: str, lane: int) -> list[Part]:
+        """The same without those that were seen to be damaged."""
+        return [part for part in self.of(stream, lane) if part.id not in self.bad]
+
+    def value(self, part: Part, name: str) -> NDArray[Any]:
+        """One array of a part.
+
+        Raises:
+            Damaged: if it is not as it was written.
+        """
+        return self._source.value(part, name)
+
+    def acknowledged(self) -> Count:
+        """What the writer has said to be stored; nothing, and a complaint, if that is unreadable."""
+        try:
+            return self._source.acknowledged()
+        except ValueError as failed:
+            self.complain(f"{failed}: whether rows were lost at the end is not known")
+            return Count()
+
+    def close(self) -> None:
+        """Let go of the files; safe to call twice."""
+        self._source.close()
+
+    # Lanes ---------------------------------------------------------------------------------------
+
+    @property
+    def lanes(self) -> dict[int, LaneInfo]:
+        """Lanes by number."""
+        found = {}
+        for part in self.of("lane"):
+            said = part.more
+            found[part.lane] = LaneInfo(
+                part.lane,
+                Layout.from_dict(said["layout"]),
+                said["title"],
+                said["parent"],
+                said["forked_at"],
+                said["attrs"],
+            )
+        return found
+
+    def lane(self, number: int | None = None) -> LaneInfo:
+        """A lane, by default the one that was last written.
+
+        Raises:
+            BadInput: if there is none of that number.
+        """
+        lanes = self.lanes
+        if number is None:
+            rows = [part.lane for part in self.of("rows") if part.lane in lanes]
+            number = rows[-1] if rows else max(lanes, default=0)
+        if number not in lanes:
+            known = ", ".join(map(str, sorted(lanes))) or "there is none yet"
+            raise BadInput(f"lane: {number}; one of run {self.path.name}: {known}")
+        return lanes[number]
+
+    def line(self, lane: int) -> list[tuple[int, int | None]]:
+        """A lane's ancestors and itself, each with the last of its rows that counts."""
+        lanes = self.lanes
+        found: list[tuple[int, int | None]] = [(lane, None)]
+        while (info := lanes.get(lane)) is not None:
+            if info.parent is None or info.forked_at is None:
+                break
+            lane = info.parent
+            if lane not in lanes or any(lane == one for one, _ in found):
+                break
+            found.insert(0, (lane, info.forked_at))
+        return found
+
+    def stretches(self, lane: int, stream: str) -> list[Stretch]:
+        """What of the parts of a lane and its ancestors counts, each number once."""
+        with self.guard:
+            found: list[Stretch] = []
+            for one, until in self.line(lane):
+                for held in stretches(self.good(stream, one), NUMBER[stream], until):
+                    add(found, NUMBER[stream], held)
+            return found
+
+    def rows(self, lane: int, stream: str = "rows") -> Rows:
+        """The rows, or frames, of a lane."""
+        return Rows(self.stretches(lane, stream), self.value)
+
+
+def first_batch_behind(parts: Parts, lane: int, until: int | None) -> int | None:
+    """The first batch of a lane that begins behind a row, if any does."""
+    if until is None:
+        return None
+    for one in stretches(parts.good("rows", lane), "step"):
+        step, batch = one.part.index["step"], one.part.index["batch"]
+        behind = np.flatnonzero((step > until) & (one.part.index["t"] == 0))
+        if len(behind):
+            return int(batch[behind[0]])
+    return None
