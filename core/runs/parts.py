@@ -105,7 +105,7 @@ class Parts:
         return self._source.value(part, name)
 
     def acknowledged(self) -> Count:
-        """What the writer has said to be stored; nothing, and a complaint, if that is unreadable."""
+        """What the writer has said to be stored; nothing, and a complaint, if it is unreadable."""
         try:
             return self._source.acknowledged()
         except ValueError as failed:
