@@ -126,6 +126,18 @@ class Trace:
         into.frame_stride = self.frame_stride
         into.append(Chunk({k: v[: now.n][keep] for k, v in now.rows.items()}, shown))
 
+    def chunk(self, after: int = -1) -> Chunk:
+        """The rows and frames behind row number `after`, copied."""
+        now = self._now
+        if not now.n:
+            return Chunk()
+        first = int(np.searchsorted(now.rows["step"][: now.n], after, side="right"))
+        shown = {}
+        if now.frames:
+            seen = int(np.searchsorted(now.frames["frame_row"][: now.f], after, side="right"))
+            shown = {k: v[seen : now.f].copy() for k, v in now.frames.items()}
+        return Chunk({k: v[first : now.n].copy() for k, v in now.rows.items()}, shown)
+
     def row(self, number: int) -> dict[str, Any] | None:
         """The recorded row nearest to row `number`, as plain arrays; None while empty."""
         now = self._now

@@ -10,6 +10,7 @@ from typing import Any
 
 from core.catalogue import from_dict
 from core.experiment import LIVE, SCALARS, Experiment, sentence
+from workbench.beginning import Begin
 from workbench.driver import Driver
 from workbench.lanes import BATCH
 from workbench.plan import left, rows_of
@@ -31,28 +32,36 @@ class Ended(Exception):
 class Commands(Driver):
     """The driver under commands, each of which is logged with the number of steps taken."""
 
-    def __init__(self, experiment: Experiment, *, budget: int, align: bool) -> None:
+    def __init__(
+        self, experiment: Experiment, *, begin: Begin | None, budget: int, align: bool
+    ) -> None:
         """Describe the lanes; `_prepare` opens the first one.
 
         Args:
             experiment: the first choices.
+            begin: the batch of a run from which the first lane goes on.
             budget: bytes for the marks that rewinding needs.
             align: whether to record each layer's cosine to the backprop update.
         """
-        super().__init__(experiment, budget=budget, align=align)
+        super().__init__(experiment, begin=begin, budget=budget, align=align)
         self.speed: float | None = 6.0
         self.ready = False
         self.events: list[dict[str, Any]] = []
-        self._origin = experiment
+        self._first = experiment
         self._history: tuple[list[dict[str, Any]], int] = ([], 0)
         self._closing = False
         self._due = 0.0
         self._to_end = False
 
     def log(self) -> dict[str, Any]:
-        """All that is needed to make this session again: first choices, events, steps taken."""
+        """All that is needed to make this session again: first choices, events, steps taken.
+
+        Where it began from a run, also which.
+        """
         events, taken = (self.events, self.taken) if self.ready else self._history
-        return {"experiment": self._origin.to_dict(), "events": list(events), "taken": taken}
+        begun = {} if self.begin is None else {"begin": self.begin.to_dict()}
+        said = {"experiment": self._first.to_dict(), "events": list(events), "taken": taken}
+        return said | begun
 
     def repeat(self, events: Iterable[dict[str, Any]], taken: int = 0) -> None:
         """Before `start`: do again, without a clock, what an event log describes.
@@ -181,7 +190,8 @@ class Commands(Driver):
 
     def _prepare(self) -> None:
         """Data, weights, the first lane, and whatever is to be repeated."""
-        self._rebuild(self.wanted, "start", None)
+        title = "start" if self.begin is None else f"from {self.begin}"
+        self._rebuild(self.wanted, title, None)
         self._repeat()
         self._be_ready()
 

@@ -16,8 +16,10 @@ from core.recorder import FULL, Recorder
 from core.recording import Guard, about, fits_alignment, recorder_for
 from core.trace import Trace
 from core.training import Training, accuracy
+from workbench.beginning import Begin
 from workbench.lanes import BATCH, Lane, Mark, in_force
 from workbench.returning import Returning
+from workbench.taping import Tape
 
 MARK_EVERY = 16
 """Rows between two marks to return to."""
@@ -26,18 +28,24 @@ MARK_EVERY = 16
 class Driver(Returning):
     """Lanes, the live one and its ghost, and the relaxation at the end of the live one."""
 
-    def __init__(self, experiment: Experiment, *, budget: int, align: bool) -> None:
+    def __init__(
+        self, experiment: Experiment, *, begin: Begin | None, budget: int, align: bool
+    ) -> None:
         """Describe the driver; the first lane is opened by `rebuild`.
 
         Args:
             experiment: the first choices.
+            begin: the batch of a run from which the first lane goes on; None for the first batch,
+                with the weights that the experiment names.
             budget: bytes for the marks of all lanes, half of them for the live one.
             align: whether to record each layer's cosine to the backprop update.
         """
         super().__init__(budget)
+        self.begin = begin
         self.wanted = experiment
         self.align = align
         self.ghost: Lane | None = None
+        self.origin: Begin | None = None
         self.playing = False
         self.progress: tuple[str, float] = ("starting", 0.0)
         self.message = ""
@@ -50,6 +58,7 @@ class Driver(Returning):
         self._drained = 0.0
         self._stopwatch: tuple[float, int] = (0.0, 0)
         self._recorder: Recorder | None = None
+        self._tape: Tape | None = None
         self._tested: tuple[Network | None, int, float] = (None, 0, 0.0)
 
     def _stop(self, message: str) -> None:
@@ -101,6 +110,7 @@ class Driver(Returning):
                 lane.scores.append((self._batch, self.accuracy))
         self._make_offer(lane.training)
         self._mark()
+        self._keep_weights()
 
     def _spent(self, begun: float) -> None:
         """Count the time since `begun`, on the host's clock, as spent relaxing."""
@@ -142,12 +152,20 @@ class Driver(Returning):
             return
         chunk, line = self.lane.guard.look(chunk)
         self.lane.trace.append(chunk)
+        if self._tape is not None:
+            self._tape.take(self.lane, chunk, self.accuracy)
         if line:
             self._cut(self.lane, int(chunk.rows["step"][-1]))
             self.lane.diverged = f"{line}, then rewind or restart"
             self._stop(self.lane.diverged)
         if self.following:
             self.cursor = self._row
+
+    def _keep_weights(self) -> None:
+        """Hand over the weights with which the live batch begins."""
+        if self._tape is not None:
+            assert self.lane is not None and self._relaxation is not None
+            self._tape.keep(self.lane, self._batch, self._relaxation.weights())
 
     def _cut(self, lane: Lane, row: int) -> None:
         """Come back to the row that diverged, where others were made before it was seen."""
@@ -176,16 +194,28 @@ class Driver(Returning):
         fresh = {"network", "dataset", "energy", "seed", "dtype", "device", "pretraining"}
         if old is None or (changed or fresh) & fresh:
             network = experiment.build(images.shape, images.classes)
-            course = first_weights(experiment, images, network, self._tell)
+            origin = self.begin if old is None else None
+            course = self._first_weights(experiment, images, network, origin)
         else:
-            network = old.training.network
+            network, origin = old.training.network, self.origin
         begun = None if old is None else self._begun(old)
         aligned = fits_alignment(experiment, images)
         training = Training(experiment, images, network, aligned=aligned, watched=True)
         if begun and old and network is old.training.network:
             self._take_over(training, begun)
-        self.course = course
-        self._new_lane(training, experiment, begun.batch if begun else 0, title)
+        self.course, self.origin = course, origin
+        first = self.begin.batch if self.begin else 0
+        self._new_lane(training, experiment, begun.batch if begun else first, title)
+
+    def _first_weights(
+        self, experiment: Experiment, images: ImageSet, network: Network, origin: Begin | None
+    ) -> Course | None:
+        """Give a new network its first weights, those of a run where it begins from one."""
+        if origin is None:
+            return first_weights(experiment, images, network, self._tell)
+        self._tell(f"reading the weights of {origin}", 0.0)
+        origin.load(network)
+        return None
 
     def _again(self, experiment: Experiment, title: str) -> None:
         """This batch from its beginning in a new lane, with what it began with."""
@@ -225,6 +255,7 @@ class Driver(Returning):
         self._batch, self._row = batch, 0
         self._join(lane)
         self._mark()
+        self._keep_weights()
         self._record()
         self._drain()
 
@@ -253,7 +284,7 @@ class Driver(Returning):
 
     def _join(self, lane: Lane) -> None:
         """Make a new lane, at which the worker stands, the live one."""
-        lane.course = self.course
+        lane.course, lane.origin = self.course, self.origin
         self.ghost, self.lane = self.lane, lane
         self.lanes = [*self.lanes, lane]
         self.following, self.cursor = True, self._row
@@ -294,7 +325,7 @@ class Driver(Returning):
         self._return(lane, lane.parked)
         if lane.choices[-1][2] != self.gear:
             lane.choices.append((self._row, lane.experiment, self.gear))
-        self.wanted, self.course = lane.experiment, lane.course
+        self.wanted, self.course, self.origin = lane.experiment, lane.course, lane.origin
         self._recorder = self._new_recorder(lane.training)
         self.following, self.cursor = True, self._row
         self._look()
@@ -307,7 +338,7 @@ class Driver(Returning):
 
     def _standing(self) -> dict[str, Any]:
         """What a command may replace."""
-        names = "lane ghost lanes cursor following gear course accuracy offer taken".split()
+        names = "lane ghost lanes cursor following gear course origin accuracy offer taken".split()
         held = {name: getattr(self, name) for name in [*names, "_recorder", "_relaxation"]}
         return held | {"parked": self.lane and self.lane.parked}
 

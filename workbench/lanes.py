@@ -16,6 +16,7 @@ from core.schema import CLOCK
 from core.snapshot import Snapshot
 from core.trace import Trace
 from core.training import Training
+from workbench.beginning import Begin
 from workbench.plan import Plan
 
 STEP, BATCH = "step", "batch"
@@ -65,6 +66,7 @@ class Lane:
         guard: watches its total energy for divergence.
         scores: number of a batch and the test accuracy before it, in the batch gear.
         course: the training behind its first weights; None where they are random.
+        origin: the batch of a run whose weights its network began with; None for other weights.
         phases: name of each phase of a batch with its own number of steps, None where it is T.
         seconds: spent relaxing up to its newest row; waiting and measuring do not count.
     """
@@ -83,6 +85,7 @@ class Lane:
     guard: Guard = field(init=False)
     scores: list[tuple[int, float]] = field(default_factory=list)
     course: Course | None = None
+    origin: Begin | None = None
     phases: tuple[tuple[str, int | None], ...] = ()
     seconds: float = 0.0
 

@@ -17,8 +17,11 @@ import torch
 
 from core.catalogue import BadInput, from_dict, to_dict
 from core.experiment import SCALARS, Experiment
+from core.runs import shelf
+from workbench.beginning import Begin
 from workbench.commands import Command, Commands
 from workbench.lanes import BATCH, STEP
+from workbench.taping import Tape, free_name
 
 BEAT = 0.03
 """Seconds between two hand-overs of rows while running freely."""
@@ -26,9 +29,10 @@ BEAT = 0.03
 
 @dataclass(frozen=True)
 class Aside:
-    """Something that only looks; not logged."""
+    """Something that changes no lane and is not logged; pages are woken after it if it `tells`."""
 
     look: Callable[[], None]
+    tells: bool = False
 
 
 class Session(Commands):
@@ -38,6 +42,7 @@ class Session(Commands):
         self,
         experiment: Experiment | None = None,
         *,
+        begin: Begin | None = None,
         wake: Callable[[], None] | None = None,
         budget: int = 512 * 2**20,
         align: bool = True,
@@ -45,12 +50,18 @@ class Session(Commands):
         """Describe the session; `start` begins it.
 
         Args:
-            experiment: the first choices.
+            experiment: the first choices; by default those of `begin`, or the plain ones.
+            begin: the batch of a run from which to go on, with its weights.
             wake: called after each command has had its effect, from the worker's thread.
             budget: bytes for the marks that rewinding needs.
             align: whether to record each layer's cosine to the backprop update.
+
+        Raises:
+            BadInput: if the run of `begin` names no experiment, or has no such batch.
         """
-        super().__init__(experiment or Experiment(), budget=budget, align=align)
+        if experiment is None:
+            experiment = Experiment() if begin is None else begin.experiment()
+        super().__init__(experiment, begin=begin, budget=budget, align=align)
         self.wake = wake
         self.changes = 0
         self._queue: queue.SimpleQueue[Command | Aside | None] = queue.SimpleQueue()
@@ -146,6 +157,38 @@ class Session(Commands):
             plain = {k: v if k in SCALARS else to_dict(v) for k, v in made.items()}
             self._ask("change", **plain)
 
+    def record(self, name: str | None = None) -> None:
+        """Record the whole session from its beginning, and on, as a run.
+
+        It is no command: the lanes stay what they are, and the log does not tell of it, so that a
+        session that comes back by replay does not write the run again.
+
+        Args:
+            name: of the run, which must be new; by default one from the time of day.
+
+        Raises:
+            BadInput: if no run can have this name.
+        """
+        if name is not None:
+            shelf.check_name(name, "record")
+        self._queue.put(Aside(lambda: self._begin_recording(name), tells=True))
+
+    def stop_recording(self) -> None:
+        """End the recording; the run stays as it is."""
+        self._queue.put(Aside(self._end_recording, tells=True))
+
+    @property
+    def recording(self) -> str:
+        """Name of the run that is being recorded, or ""."""
+        tape = self._tape
+        return "" if tape is None else tape.name
+
+    @property
+    def recorded_rows(self) -> int:
+        """Rows of that run so far."""
+        tape = self._tape
+        return 0 if tape is None else tape.rows
+
     def aside(self, look: Callable[[], None]) -> None:
         """Let the worker call something that changes nothing, between two steps."""
         self._queue.put(Aside(look))
@@ -154,13 +197,16 @@ class Session(Commands):
         """End the worker; safe to call twice."""
         self._closing = True
         self._queue.put(None)
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is None:
+            self._end_recording()
+        elif self._thread is not threading.current_thread():
             self._thread.join(timeout=10)
 
     @classmethod
     def replay(cls, log: Mapping[str, Any], **options: Any) -> "Session":
         """The session that `log` describes, made again in this thread."""
-        again = cls(Experiment.from_dict(log["experiment"]), **options)
+        begin = Begin.from_dict(log["begin"]) if log.get("begin") else None
+        again = cls(Experiment.from_dict(log["experiment"]), begin=begin, **options)
         again.repeat(log["events"], log["taken"])
         again._prepare()
         return again
@@ -192,6 +238,7 @@ class Session(Commands):
             if command is None:
                 break
             self._attempt(command)
+        self._end_recording()
 
     def _wait(self) -> float | None:
         """Seconds until the next step is due; None for none."""
@@ -218,15 +265,20 @@ class Session(Commands):
             self._drain()
         elif now - self._drained > BEAT:
             self._drain()
-        if not self._owed and not self.playing:
+        trouble = self._hand_over()
+        self.message = trouble or self.message
+        if trouble or (not self._owed and not self.playing):
             self._wake()
 
     def _attempt(self, command: Command | Aside) -> None:
         if isinstance(command, Aside):
             command.look()
             self._forget_refused()
+            if command.tells:
+                self._wake()
             return
         self._drain()
+        trouble = self._hand_over()
         before = self._standing()
         try:
             self._apply(command)
@@ -238,9 +290,16 @@ class Session(Commands):
             self._stop(f"{command.name}: {type(error).__name__}: {error}")
         self.progress = ("ready", 1.0)
         self._drain()
+        trouble = self._hand_over() or trouble
+        self.message = trouble or self.message
         self._forget_refused()
         if not self._owed:
             self._wake()
+
+    def _fall_back(self, before: dict[str, Any]) -> None:
+        if self._tape is not None:
+            self._tape.forget()
+        super()._fall_back(before)
 
     def _forget_refused(self) -> None:
         """What is wanted is what is, unless more is asked for."""
@@ -257,3 +316,52 @@ class Session(Commands):
         self.changes += 1
         if self.wake is not None and not self._closing:
             self.wake()
+
+    # Recording -----------------------------------------------------------------------------------
+
+    def _begin_recording(self, name: str | None) -> None:
+        """Open the run and store what is in memory."""
+        if self._tape is not None:
+            self.message = f"record: {self._tape.name} is being recorded; stop that first"
+            return
+        self._drain()
+        try:
+            self._tape = Tape(shelf.folder() / (name or free_name()), self.log(), align=self.align)
+        except (BadInput, OSError) as error:
+            self.message = f"record: {error}"
+            return
+        self._tape.take_all(self.lanes, self.lane, self.accuracy)
+        self.message = self._hand_over()
+
+    def _hand_over(self) -> str:
+        """Store what was measured; returns what went wrong, or "".
+
+        Trouble ends the recording, never the session.
+        """
+        if self._tape is None:
+            return ""
+        try:
+            self._tape.write(self.lanes, self.events, self.taken)
+        except Exception as error:
+            return self._let_go(str(error))
+        return ""
+
+    def _end_recording(self) -> None:
+        """Store what was measured, and close the run."""
+        try:
+            self._drain()
+            trouble = self._hand_over()
+        except Exception as error:
+            trouble = str(error)
+        self.message = self._let_go(trouble) or trouble or self.message
+
+    def _let_go(self, trouble: str = "") -> str:
+        """Close the run; returns what went wrong, or ""."""
+        tape, self._tape = self._tape, None
+        if tape is None:
+            return ""
+        try:
+            tape.close(self.lanes, self.taken, trouble)
+        except Exception as error:
+            trouble = trouble or str(error)
+        return f"{tape.name} is no longer recorded: {trouble}" if trouble else ""
