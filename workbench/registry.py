@@ -18,6 +18,7 @@ from core import cache
 from core.allocator import keep_memory
 
 if TYPE_CHECKING:
+    from workbench.beginning import Begin
     from workbench.session import Session
 
 GRACE = 60.0
@@ -49,16 +50,21 @@ _ending: dict[str, threading.Event] = {}
 _lock = threading.RLock()
 
 
-def attach(session_id: str, key: int, wake: Callable[[], None]) -> "Session":
+def attach(
+    session_id: str, key: int, wake: Callable[[], None], begin: "Begin | None" = None
+) -> "Session":
     """The session of an id, made, kept or brought back; `wake` is called after its commands.
 
     Args:
         session_id: from the page's address.
         key: names the page among those of the session.
         wake: called from the worker's thread.
+        begin: the batch of a run from which a new session goes on; one that is kept or brought
+            back stays what it was.
 
     Raises:
         Full: when there are too many sessions.
+        BadInput: if a new session cannot begin there; there is no session then.
     """
     sys.setswitchinterval(SWITCH)
     keep_memory()
@@ -66,16 +72,18 @@ def attach(session_id: str, key: int, wake: Callable[[], None]) -> "Session":
         with _lock:
             written = _ending.get(session_id)
             if written is None:
-                return _attached(session_id, key, wake)
+                return _attached(session_id, key, wake, begin)
         written.wait()  # so that the session comes back with all that it was
 
 
-def _attached(session_id: str, key: int, wake: Callable[[], None]) -> "Session":
+def _attached(
+    session_id: str, key: int, wake: Callable[[], None], begin: "Begin | None"
+) -> "Session":
     place = _places.get(session_id)
     if place is None:
         if len(_places) >= MOST:
             raise Full(f"{MOST} sessions are open, which is the most; close a page and reload")
-        place = _places[session_id] = _Place(_made(session_id))
+        place = _places[session_id] = _Place(_made(session_id, begin))
         place.session.wake = lambda: _wake(session_id)
         place.session.start()
     if place.timer is not None:
@@ -121,10 +129,18 @@ def alive() -> int:
     return len(_places)
 
 
+def sessions() -> dict[str, "Session"]:
+    """The sessions that are alive and ready, by id."""
+    with _lock:
+        return {name: place.session for name, place in _places.items() if place.session.ready}
+
+
 @atexit.register
 def _keep_all() -> None:
     """The server stops: what brings each session back is written."""
     for session_id, place in list(_places.items()):
+        if place.session.recording:
+            place.session.close()  # so that the run says that it was finished
         _write(session_id, place.session)
 
 
@@ -134,13 +150,14 @@ def _wake(session_id: str) -> None:
         listener()
 
 
-def _made(session_id: str) -> "Session":
+def _made(session_id: str, begin: "Begin | None") -> "Session":
     from workbench.session import Session  # torch is imported here, behind the progress line
 
     log = _read(session_id)
-    session = Session(None if log is None else log["experiment"], budget=BUDGET // MOST)
-    if log is not None:
-        session.repeat(log["events"], log["taken"])
+    if log is None:
+        return Session(begin=begin, budget=BUDGET // MOST)
+    session = Session(log["experiment"], begin=log["begin"], budget=BUDGET // MOST)
+    session.repeat(log["events"], log["taken"])
     return session
 
 
@@ -150,7 +167,7 @@ def _path(session_id: str) -> Path:
 
 def _write(session_id: str, session: "Session") -> None:
     log = session.log()
-    if not log["events"]:
+    if not (log["events"] or log.get("begin")):
         return
     try:
         cache.keep(_path(session_id), lambda target: _write_text(target, json.dumps(log)))
@@ -165,6 +182,7 @@ def _write_text(path: Path, text: str) -> None:
 def _read(session_id: str) -> dict[str, Any] | None:
     """The log that was written, its experiment made; None where there is none that can be used."""
     from core.experiment import Experiment
+    from workbench.beginning import Begin
 
     try:
         log = json.loads(_path(session_id).read_text("utf-8"))
@@ -172,6 +190,7 @@ def _read(session_id: str) -> dict[str, Any] | None:
             "experiment": Experiment.from_dict(log["experiment"]),
             "events": list(log["events"]),
             "taken": int(log["taken"]),
+            "begin": Begin.from_dict(log["begin"]) if log.get("begin") else None,
         }
     except (OSError, ValueError, TypeError, KeyError):
         return None
