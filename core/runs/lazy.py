@@ -13,6 +13,10 @@ Read = Callable[[NDArray[np.int64]], NDArray[Any]]
 """Gives the values at some positions along the first axis, in their order."""
 
 
+SLAB = 2**14
+"""Rows that are read at a time where only some of their columns are wanted."""
+
+
 class LazyRows(BackendArray):
     """A variable whose first axis is read by `read`, part by part."""
 
@@ -38,11 +42,26 @@ class LazyRows(BackendArray):
     def _taken(self, key: tuple[Any, ...]) -> NDArray[Any]:
         first, *rest = key
         at = np.arange(self.shape[0])[first]
+        every = np.atleast_1d(at)
         with self._guard:
-            values = self.read(np.atleast_1d(at))
-        for axis, one in reversed(list(enumerate(rest, 1))):
-            values = values[(slice(None),) * axis + (one,)]
+            if len(every) <= SLAB or _is_whole(rest):
+                values = _cut(self.read(every), rest)
+            else:  # copies: a view would hold all columns of its slab
+                slabs = (every[k : k + SLAB] for k in range(0, len(every), SLAB))
+                values = np.concatenate([_cut(self.read(one), rest).copy() for one in slabs])
         return values if np.ndim(at) else values[0]
+
+
+def _is_whole(rest: list[Any]) -> bool:
+    """Whether a key of the axes behind the first leaves nothing out."""
+    return all(isinstance(one, slice) and one == slice(None) for one in rest)
+
+
+def _cut(values: NDArray[Any], rest: list[Any]) -> NDArray[Any]:
+    """The values at a key of the axes behind the first."""
+    for axis, one in reversed(list(enumerate(rest, 1))):
+        values = values[(slice(None),) * axis + (one,)]
+    return values
 
 
 def as_variable(read: Read, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

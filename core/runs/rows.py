@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -137,14 +138,15 @@ class Rows:
         shape, dtype = self.specs[name]
         out = np.empty((len(at), *shape), dtype)
         which = np.searchsorted(self._ends, at, "right")
-        for k in np.unique(which):
-            here = which == k
+        begins = np.flatnonzero(np.diff(which, prepend=-1))
+        for a, b in pairwise([*begins, len(at)]):  # positions in one part
+            k = int(which[a])
             one = self.held[k]
-            begin = int(self._ends[k]) - (one.stop - one.start)
+            before = int(self._ends[k]) - one.stop
             if name in one.part.specs:
-                out[here] = self._read(one.part, name)[at[here] - begin + one.start]
+                out[a:b] = self._read(one.part, name)[at[a:b] - before]
             else:
-                out[here] = np.nan
+                out[a:b] = np.nan
         return out
 
     def check(self) -> set[int]:
