@@ -1,0 +1,342 @@
+"""Which runs are there, and how did they go? A table, and beside it the run that is open.
+
+Figures are built once; a thread reads (workbench/runs_reader.py), and what it has found is shown
+when it says so, also of a run that another process is writing.
+"""
+
+import html
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import panel as pn
+from bokeh.models import CustomJS, Div
+
+from workbench import shell
+from workbench.look import palette
+from workbench.places import assets, keep_importable
+from workbench.runs_desk import Desk, beginning
+from workbench.runs_plots import SHOWN, Plots
+from workbench.runs_reader import Detail, Found, Reader, Wanted
+from workbench.runs_table import Table
+
+LAST = "last row"
+
+ANY = -1
+"""In the menu of steps: the last row of each batch, whatever its step is."""
+
+MOST_STEPS = 12
+"""Steps of a batch among which one is chosen; of a longer batch, evenly spread ones."""
+
+PAINTED = """
+const said = JSON.parse(pulse.text);
+document.getElementById('readout').textContent = pulse.text;
+document.getElementById('said').textContent = said.message;
+document.getElementById('none').hidden = !said.none;
+const page = document.getElementById('page'), open = said.open !== '';
+if (page.classList.contains('opened') !== open) {
+  page.classList.toggle('opened', open); dispatchEvent(new Event('resize'));
+}
+const asked = new URLSearchParams(location.search), before = asked.toString();
+const put = (name, text) => text === '' ? asked.delete(name) : asked.set(name, text);
+if (said.ready) { put('run', said.asked); put('lane', said.lane); put('t', said.t); }
+if (asked.toString() !== before) history.replaceState(null, '', '?' + asked);"""
+
+
+class RunsPage:
+    """One visitor's view of the folder of runs."""
+
+    def __init__(self, theme: str, asked: dict[str, list[str]]) -> None:
+        """Build everything that does not need the core.
+
+        Args:
+            theme: "light" or "dark".
+            asked: the arguments of the page's address: `run`, `lane` and `t` say what is open.
+        """
+        self.look = palette(theme)
+        self.document: Any = pn.state.curdoc
+        self._sheet = sheet = shell.sheet()
+        self.plots = Plots(theme)
+        self.table = Table(self.look, sheet, self.open)
+        self.desk = Desk(self.look, sheet, self._act, self._moved)
+        self._asked = Wanted(
+            name=asked.get("run", [""])[0],
+            lane=_number(asked.get("lane", [""])[0]),
+            t=_number(asked.get("t", [""])[0]),
+        )
+        self.reader: Reader | None = None
+        self._frame = 0
+        self._refused = ""
+        self._quiet = False
+        self._drawn: Any = None
+        self._build_bar()
+        self._build_tools()
+        self._none = pn.pane.HTML("", stylesheets=[sheet], sizing_mode="stretch_width")
+        self._pulse = Div(text="{}")
+        self._pulse.js_on_change("text", CustomJS(args={"pulse": self._pulse}, code=PAINTED))
+        self.template = self._template(theme)
+        pn.state.onload(self._begin)
+
+    # Building ------------------------------------------------------------------------------------
+
+    def _build_bar(self) -> None:
+        style: dict[str, Any] = {"stylesheets": [self._sheet], "margin": (0, 3)}
+        self._search = pn.widgets.TextInput(
+            placeholder="search: words of name, title, tags, experiment, state", width=340, **style
+        )
+        self._search.param.watch(lambda event: self._searched(event.new), "value_input")
+        self._away = pn.widgets.Toggle(label="put away", width=80, **style)
+        self._away.param.watch(self._switched, "value")
+        self._restore = pn.widgets.Button(
+            label="bring the ticked ones back", visible=False, width=190, **style
+        )
+        self._restore.on_click(lambda _: self._bring_back())
+        self._compare = pn.pane.HTML("", stylesheets=[self._sheet], margin=(5, 8))
+        self.table.view.param.watch(lambda _: self._offer(), "selection")
+        self._bar = pn.Row(
+            self._search,
+            self._away,
+            self._restore,
+            self._compare,
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+
+    def _build_tools(self) -> None:
+        style: dict[str, Any] = {"stylesheets": [self._sheet], "margin": (0, 3)}
+        self._lane = pn.widgets.Select(options={}, width=260, visible=False, **style)
+        self._lane.param.watch(self._chose, "value")
+        self._t = pn.widgets.Select(options={f"energies at the {LAST}": ANY}, width=190, **style)
+        self._t.param.watch(self._chose, "value")
+        self._shown = pn.widgets.Select(
+            options={f"map: {text} of the rows": name for name, text in SHOWN.items()},
+            width=170,
+            **style,
+        )
+        self._shown.param.watch(lambda _: self._redraw(), "value")
+        close = pn.widgets.Button(label="close", width=60, **style)
+        close.on_click(lambda _: self.open(""))
+        fit = pn.widgets.Button(label="whole run", width=80, **style)
+        fit.on_click(lambda _: self.plots.free())
+        self._tools = pn.Row(
+            self._lane, self._t, self._shown, fit, close, sizing_mode="stretch_width", margin=0
+        )
+
+    def _template(self, theme: str) -> Any:
+        panels: dict[str, Any] = {
+            name: pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=0)
+            for name, figure in self.plots.figures.items()
+        }
+        panels |= {"bar": self._bar, "table": self.table.view, "none": self._none}
+        panels |= {"tools": self._tools, "desk": self.desk.view}
+        panels |= {"pulse": pn.pane.Bokeh(self._pulse)}
+        return shell.template(
+            "runs",
+            theme,
+            panels,
+            contents=(assets() / "look" / "runs.html").read_text("utf-8"),
+            styles=("runs.css",),
+        )
+
+    # Coming and going ----------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """The page is painted: read beside it, from now on until it goes."""
+        keep_importable()
+        self.reader = reader = Reader(self._asked, self._found)
+        self.document.on_session_destroyed(_Leave(reader.end))
+        reader.start()
+
+    def _found(self) -> None:
+        """Something new was read; called from the reader's thread."""
+        try:
+            self.document.add_next_tick_callback(self._show)
+        except RuntimeError:  # the page has gone
+            pass
+
+    # What a person does --------------------------------------------------------------------------
+
+    def open(self, name: str) -> None:
+        """Open a run, or none."""
+        self._refused = ""
+        if self._away.value and name:
+            self._refuse("It was put away: tick it and bring it back to see it.")
+            return
+        self.plots.free()
+        self._want(name=name, lane=None, t=None)
+
+    def _want(self, **choices: Any) -> None:
+        if self.reader is not None:
+            self.reader.want(**choices)
+
+    def _chose(self, event: Any) -> None:
+        if not self._quiet:
+            t = self._t.value
+            self._want(lane=self._lane.value, t=None if t == ANY else t)
+
+    def _searched(self, words: str) -> None:
+        self.table.search(words)
+        self._say()
+
+    def _switched(self, event: Any) -> None:
+        self._restore.visible = event.new
+        self.table.view.selection = []
+        self._want(put_away=event.new, name="")
+
+    def _act(self, act: Callable[[Path], Any]) -> bool:
+        """Do something with the run that is open; a refusal is shown in the line."""
+        found = self._newest()
+        if found is None or found.detail is None:
+            return False
+        return self._try(lambda path=found.detail.path: act(path))
+
+    def _try(self, act: Callable[[], Any]) -> bool:
+        try:
+            act()
+        except (ValueError, OSError) as failed:
+            self._refuse(" ".join(str(failed).split()))
+            return False
+        self._refused = ""
+        if self.reader is not None:
+            self.reader.look()
+        return True
+
+    def _moved(self, name: str) -> None:
+        self._want(name=name)
+
+    def _bring_back(self) -> None:
+        from core.runs import restore
+
+        found = self._newest()
+        ticked = set(self.table.chosen)
+        for entry in found.entries if found is not None else ():
+            if entry.name in ticked:
+                self._try(lambda path=entry.path: restore(path))
+        self.table.view.selection = []
+
+    def _refuse(self, line: str) -> None:
+        self._refused = line
+        self._say()
+
+    # Showing -------------------------------------------------------------------------------------
+
+    def _newest(self) -> Found | None:
+        return self.reader.newest if self.reader is not None else None
+
+    def _show(self) -> None:
+        found = self._newest()
+        if found is None:
+            return
+        self.table.show(found.entries)
+        self.table.mark(found.wanted.name)
+        if found.detail is not None:
+            entry = next((e for e in found.entries if e.path == found.detail.path), None)
+            self.desk.show(found.detail, entry)
+            self._offer_choices(found.detail, found.wanted)
+            self._draw(found.detail, found.wanted)
+        self._offer()
+        self._say()
+
+    def _draw(self, detail: Detail, wanted: Wanted) -> None:
+        now = (detail.course, wanted.t, self._shown.value)
+        if self._drawn is None or any(a is not b for a, b in zip(now, self._drawn, strict=True)):
+            self._drawn = now
+            row = LAST if wanted.t is None else f"t = {wanted.t}"
+            self.plots.draw(detail.course, row, self._shown.value)
+
+    def _redraw(self) -> None:
+        found = self._newest()
+        if found is not None and found.detail is not None:
+            self._draw(found.detail, found.wanted)
+            self._say()
+
+    def _offer_choices(self, detail: Detail, wanted: Wanted) -> None:
+        """Set the menus to the lanes and steps that there are."""
+        lanes = {f"lane {k}{': ' if title else ''}{title}": k for k, title in detail.lanes}
+        steps = detail.course.steps
+        at = sorted({round(k * steps / MOST_STEPS) for k in range(MOST_STEPS + 1)})
+        if wanted.t is not None and wanted.t not in at:
+            at = sorted([*at, wanted.t])
+        rows = {f"energies at the {LAST}": ANY}
+        rows |= {f"energies at t = {t}": t for t in at}
+        chosen = ANY if wanted.t is None else wanted.t
+        self._quiet = True
+        try:
+            if self._lane.options != lanes:
+                self._lane.param.update(options=lanes, value=detail.lane)
+            self._lane.value = detail.lane
+            self._lane.visible = len(lanes) > 1
+            if self._t.options != rows:
+                self._t.param.update(options=rows, value=chosen)
+            self._t.value = chosen
+        finally:
+            self._quiet = False
+
+    def _offer(self) -> None:
+        """The link that compares what is ticked."""
+        ticked = self.table.chosen
+        text = "<small>tick runs to compare them</small>"
+        if ticked and not self._away.value:
+            asked = [("page", "compare"), *(("run", name) for name in ticked)]
+            asked.append(("theme", self.look.name))
+            text = f'<a href="?{html.escape(urlencode(asked))}">compare {len(ticked)}</a>'
+        if self._away.value:
+            text = ""
+        if self._compare.object != text:
+            self._compare.object = text
+
+    def _say(self) -> None:
+        """Tell the page, and whoever reads it, what is shown."""
+        found = self._newest()
+        said: dict[str, Any] = {"page": "runs", "ready": found is not None}
+        self._frame += 1
+        detail = found.detail if found is not None else None
+        entries = found.entries if found is not None else ()
+        away = found is not None and found.wanted.put_away
+        none = found is not None and not entries and not away
+        if none and not self._none.object:
+            from core.runs import folder
+
+            self._none.object = beginning(folder(), self.look.name)
+        said |= {
+            "frame": self._frame,
+            "runs": self.table.names,
+            "count": len(entries),
+            "none": none,
+            "asked": found.wanted.name if found is not None else "",
+            "open": detail.name if detail is not None else "",
+            "lane": "" if found is None or found.wanted.lane is None else str(found.wanted.lane),
+            "t": "" if found is None or found.wanted.t is None else str(found.wanted.t),
+            "message": self._refused or (found.message if found is not None else ""),
+        }
+        if detail is not None:
+            course = detail.course
+            said |= {
+                "state": detail.state,
+                "recovered": detail.recovered,
+                "rows": course.rows,
+                "read": course.read,
+                "lanes": [k for k, _ in detail.lanes],
+                "kept": list(detail.kept),
+                "blocks": self.plots.heat.blocks,
+                "points": {name: one.points for name, one in self.plots.lines.items()},
+                "why": {name: one.why for name, one in self.plots.lines.items() if one.why},
+            }
+        self._pulse.text = json.dumps(said)
+
+
+class _Leave:
+    """Called when the page has gone; holds what it needs, because the app's globals go first."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
+
+    def __call__(self, context: Any) -> None:
+        self._end()
+
+
+def _number(text: str) -> int | None:
+    """A number from an address; None where there is none."""
+    return int(text) if text.isdecimal() and len(text) < 10 else None

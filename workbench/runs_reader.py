@@ -1,0 +1,231 @@
+"""What does the Runs page show? Read by a thread of its own, as long as the page is there.
+
+The page says what it wants; each time something has changed it is told and takes `newest`.
+"""
+
+import html
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from workbench.runs_course import Course, Follower
+from workbench.runs_shelf import LIVE, Entry, Shelf
+
+PERIOD = 0.7
+"""Seconds between two looks, unless looking costs more than a fifth of the time."""
+
+MOST_EVENTS = 500
+"""The newest events of a log that are shown."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a visitor has chosen.
+
+    Args:
+        name: of the run that is open, "" for none.
+        lane: its number; None for the one that was written last.
+        t: the step whose energies are drawn over batches; None for the last row of each.
+        put_away: whether the table shows what was put away.
+    """
+
+    name: str = ""
+    lane: int | None = None
+    t: int | None = None
+    put_away: bool = False
+
+
+@dataclass(frozen=True)
+class Detail:
+    """The run that is open.
+
+    Args:
+        path: of the run.
+        state: as of an entry.
+        recovered: one sentence about what is missing; "" where nothing is.
+        manifest: where it comes from.
+        lanes: number and title of each.
+        lane: which one is shown; None where there is none yet.
+        kept: batches from which it can be relaxed on.
+        events: the newest of its log, each in one line, and how many there are.
+        bytes: of its files.
+        course: of the lane.
+    """
+
+    path: Path
+    state: str
+    recovered: str
+    manifest: Mapping[str, Any]
+    lanes: tuple[tuple[int, str], ...]
+    lane: int | None
+    kept: tuple[int, ...] = ()
+    events: tuple[str, ...] = ()
+    event_count: int = 0
+    bytes: int = 0
+    course: Course = field(default_factory=Course)
+
+    @property
+    def name(self) -> str:
+        """Of the run."""
+        return self.path.name
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that the page shows.
+
+    Args:
+        wanted: for which it was read.
+        entries: of the table.
+        detail: the run that is open; None where none is, or where it cannot be.
+        message: why it cannot be.
+    """
+
+    wanted: Wanted
+    entries: tuple[Entry, ...] = ()
+    detail: Detail | None = None
+    message: str = ""
+
+
+class Reader:
+    """The thread; `want` and `look` may be called from any other."""
+
+    def __init__(self, wanted: Wanted, tell: Callable[[], None]) -> None:
+        """Get ready.
+
+        Args:
+            wanted: the first choice.
+            tell: called from the thread when `newest` is another.
+        """
+        self.newest: Found | None = None
+        self._wanted = wanted
+        self._tell = tell
+        self._shelf = Shelf()
+        self._awake = threading.Event()
+        self._ended = False
+        self._run: Any = None
+        self._inode = 0
+        self._follower: Follower | None = None
+        self._course: Course | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        threading.Thread(target=self._work, name="runs", daemon=True).start()
+
+    def want(self, **choices: Any) -> None:
+        """Choose something else; it is read at once."""
+        self._wanted = replace(self._wanted, **choices)
+        self.look()
+
+    def look(self) -> None:
+        """Look now."""
+        self._awake.set()
+
+    def end(self) -> None:
+        """Let go of everything; the page has gone."""
+        self._ended = True
+        self._awake.set()
+
+    def _work(self) -> None:
+        while not self._ended:
+            begun = time.monotonic()
+            self._awake.clear()
+            wanted = self._wanted
+            for found in self._looks(wanted):
+                if found != self.newest:
+                    self.newest = found
+                    self._tell()
+                if self._ended or self._wanted is not wanted:
+                    break
+            if self._wanted is wanted:
+                self._awake.wait(max(PERIOD, 4 * (time.monotonic() - begun)))
+        self._let_go()
+
+    def _looks(self, wanted: Wanted) -> Iterator[Found]:
+        """The table, then the run that is open, again and again while more of it is read."""
+        shown = Found(wanted, tuple(self._entries(wanted)))
+        before = self.newest
+        if before is not None and before.detail is not None and before.detail.name == wanted.name:
+            yield replace(shown, detail=before.detail)
+        else:
+            yield shown
+        if not wanted.name:
+            self._let_go()
+            return
+        try:
+            for detail in self._details(wanted):
+                yield replace(shown, detail=detail)
+        except (ValueError, OSError) as failed:  # no such run or lane, or a damaged one
+            self._let_go()
+            yield replace(shown, message=" ".join(str(failed).split()))
+
+    def _entries(self, wanted: Wanted) -> list[Entry]:
+        return self._shelf.trashed() if wanted.put_away else self._shelf.entries()
+
+    def _details(self, wanted: Wanted) -> Iterator[Detail]:
+        run, more = self._opened(wanted.name)
+        lanes = run.lanes
+        if not lanes:
+            yield self._told(run, None, Course())
+            return
+        lane = run.lane(wanted.lane).number
+        follower = self._follower
+        if follower is None or (follower.lane, follower.t) != (lane, wanted.t):
+            follower = self._follower = Follower(run, lane, wanted.t)
+            self._course = None
+        if more or self._course is None:
+            for course in follower.courses():
+                self._course = course
+                yield self._told(run, lane, course)
+        else:
+            yield self._told(run, lane, self._course)
+
+    def _opened(self, name: str) -> tuple[Any, bool]:
+        """The run, refreshed, and whether there is more of it than before."""
+        from core.runs import Run, shelf
+
+        path = shelf.run_named(name, self._shelf.root)
+        store = path / "rows.sqlite"
+        inode = store.stat().st_ino if store.exists() else 0
+        if self._run is not None and (self._run.path, self._inode) == (path, inode):
+            return self._run, self._run.refresh()
+        self._let_go()
+        self._run, self._inode = Run(path), inode
+        return self._run, True
+
+    def _told(self, run: Any, lane: int | None, course: Course) -> Detail:
+        events = run.events()
+        return Detail(
+            path=run.path,
+            state=run.state,
+            recovered=run.recovered,
+            manifest=run.manifest,
+            lanes=tuple((k, one.title) for k, one in sorted(run.lanes.items())),
+            lane=lane,
+            kept=tuple(run.kept(lane)) if lane is not None else (),
+            events=tuple(said(event) for event in events[-MOST_EVENTS:]),
+            event_count=len(events),
+            bytes=run.bytes,
+            course=course,
+        )
+
+    def _let_go(self) -> None:
+        if self._run is not None:
+            self._run.close()
+        self._run = self._follower = self._course = None
+
+
+def said(event: Mapping[str, Any]) -> str:
+    """An event of a session's log in one line, as HTML."""
+    rest = {k: v for k, v in event.items() if k not in ("name", "what", "kind")}
+    head = next((str(event[k]) for k in ("name", "what", "kind") if k in event), "")
+    told = ", ".join(f"{k} {v}" for k, v in rest.items() if v not in (None, "", [], {}))
+    return f"<b>{html.escape(head)}</b> {html.escape(told[:200])}"
+
+
+def is_live(detail: Detail | None) -> bool:
+    """Whether another process writes the run just now."""
+    return detail is not None and detail.state == LIVE
