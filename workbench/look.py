@@ -85,6 +85,9 @@ DARK = Palette(
 
 THEMES = {"light": LIGHT, "dark": DARK}
 
+OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Colours of things that have no order, told apart by all eyes, on a light and a dark page."""
+
 PAPER = LIGHT
 """Papers are white."""
 

@@ -1,0 +1,182 @@
+"""What is computed for the Compare page? Everything that it draws, away from the server's loop."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.catalogue import BadInput
+from workbench import comparing as c
+from workbench.compare_choices import Choices
+from workbench.compare_experiments import other_images
+from workbench.compare_lanes import Drawn, Lane, Thinning, drawn, opened
+from workbench.compare_scene import (
+    Line,
+    Map,
+    Pair,
+    lines,
+    maps,
+    pair,
+    readings,
+    variables,
+)
+from workbench.compare_states import Distances, distances
+
+MOST_MAPS = 4
+"""Maps side by side."""
+
+MOST_STATES = 512 * 2**20
+"""Bytes of states that are read for distances."""
+
+Rows = NDArray[np.float64]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Distances of the states of A and B.
+
+    Args:
+        x: places of the rows on A's axis, (n,).
+        logs: log10 of each state's distance, (n, K); nan where the states are equal.
+        found: the distances themselves.
+        note: what must be known to read them.
+    """
+
+    x: Rows
+    logs: Rows
+    found: Distances
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that one state of the page shows.
+
+    Args:
+        choices: it was made for.
+        lanes: what is drawn of each lane.
+        refused: names of lanes that could not be opened, with the reason.
+        rule: which rows are drawn.
+        curve: lines of the first plot, and reasons by position.
+        other: of the second plot.
+        maps: of the first lanes.
+        limits: of colour, shared by all maps.
+        pair: A against B, or the reason why there is none.
+        apart: distances of states, or the reason why there are none.
+        readings: what is read out, by lane.
+    """
+
+    choices: Choices
+    lanes: Sequence[Drawn]
+    refused: Mapping[str, str]
+    rule: Thinning
+    curve: tuple[list[Line], dict[int, str]]
+    other: tuple[list[Line], dict[int, str]]
+    maps: Sequence[Map]
+    limits: tuple[float, float]
+    pair: Pair | str
+    apart: Apart | str
+    readings: Sequence[Mapping[str, Rows]] = field(default_factory=list)
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """From the first to the last place of any row; None without rows."""
+        held = [one.x[np.isfinite(one.x)] for one in self.lanes if not one.why]
+        held = [one for one in held if one.size]
+        if not held:
+            return None
+        return float(min(one[0] for one in held)), float(max(one[-1] for one in held))
+
+
+class Lanes:
+    """The lanes that are open, kept while they are compared."""
+
+    def __init__(self) -> None:
+        """None is open."""
+        self._held: dict[str, Lane] = {}
+
+    def open(self, keys: Sequence[str]) -> tuple[list[Lane], dict[str, str]]:
+        """The lanes of these names, and why some cannot be opened."""
+        from core.runs.errors import Damaged
+
+        refused: dict[str, str] = {}
+        found = {}
+        for key in keys:
+            try:
+                found[key] = self._held[key] if key in self._held else opened(key)
+            except (BadInput, Damaged, OSError) as failed:
+                refused[key] = str(failed)
+        self._held = found
+        return list(found.values()), refused
+
+    def refresh(self) -> bool:
+        """Whether any lane has more rows than before."""
+        grown = [one.refresh() for one in self._held.values()]  # each is asked
+        return any(grown)
+
+
+def work(lanes: Lanes, choices: Choices) -> Shown:
+    """Everything that the page shows for these choices."""
+    held, refused = lanes.open(choices.run)
+    names = variables(choices.curve, choices.other, choices.map, choices.several)
+    found, rule = drawn(held, choices.x, names, choices.zoom) if held else ([], Thinning())
+    made, limits = maps(found[:MOST_MAPS], choices.map)
+    two: Pair | str = "two lanes have a difference: choose another one"
+    apart: Apart | str = two
+    if len(found) > 1:
+        two = _or_why(lambda: _pair(found[0], found[1], choices))
+        apart = _or_why(lambda: _apart(found[0], found[1], choices.distance))
+    return Shown(
+        choices=choices,
+        lanes=found,
+        refused=refused,
+        rule=rule,
+        curve=lines(found, choices.curve, choices.several, choices.band),
+        other=lines(found, choices.other, choices.several, choices.band),
+        maps=made,
+        limits=limits,
+        pair=two,
+        apart=apart,
+        readings=[readings(one) for one in found],
+    )
+
+
+def _or_why(make: Callable[[], T]) -> T | str:
+    """What is made, or the reason why it cannot be."""
+    from core.runs.errors import Damaged
+
+    try:
+        return make()
+    except (BadInput, Damaged) as refused:
+        return str(refused)
+
+
+def _pair(a: Drawn, b: Drawn, choices: Choices) -> Pair:
+    note = other_images(a.lane.experiment, b.lane.experiment)
+    return pair(a, b, choices.map, choices.part, [note] if note else [])
+
+
+def _apart(a: Drawn, b: Drawn, how: str) -> Apart:
+    """Exact distances, from states that were recorded."""
+    for letter, one in (("A", a), ("B", b)):
+        if one.why:
+            raise BadInput(f"{letter}: {one.why}")
+        if not one.states:
+            raise BadInput(f"{letter}: full states were not recorded")
+    size = sum(8 * one.lazy[f"state_{k}"].size for one in (a, b) for k in one.states)
+    every = max(1, -(-size // MOST_STATES))
+    placed = a.lazy.assign_coords(x=("step", a.x))
+    one, other = (
+        trace.isel(step=slice(None, None, every)) for trace in c.aligned([placed, b.lazy])
+    )
+    found = distances(one, other, how)
+    there = found.values > 0
+    logs = np.log10(found.values, out=np.full(found.values.shape, np.nan), where=there)
+    said = [f"every {every}th of the rows drawn is read"] if every > 1 else []
+    if note := other_images(a.lane.experiment, b.lane.experiment):
+        said.append(note)
+    return Apart(one["x"].values, logs, found, "; ".join(said))
