@@ -59,7 +59,10 @@ def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         values, at = from_bytes(raw, spec["dtype"], spec["shape"], at)
         if "words" in spec:
             words = np.array(spec["words"], dtype=str)
-            values = words[values] if len(words) else np.zeros(values.shape, "U1")
+            # One word, as the phase of nearly all parts, is held once and not for every row.
+            one = words[0] if len(words) else ""
+            many = len(words) > 1
+            values = words[values] if many else np.broadcast_to(np.array(one), values.shape)
         found[spec["name"]] = values
     return found, header["more"]
 

@@ -1,6 +1,7 @@
 """Which parts of a run are there, and which of them are a lane's? What all readers ask first."""
 
 import threading
+from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class Parts:
         self.path = path
         self.guard = threading.RLock()
         self.held: list[Part] = []
+        self._streams: dict[str, list[Part]] = {}
         self.bad: set[int] = set()
         self.trouble: list[str] = []
         self._source = Source(path)
@@ -72,6 +74,8 @@ class Parts:
     def _read(self) -> None:
         found = self._source.parts(self.newest)
         self.held = [*self.held, *found.parts]
+        for part in found.parts:
+            self._streams.setdefault(part.stream, []).append(part)
         self.bad |= set(found.bad)
         self.complain(*found.trouble)
 
@@ -86,15 +90,21 @@ class Parts:
 
     def of(self, stream: str, lane: int | None = None) -> list[Part]:
         """Parts of a stream, of one lane or of all, in the order in which they were stored."""
-        return [
-            part
-            for part in self.held
-            if part.stream == stream and (lane is None or part.lane == lane)
-        ]
+        found = self._streams.get(stream, [])
+        return [part for part in found if lane is None or part.lane == lane]
 
     def good(self, stream: str, lane: int) -> list[Part]:
         """The same without those that were seen to be damaged."""
         return [part for part in self.of(stream, lane) if part.id not in self.bad]
+
+    def stored_with(self, part: Part, stream: str) -> Part | None:
+        """The part of a stream and lane that was stored right behind another, if it is good."""
+        at = bisect(self.held, part.id, key=lambda one: one.id)
+        if at == len(self.held) or self.held[at].id in self.bad:
+            return None
+        next_ = self.held[at]
+        alike = (next_.id, next_.stream, next_.lane) == (part.id + 1, stream, part.lane)
+        return next_ if alike else None
 
     def value(self, part: Part, name: str) -> NDArray[Any]:
         """One array of a part.

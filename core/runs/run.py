@@ -182,15 +182,15 @@ class Run:
 
     def _frames_of(self, one: Stretch) -> dict[str, NDArray[Any]]:
         """The frames that were stored together with some rows."""
-        step = one.numbers("step")
-        for part in self._parts.good("frames", one.part.lane):
-            if part.id == one.part.id + 1:
-                numbers = part.index["frame_row"]
-                seen = (numbers >= step[0]) & (numbers <= step[-1])
-                if seen.any():
-                    found = {name: self._parts.value(part, name)[seen] for name in part.specs}
-                    return found | {"frame_row": numbers[seen]}
-        return {}
+        part = self._parts.stored_with(one.part, "frames")
+        if part is None:
+            return {}
+        step, numbers = one.numbers("step"), part.index["frame_row"]
+        seen = (numbers >= step[0]) & (numbers <= step[-1])
+        if not seen.any():
+            return {}
+        found = {name: self._parts.value(part, name)[seen] for name in part.specs}
+        return found | {"frame_row": numbers[seen]}
 
     def overview(self, lane: int | None = None, width: int = 1000) -> xr.Dataset:
         """A lane's energies in at most so many blocks of rows, without reading the rows.

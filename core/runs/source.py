@@ -4,6 +4,7 @@ A reader locks nobody out and changes no file. A store that cannot be read where
 was cut off or its folder is read-only, is read from a private copy.
 """
 
+import math
 import os
 import shutil
 import sqlite3
@@ -57,10 +58,8 @@ class Part:
     @property
     def bytes(self) -> int:
         """Of the arrays that are read when they are asked for."""
-        sizes = (
-            np.dtype(s["dtype"]).itemsize * int(np.prod(s["shape"])) for s in self.specs.values()
-        )
-        return sum(sizes)
+        specs = self.specs.values()
+        return sum(np.dtype(one["dtype"]).itemsize * math.prod(one["shape"]) for one in specs)
 
 
 @dataclass
