@@ -4,7 +4,10 @@ It is the lower half of the driver: where the worker stands, and how it comes to
 Nothing here records a row.
 """
 
+from collections.abc import Iterable, Iterator
+
 from core.experiment import Experiment
+from core.network import States
 from core.relaxation import Relaxation
 from core.trace import Sample
 from workbench.lanes import BATCH, STEP, Lane, Mark
@@ -91,6 +94,18 @@ class Returning:
                     self._adopt(lane, experiment)
         self.gear = gear
         self._hold_or_move()
+
+    def _walk(self, lane: Lane, rows: Iterable[int]) -> Iterator[States]:
+        """The states of these rows of a lane, in ascending order; the worker goes along."""
+        standing = False
+        for row in rows:
+            mark = lane.mark_before(row)
+            if not standing or mark.row > self._row:
+                self._return(lane, mark)
+                standing = True
+            self._replay(lane, row)
+            assert self._relaxation is not None
+            yield self._relaxation.states
 
     def _adopt(self, lane: Lane, experiment: Experiment) -> None:
         """Let the relaxation and the training of a lane go on under these choices."""
