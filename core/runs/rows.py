@@ -98,9 +98,10 @@ class Rows:
         """Of all arrays that can be asked for."""
         return sum(one.part.bytes for one in self.held)
 
-    def index(self) -> dict[str, NDArray[Any]]:
-        """What every row says about itself, by name, (rows,)."""
-        names = {n for one in self.held for n in one.part.index if not is_block(n)}
+    def index(self, *only: str) -> dict[str, NDArray[Any]]:
+        """What every row says about itself, by name, (rows,); of some names, or of all."""
+        known = {n for one in self.held for n in one.part.index if not is_block(n)}
+        names = known.intersection(only) if only else known
         found = {}
         for name in names:
             pieces = [self._piece(one, name) for one in self.held]
@@ -120,14 +121,17 @@ class Rows:
         """
         found: dict[str, list[NDArray[Any]]] = {}
         for one in self.held:
-            if PREFIX + "rows" not in one.part.index:
+            counts = one.part.index.get(PREFIX + "rows")
+            if counts is None:
                 continue
-            begins = np.concatenate([[0], np.cumsum(one.part.index[PREFIX + "rows"])[:-1]])
-            kept = (begins >= one.start) & (begins < one.stop)
+            kept: Any = slice(None)
+            if one.stop - one.start < counts.sum():
+                begins = np.cumsum(counts) - counts
+                kept = (begins >= one.start) & (begins < one.stop)
             for name, values in one.part.index.items():
                 if is_block(name):
-                    found.setdefault(name.removeprefix(PREFIX), []).append(values[kept])
-        return {name: np.concatenate(pieces) for name, pieces in found.items()}
+                    found.setdefault(name, []).append(values[kept])
+        return {name.removeprefix(PREFIX): np.concatenate(one) for name, one in found.items()}
 
     def take(self, name: str, at: NDArray[np.int64]) -> NDArray[Any]:
         """A variable at some positions, nan where it was not recorded.

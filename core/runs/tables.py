@@ -70,7 +70,7 @@ def batches(parts: Parts, info: LaneInfo) -> xr.Dataset:
             kept = slice(None) if born is None else which < born
             values = {name: v[kept] for name, v in part.index.items() if name != "batch"}
             logged.append((which[kept], values))
-    index = parts.rows(info.number).index()
+    index = parts.rows(info.number).index("batch", "T")
     numbers = index.get("batch", np.zeros(0, int))
     every = np.unique(np.concatenate([numbers, *(which for which, _ in logged)]).astype(int))
     held: dict[str, Any] = {}
