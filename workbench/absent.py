@@ -23,6 +23,9 @@ MADE_OF = {
 }
 """What each plot draws: it is greyed where all of it is absent."""
 
+TOTALS = {"E, unweighted": ("energy",), "F": ("energy", "precision"), "residual": ("force",)}
+"""What each curve of the totals is made of: it has no name where some of it is absent."""
+
 
 class Absent:
     """Words over the plots that have nothing to draw, and bands over rows that were lost."""
@@ -69,10 +72,17 @@ class Absent:
                 look = self._look
                 plot.background_fill_color = look.page if missing else look.background
                 plot.title.text_color = look.muted if missing else look.ink
+        for item in self._figures["total"].legend[0].items:
+            made_of = TOTALS.get(item.label.value)
+            if made_of is not None:
+                item.visible = absent.isdisjoint(made_of)
 
     def lose(self, gaps: Gaps) -> None:
         """Draw a band over rows that were lost."""
-        held = {"x0": [a - 0.5 for a, _ in gaps], "x1": [b + 0.5 for _, b in gaps]}
+        held: dict[str, Any] = {
+            "x0": [first - 0.5 for first, _ in gaps],
+            "x1": [last + 0.5 for _, last in gaps],
+        }
         if dict(self.lost.data) != held:
             self.lost.data = held
 
@@ -102,6 +112,8 @@ def _words(plot: Any, look: Palette) -> Label:
         text_color=look.muted,
         text_font=FONT,
         text_font_size="13px",
+        background_fill_color=look.page,
+        padding=4,
         visible=False,
     )
     plot.add_layout(words)

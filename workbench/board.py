@@ -124,9 +124,13 @@ class Board(Plots):
         self.x.update(start=first - 0.5, end=end + 0.5 + 0.02 * (end - first))
         layers = c.energy.shape[1]
         place = {"x": [first - 0.5], "y": [0.5], "dw": [last - first + 1], "dh": [layers]}
-        self._heat.data = {"image": [_grid(_log(c.energy), c.step)], **place}
+        for name, source, values in (
+            ("energy", self._heat, c.energy),
+            ("precision", self._precision, c.precision),
+        ):
+            held = {"image": [_grid(_log(values), c.step)], **place}
+            source.data = {k: [] for k in held} if name in scene.absent else held
         self.floors.draw_cells(_grid(np.where(c.noise, np.float32(1), np.nan), c.step), place)
-        self._precision.data = {"image": [_grid(_log(c.precision), c.step)], **place}
         self.absent.lose(c.gaps)
         self._totals.data = _columns(
             c, total=_log(c.total), bare=_log(c.raw.sum(1)), residual=_log(c.residual)
@@ -217,7 +221,7 @@ class Board(Plots):
             "energy": energy[reached],
             "colour": np.array(self._colours)[reached],
         }
-        missing = layers[~reached & ~c.noise[at]]
+        missing = layers[~reached & ~c.noise[at] & ~np.isnan(c.raw[at])]
         foot = self.energy_axis.start + 0.3
         self._missing.data = {"layer": missing, "energy": [foot] * len(missing)}
         self.floors.draw_marks(c, at, foot)

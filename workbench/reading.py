@@ -54,21 +54,26 @@ class WatchedLane:
         kept: batches whose first weights were kept.
         scores: test accuracy by the number of the batch.
         diverged: why it could not go on, or None.
+        logged: names of all variables that were recorded.
     """
 
-    def __init__(self, info: "LaneInfo", budget: int = BUDGET) -> None:
+    def __init__(
+        self, info: "LaneInfo", choices: Mapping[str, Any] | None = None, budget: int = BUDGET
+    ) -> None:
         """Begin before the first row.
 
         Args:
             info: what the run says about the lane.
+            choices: the experiment of the run, for a lane that names none of its own.
             budget: bytes of rows that are held.
         """
         self._info, self._budget = info, budget
         self.id, self.title = info.number, info.title
-        self.choices = _experiment(info.attrs)
+        self.choices = _experiment(info.attrs.get("experiment") or choices)
         self.kept: list[int] = []
         self.scores: dict[int, float] = {}
         self.diverged: str | None = None
+        self.logged: set[str] = set()
         self._aside_at = -ASIDE_EVERY
         self._blanks: dict[str, dict[str, NDArray]] = {"rows": {}, "frames": {}}
         self._begin()
@@ -111,13 +116,30 @@ class WatchedLane:
         if "accuracy" in logged:
             pairs = zip(logged["batch"].values, logged["accuracy"].values, strict=True)
             self.scores = {int(k): float(score) for k, score in pairs if np.isfinite(score)}
-        self.kept = run.kept(self.id)
+        self.kept = sorted(self._kept(run, rows))
+
+    def _kept(self, run: "Run", rows: Mapping[str, NDArray[Any]]) -> set[int]:
+        """Batches of this lane whose first weights were kept, in it or in those it came from."""
+        info, until, found = self._info, np.inf, set[int]()
+        while rows:
+            there = rows["batch"][rows["step"] <= until]
+            found |= set(run.kept(info.number)) & set(there.tolist())
+            if info.parent is None or info.forked_at is None:
+                break
+            info, until = run.lane(info.parent), info.forked_at
+        return found
 
     @property
     def steps(self) -> NDArray[np.integer]:
         """Numbers of the rows that are held, in order."""
         held = self.trace.tail(len(self.trace))
         return held["step"] if held else np.zeros(0, int)
+
+    @property
+    def known(self) -> set[str]:
+        """Names of the variables that an export holds: logged, or following from what was."""
+        shown = {"label", "input"} if self.trace.batches else set()
+        return self.logged | set(schema.derivable(self.trace.layout, self.logged)) | shown
 
     @property
     def pixels(self) -> tuple[float, float]:
@@ -145,6 +167,7 @@ class WatchedLane:
     def _drawn(self, chunk: Chunk) -> Chunk:
         """Of a chunk, what the page shows: in each the variables of all that came before."""
         kept = {"rows": (*schema.INDEX, *DRAWN), "frames": PICTURES}
+        self.logged |= {*chunk.rows, *chunk.frames} - {*schema.INDEX, schema.CLOCK, "frame_row"}
         parts = {}
         for part, names in kept.items():
             held = {k: v for k, v in getattr(chunk, part).items() if k in names}
@@ -188,6 +211,8 @@ class WatchedLane:
 
     def _note_gaps(self, step: NDArray[np.integer]) -> None:
         """Jumps larger than the smallest one are rows that are not there."""
+        if self._info.attrs.get("thinned"):
+            return
         before = [self.newest] if self.newest >= 0 else []
         numbers = np.array([*before, *step])
         jumps = np.diff(numbers)
@@ -200,10 +225,9 @@ class WatchedLane:
         self.gaps = (*self.gaps, *ends)
 
 
-def _experiment(attrs: Mapping[str, Any]) -> dict[str, Any]:
+def _experiment(held: Any) -> dict[str, Any]:
     """The experiment that a lane was made with, which may stand as JSON."""
-    held = attrs.get("experiment") or {}
-    return json.loads(held) if isinstance(held, str) else dict(held)
+    return json.loads(held) if isinstance(held, str) else dict(held or {})
 
 
 class _New(Exception):

@@ -4,10 +4,7 @@ The page paints before torch is imported: figures and bar are built at once, the
 by a thread, and frames are pulled by a beat that drops what the browser has no credit for.
 """
 
-import hashlib
-import html
 import json
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -17,9 +14,12 @@ import panel as pn
 from bokeh.models import CustomJS, Div, TextInput
 
 from workbench import shell
+from workbench.address import Address
 from workbench.board import Board
+from workbench.line import Line
 from workbench.look import palette
 from workbench.places import assets, keep_importable
+from workbench.scripts import KEEPS_SESSION, KEYS, PAINTED
 from workbench.transport import Bar
 
 FRAME_MS = 33
@@ -31,42 +31,6 @@ CREDIT = 3
 EXPIRES = 1.0
 """Seconds after which a lost answer no longer holds frames back."""
 
-PAINTED = """
-const said = JSON.parse(pulse.text);
-document.getElementById('readout').textContent = pulse.text;
-const page = document.getElementById('page');
-if (page.classList.contains('open') !== said.drawer) {
-  page.classList.toggle('open', said.drawer); dispatchEvent(new Event('resize'));
-}
-if (page.classList.contains('wide') !== said.wide) {
-  page.classList.toggle('wide', said.wide); dispatchEvent(new Event('resize'));
-}
-requestAnimationFrame(() => setTimeout(() => { back.value = 'seen ' + said.frame; }, 0));"""
-
-KEYS = """
-const line = document.getElementById('line');
-new MutationObserver((_, watch) => {
-  if (!line.querySelector('[class*="bk-"]')) return;
-  document.getElementById('boot').remove(); watch.disconnect();
-}).observe(line, {childList: true, subtree: true});
-const typing = new Set(['INPUT', 'TEXTAREA', 'SELECT']);
-const keys = {' ': 'play', ArrowRight: 'right', ArrowLeft: 'left', Home: 'home', End: 'end',
-  x: 'swap', n: 'next', r: 'restart', f: 'fit', c: 'choices'};
-let pressed = 0;
-addEventListener('keydown', event => {
-  const at = event.composedPath()[0];
-  const name = keys[event.key];
-  if (!name || typing.has(at.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (at.tagName === 'BUTTON' && event.key === ' ') return;
-  event.preventDefault();
-  const model = Bokeh.documents.map(d => d.get_model_by_name('heard')).find(m => m);
-  if (model) model.value = 'key ' + name + (event.shiftKey ? ' 10 ' : ' 1 ') + (++pressed);
-});
-if (location.hash === '' && !new URLSearchParams(location.search).has('session')) {
-  const mine = new URLSearchParams(location.search);
-  mine.set('session', 'SESSION'); history.replaceState(null, '', '?' + mine);
-}"""
-
 
 class RelaxPage:
     """One visitor's view of one session."""
@@ -76,23 +40,17 @@ class RelaxPage:
 
         Args:
             theme: "light" or "dark".
-            asked: the arguments of the page's address. `session` is an id; a new one is made
-                unless it is legal.
+            asked: the arguments of the page's address; see `Address`.
         """
         self.look = palette(theme)
         self.session: Any = None
         self.theorist: Any = None
         self.document: Any = pn.state.curdoc
-        self._id = asked.get("session", [""])[0]
+        self.address = Address.of(asked, self.document.session_context.id)
         self._sheet = shell.sheet()
         self.board = Board(theme, self._seek)
-        self.bar = Bar(self, self._sheet)
-        self._words = self._html("")
-        self._offer = pn.widgets.Button(
-            label="relax 5 batches first", visible=False, stylesheets=[self._sheet], margin=0
-        )
-        self._offer.on_click(lambda _: self._do(lambda s: s.warm_up(5)))
-        self._line = pn.Row(self._words, self._offer, sizing_mode="stretch_width", margin=0)
+        self.bar = Bar(self, self._sheet, self.address.run if self.address.watches else "")
+        self._line = Line(self._sheet, theme, lambda: self._do(lambda s: s.warm_up(5)))
         self._drawer_view = pn.Column(sizing_mode="stretch_width", margin=0)
         self._drawer: Any = None
         self._pulse = Div(text="{}")
@@ -104,7 +62,6 @@ class RelaxPage:
         self._sent = self._seen = 0
         self._sent_at = 0.0
         self._shown: Any = None
-        self._said = ""
         self._woken = False
         self._scene: Any = None
         self.per = "layer"
@@ -115,39 +72,28 @@ class RelaxPage:
     # Building ------------------------------------------------------------------------------------
 
     def _template(self, theme: str) -> Any:
-        self._make_id()
         panels = {
             name: pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=0)
             for name, figure in self.board.figures.items()
         }
-        panels |= {"bar": self.bar.view, "line": self._line, "drawer": self._drawer_view}
+        panels |= {"bar": self.bar.view, "line": self._line.view, "drawer": self._drawer_view}
         panels |= {"pulse": pn.pane.Bokeh(self._pulse), "back": pn.pane.Bokeh(self._back)}
+        keeping = KEEPS_SESSION.replace("SESSION", self.address.session)
         return shell.template(
             "relax",
             theme,
             panels,
             contents=(assets() / "look" / "page.html").read_text("utf-8"),
             styles=("page.css",),
-            late=KEYS.replace("SESSION", self._id),
+            late=KEYS + ("" if self.address.watches else keeping),
             own_theme=False,  # it is one of the bar's controls
-        )
-
-    def _make_id(self) -> None:
-        """Keep a legal id; otherwise take one that a document built anew for its socket shares."""
-        if not re.fullmatch(r"[A-Za-z0-9_-]{8,32}", self._id):
-            secret = self.document.session_context.id
-            self._id = hashlib.sha256(secret.encode()).hexdigest()[:16]
-
-    def _html(self, text: str, **options: Any) -> Any:
-        return pn.pane.HTML(
-            text, stylesheets=[self._sheet], sizing_mode="stretch_width", margin=0, **options
         )
 
     # Coming and going ----------------------------------------------------------------------------
 
     def _begin(self) -> None:
         """The page is painted: import the core behind a progress line, then attach the session."""
-        self._tell("loading torch", 0.02)
+        self._line.tell("loading torch", 0.02)
         pn.state.add_periodic_callback(self._beat, period=FRAME_MS)
         threading.Thread(target=self._attach, name="attach", daemon=True).start()
 
@@ -155,19 +101,20 @@ class RelaxPage:
         try:
             keep_importable()
             from core import plugins
-            from workbench import registry
 
             plugins.load_installed()  # also where the server was not started by our command
-            key = id(self)
-            session = registry.attach(self._id, key, self.wake)
-            self.document.on_session_destroyed(_Leave(self._id, key, self._ended))
+            session, leave = self.address.opened(id(self), self.wake)
+            self.document.on_session_destroyed(_Leave(leave, self._ended))
         except Exception as error:  # the page must say it, whatever it is
-            line = f"could not start: {error}"
-            self.document.add_next_tick_callback(lambda: self._tell(line, 0.0))
-            return
-        from workbench.theorist import Theorist
+            from core.catalogue import BadInput
 
-        self.theorist = Theorist(session)
+            line = str(error) if isinstance(error, BadInput) else f"could not start: {error}"
+            self.document.add_next_tick_callback(lambda: self._line.refuse(line))
+            return
+        if not self.address.watches:
+            from workbench.theorist import Theorist
+
+            self.theorist = Theorist(session)
         self.session = session
         self.wake()
 
@@ -182,7 +129,8 @@ class RelaxPage:
 
     def _ended(self) -> None:
         """The page has gone: nothing of it goes on."""
-        self.theorist.on = False
+        if self.theorist is not None:
+            self.theorist.on = False
         if self._drawer is not None:
             self._drawer.close()
 
@@ -278,10 +226,13 @@ class RelaxPage:
         if session is None:
             return
         if not session.ready or session.progress[1] < 1.0:
-            self._tell(*session.progress)
+            self._line.tell(*session.progress)
             if not session.ready:
                 return
-        self.theorist.follow()
+        if self.theorist is None:
+            session.tick(time.monotonic())
+        else:
+            self.theorist.follow()
         self._draw()
 
     def _draw(self, *, force: bool = False) -> None:
@@ -298,13 +249,16 @@ class RelaxPage:
         from workbench.scene import readout, scene
 
         opened = self._drawer.tab if self._drawer is not None else ""
-        theory = self.theorist.on and self._drawer is not None and self._drawer.theory.draws
+        asked = self.theorist is not None and self.theorist.on
+        theory = asked and self._drawer is not None and self._drawer.theory.draws
         drawn = scene(session, self.per, theory=theory)
         if drawn is None:
             return
         self._shown, self._scene = now, drawn
         self.board.draw(drawn)
         self.bar.follow(session)
+        if self._drawer is not None:
+            self._drawer.follow(session)
         self._say()
         self._sent += 1
         self._sent_at = time.monotonic()
@@ -326,26 +280,22 @@ class RelaxPage:
         self.bar.show(session)
         if self._drawer is not None:
             self._drawer.show(session)
-        self._offer.visible = bool(session.offer)
-
-    def _tell(self, line: str, share: float) -> None:
-        """The progress line, in place of the choices."""
-        width = max(2, round(100 * share))
-        self._put(
-            f'<div style="display:flex;gap:10px;align-items:center">'
-            f'<div style="flex:0 0 220px;height:6px;background:var(--grid);border-radius:3px">'
-            f'<div style="width:{width}%;height:6px;background:var(--accent);border-radius:3px">'
-            f'</div></div><span id="progress">{html.escape(line)}</span></div>'
-        )
+        self._line.offer(session)
 
     def _say(self, refused: str = "") -> None:
         """The line of choices, with what differs from the preset, and the state of the machine."""
+        session, lane = self.session, self.session.lane
+        if self.address.watches:
+            from workbench.watched_line import watched_line
+
+            said = refused or session.message
+            self._line.put(watched_line(session, said, self.fps, self.look.name))
+            return
         from workbench.summary import summary
 
-        lane = self.session.lane
         note = lane.trace.attrs.get("rises", "") if lane is not None else ""
-        message = refused or self.session.message or self.session.offer or note
-        self._put(summary(self.session, self.bar.preset, message, self.fps, self._brief()))
+        message = refused or session.message or session.offer or note
+        self._line.put(summary(session, self.bar.preset, message, self.fps, self._brief()))
 
     def _brief(self) -> tuple[str, bool]:
         """What theory says in a few words, once it was asked."""
@@ -355,20 +305,13 @@ class RelaxPage:
 
         return brief(self.theorist.newest, self._scene)
 
-    def _put(self, text: str) -> None:
-        if text != self._said:
-            self._said = text
-            self._words.object = text
-
 
 class _Leave:
     """Called when the page has gone; holds what it needs, because the app's globals go first."""
 
-    def __init__(self, session_id: str, key: int, ended: Callable[[], None]) -> None:
-        self._id, self._key, self._ended = session_id, key, ended
+    def __init__(self, leave: Callable[[], None], ended: Callable[[], None]) -> None:
+        self._leave, self._ended = leave, ended
 
     def __call__(self, context: Any) -> None:
-        from workbench import registry
-
-        registry.release(self._id, self._key)
+        self._leave()
         self._ended()

@@ -75,9 +75,15 @@ class SelfTestTab:
         self._table = pn.pane.HTML("", **words)
         self.view = pn.Column(self._about, self._button, self._table, sizing_mode="stretch_width")
 
+    @property
+    def _device(self) -> str:
+        """That of the session; of a run that is watched without an experiment, the processor."""
+        wanted = self._page.session.wanted
+        return "cpu" if wanted is None else wanted.device
+
     def show(self) -> None:
         """Show the results so far."""
-        device = self._page.session.wanted.device
+        device = self._device
         self._about.object = f"<small>{html.escape(ABOUT.format(device=device))}</small>"
         run = self._run
         if run is None or (len(run.results), run.going) == self._shown:
@@ -95,7 +101,7 @@ class SelfTestTab:
         if self._run is not None and self._run.going:
             self._run.stop()
         else:
-            self._run = Run(self._page.session.wanted.device, self._page.wake)
+            self._run = Run(self._device, self._page.wake)
         self._shown = (-1, False)
         self._page.redraw()
 

@@ -1,6 +1,7 @@
 """What is chosen, in one line? Every choice, with what differs from the preset set apart."""
 
 import html
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -8,6 +9,8 @@ from core.catalogue import card_of
 from core.experiment import Experiment, difference
 from workbench.dials import text_of
 from workbench.presets import presets
+
+CALM = "color:var(--muted)"
 
 SHOWN = ("init", "precision", "dynamics", "learning", "energy", "task", "network", "dataset")
 
@@ -60,39 +63,65 @@ def summary(
     experiment = session.wanted
     base = of_preset(preset)
     changed = {field.partition(".")[0] for field, _, _ in _differs(base, experiment)}
-    shown = {kind: words(experiment, kind) for kind in SHOWN} | terms(experiment)
-    parts = []
-    for kind, text in shown.items():
-        style = "white-space:nowrap"
-        if kind in changed or (kind == "tolerance" and "stop" in changed):
-            style += ";color:var(--accent);font-weight:600"
-        parts.append(f'<span title="{kind}" style="{style}">{html.escape(text)}</span>')
-    rest = " · ".join(parts)
     ghost = ""
     if session.ghost is not None and session.lane is not None:
         lane, old = session.lane, session.ghost
         title = lane.difference(old.experiment, lane.experiment) or lane.title
-        title = html.escape(title.replace("->", "→"))
-        ghost = (
-            '<span style="color:var(--muted)"> <b style="color:var(--ghost)">▬▬</b> '
-            f"grey: lane {old.id} before {title}  [x swaps]</span>"
-        )
-    said = (
-        f' <b style="color:var(--accent)" role="status">{html.escape(message)}</b>'
-        if message
-        else ""
-    )
-    calm = "color:var(--muted)"
+        ghost = grey(f"lane {old.id} before {title}")
     told, alarm = theory
-    loud = "color:var(--accent);font-weight:600" if alarm else calm
+    loud = "color:var(--accent);font-weight:600" if alarm else CALM
+    return two_lines(
+        chosen(experiment, changed),
+        f'<div style="flex:0 0 auto;white-space:nowrap;{CALM}">{machine(session, fps)}</div>',
+        f"{status(message)}{taped(session)}{ghost}",
+        f'<div id="theory" style="flex:0 0 auto;{loud}">{html.escape(told)}</div>',
+    )
+
+
+def two_lines(choices: str, machine: str, said: str, theory: str) -> str:
+    """Four parts as HTML, in two lines: what is said may be cut off at its end."""
     return (
-        '<div style="display:flex;gap:14px">'
-        f'<div style="flex:1 1 auto">{rest}</div>'
-        f'<div style="flex:0 0 auto;white-space:nowrap;{calm}">{machine(session, fps)}</div></div>'
+        f'<div style="display:flex;gap:14px"><div style="flex:1 1 auto">{choices}</div>'
+        f"{machine}</div>"
         '<div style="display:flex;gap:14px;white-space:nowrap;min-height:18px">'
-        '<div style="flex:1 1 auto;overflow:hidden;text-overflow:ellipsis">'
-        f"{said}{ghost}</div>"
-        f'<div id="theory" style="flex:0 0 auto;{loud}">{html.escape(told)}</div></div>'
+        f'<div style="flex:1 1 auto;overflow:hidden;text-overflow:ellipsis">{said}</div>'
+        f"{theory}</div>"
+    )
+
+
+def chosen(experiment: Experiment, changed: Collection[str] = ()) -> str:
+    """Every choice as HTML; those that are among the changed ones in the accent's colour."""
+    parts = []
+    for kind, text in ({k: words(experiment, k) for k in SHOWN} | terms(experiment)).items():
+        style = "white-space:nowrap"
+        if kind in changed or (kind == "tolerance" and "stop" in changed):
+            style += ";color:var(--accent);font-weight:600"
+        parts.append(f'<span title="{kind}" style="{style}">{html.escape(text)}</span>')
+    return " · ".join(parts)
+
+
+def status(message: str) -> str:
+    """What is said besides the choices, as HTML; "" for nothing."""
+    if not message:
+        return ""
+    return f' <b style="color:var(--accent)" role="status">{html.escape(message)}</b>'
+
+
+def grey(what: str) -> str:
+    """What is drawn in grey, as HTML."""
+    return (
+        '<span style="color:var(--muted)"> <b style="color:var(--ghost)">▬▬</b> '
+        f"grey: {html.escape(what.replace('->', '→'))}  [x swaps]</span>"
+    )
+
+
+def taped(session: Any) -> str:
+    """Into which run the session is being recorded, as HTML; "" where it is not."""
+    if not session.recording:
+        return ""
+    return (
+        f' <span id="recording" style="{CALM}"><b style="color:var(--accent)">●</b> recording '
+        f"{html.escape(session.recording)}, {session.recorded_rows} rows</span>"
     )
 
 

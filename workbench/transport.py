@@ -42,13 +42,31 @@ def tip(text: str, position: Literal["bottom", "left"] = "bottom") -> Tooltip:
 SPEEDS = {f"{n} /s": float(n) for n in (1, 3, 6, 15, 40)} | {"free": 0.0}
 
 
+WATCHED = {
+    "restart": "to the first row of this batch  [r]",
+    "step": "one row on  [→]",
+    "end": "to the last row of this batch",
+    "next": "to the first row of the next batch  [n]",
+    "choices": "the run, its lanes, what was logged  [c]",
+    "export": "figure and data of the run",
+}
+"""What controls do while a run is watched, where that is something else."""
+
+
 class Bar:
     """At most fifteen controls, in one line."""
 
-    def __init__(self, page: Any, sheet: str) -> None:
-        """Build the controls of a page."""
+    def __init__(self, page: Any, sheet: str, run: str = "") -> None:
+        """Build the controls of a page.
+
+        Args:
+            page: whose session they act on.
+            sheet: CSS of the controls.
+            run: name of the run that is watched: what needs its network is greyed.
+        """
         self._page = page
         self._sheet = sheet
+        self._run = run
         self._quiet = False
         self._slid = 0.0
         self.preset = next(iter(presets()))
@@ -57,14 +75,20 @@ class Bar:
             options=titles, value=self.preset, width=178, **self._style("preset")
         )
         self._preset.param.watch(self._chosen, "value")
+        if run:
+            self._preset.param.update(options={run: self.preset}, disabled=True)
         self._play = self._button("play", "play or pause  [space]", self._toggle)
         self._speed = pn.widgets.Select(
             options=SPEEDS, value=6.0, width=84, **self._style("speed: steps per second")
         )
         self._speed.param.watch(self._sped, "value")
-        self._train = pn.widgets.Toggle(label="train", width=54, **self._style("gear"))
+        self._train = pn.widgets.Toggle(
+            label="train", width=54, disabled=bool(run), **self._style("gear")
+        )
         self._train.param.watch(self._geared, "value")
-        self._steps = pn.widgets.TextInput(value="20", width=62, **self._style("T"))
+        self._steps = pn.widgets.TextInput(
+            value="" if run else "20", width=62, disabled=bool(run), **self._style("T")
+        )
         self._steps.param.watch(self._stepped, "value")
         self._cursor = pn.widgets.IntSlider(
             start=0,
@@ -107,16 +131,24 @@ class Bar:
         self._quiet = True
         try:
             self._play.icon = icon("pause" if session.playing else "play")
-            self._steps.value = str(session.wanted.steps)
+            self._steps.value = self._T(session)
             self._speed.value = session.speed or 0.0
             self._train.value = session.gear == "batch"
         finally:
             self._quiet = False
 
+    def _T(self, session: Any) -> str:
+        """T as it is chosen, or as it was recorded, if it was."""
+        if not self._run:
+            return str(session.wanted.steps)
+        return str(session.lane.plan[-1][1]) if session.lane.plan else ""
+
     def follow(self, session: Any) -> None:
         """Move the slider with the cursor, a few times a second, its end in strides."""
         planned = rows_of(session.lane.plan) - 1 if session.lane else session.wanted.steps
         end = max(planned, -(-session.row // 20) * 20, 1)
+        if self._run:
+            end = max(session.row, 1)
         now = time.monotonic()
         if session.playing and now - self._slid < 0.2:
             return
@@ -134,6 +166,7 @@ class Bar:
         return {"stylesheets": [self._sheet], "margin": (0, 3), "tags": [name]}
 
     def _button(self, name: str, about: str, act: Any) -> Any:
+        about = WATCHED.get(name, about) if self._run else about
         button = pn.widgets.Button(
             icon=icon(name), description=tip(about), width=34, **self._style(name)
         )
@@ -141,6 +174,7 @@ class Bar:
         return button
 
     def _door(self, name: str, label: str, about: str) -> Any:
+        about = WATCHED.get(name, about) if self._run else about
         button = pn.widgets.Button(
             label=label, icon=icon(name), description=tip(about, "left"), **self._style(name)
         )

@@ -204,7 +204,7 @@ class Watched(Playback):
 
     def _open(self, info: "LaneInfo") -> WatchedLane:
         if info.number not in self._opened:
-            self._opened[info.number] = WatchedLane(info)
+            self._opened[info.number] = WatchedLane(info, self._run.manifest["experiment"])
         return self._opened[info.number]
 
     def _work(self) -> None:

@@ -1,0 +1,102 @@
+"""What does the address of the Relax page ask for? A session, a run to watch, or a run's batch.
+
+`session=ID` is a session of one's own, made if there is none; `run=NAME` with or without `lane=K`
+is watched; `run=NAME&batch=N` begins a session with the weights of that batch.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+
+@dataclass(frozen=True)
+class Address:
+    """The arguments of the page's address, as text.
+
+    Args:
+        session: a legal id.
+        run: name of a run, "" for none.
+        lane: number of a lane of it, "" for the last.
+        batch: number of a batch of it, "" where it is watched.
+    """
+
+    session: str
+    run: str = ""
+    lane: str = ""
+    batch: str = ""
+
+    @classmethod
+    def of(cls, asked: Mapping[str, list[str]], secret: str) -> "Address":
+        """What is asked for.
+
+        Args:
+            asked: the arguments, all values of each name.
+            secret: from which an id is made where none that is legal was asked for; a document
+                that is built anew for its socket shares it.
+        """
+        first = {name: values[0].strip() for name, values in asked.items() if values}
+        session = first.get("session", "")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{8,32}", session):
+            session = hashlib.sha256(secret.encode()).hexdigest()[:16]
+        return cls(session, *(first.get(name, "") for name in ("run", "lane", "batch")))
+
+    @property
+    def watches(self) -> bool:
+        """Whether a run is to be watched, and nothing to be relaxed."""
+        return bool(self.run) and not self.batch
+
+    def opened(self, key: int, wake: Callable[[], None]) -> tuple[Any, Callable[[], None]]:
+        """What is asked for, begun, and what is to be called when the page has gone.
+
+        Args:
+            key: names the page among those of a session.
+            wake: called when there is something to show, from any thread.
+
+        Raises:
+            BadInput: if there is no such run, lane or batch.
+            OSError: if it cannot be read.
+        """
+        lane = _number("lane", self.lane)
+        if self.watches:
+            from workbench.watched import Watched
+
+            watched = Watched(self.run, lane, wake=wake)
+            watched.start()
+            return watched, watched.close
+        from workbench import registry
+
+        begin = None
+        if self.run:
+            from core.runs.shelf import run_named
+            from workbench.beginning import Begin
+
+            batch = _number("batch", self.batch)
+            assert batch is not None
+            begin = Begin.at(run_named(self.run), lane, batch)
+        session = registry.attach(self.session, key, wake, begin=begin)
+        return session, lambda: registry.release(self.session, key)
+
+
+def link(page: str, theme: str, **arguments: Any) -> str:
+    """The address of a page, relative to the app's.
+
+    Args:
+        page: its name.
+        theme: "light" or "dark".
+        **arguments: more of it.
+    """
+    return "?" + urlencode({"page": page, **arguments, "theme": theme})
+
+
+def _number(name: str, text: str) -> int | None:
+    """The number that an argument holds, None where it is absent."""
+    from core.catalogue import BadInput, shown
+
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+        raise BadInput(f"{name}: {shown(text)}; an integer of 0 or more")
+    return int(text)

@@ -1,0 +1,118 @@
+"""How does a relaxation leave the page? As a figure with its data, as a command, or as a run."""
+
+import html
+import io
+from typing import Any
+
+import panel as pn
+
+from workbench.command import command
+from workbench.record_control import RecordControl
+
+
+class ExportTab:
+    """A view with its bundle, the command that does the same, and the recording of a session."""
+
+    def __init__(self, page: Any, sheet: str) -> None:
+        """Build it for a page whose session is ready."""
+        from workbench.views import views
+
+        self._page = page
+        self._greyed: list[str] | None = None
+        self._watches = page.address.watches
+        self._needs = {name: module.NEEDS for name, module in views().items()}
+        names = {module.TITLE: name for name, module in views().items()}
+        self._view = pn.widgets.Select(label="view", options=names, sizing_mode="stretch_width")
+        self._bundle = pn.widgets.FileDownload(
+            callback=self._zip,
+            filename="relaxoscope-energy_time.zip",
+            label="figure, data and recipe (zip)",
+            button_type="primary",
+            embed=False,
+            auto=True,
+            sizing_mode="stretch_width",
+        )
+        self._view.param.watch(self._named, "value")
+        self._refused = pn.pane.HTML(sizing_mode="stretch_width")
+        about = pn.pane.HTML(
+            "<small>PDF, SVG and PNG of the view at the cursor, its data as NetCDF and CSV, the "
+            "complete recipe and the event log.</small>",
+            sizing_mode="stretch_width",
+        )
+        self._command = pn.pane.HTML(sizing_mode="stretch_width")
+        copied = pn.widgets.Button(
+            label="copy as command", sizing_mode="stretch_width", visible=not self._watches
+        )
+        copied.js_on_click(
+            args={"pane": self._command},
+            code="""
+const text = new DOMParser().parseFromString(pane.text, 'text/html');
+const inner = text.querySelector('pre') || new DOMParser().parseFromString(
+  text.body.textContent, 'text/html').querySelector('pre');
+navigator.clipboard.writeText(inner.textContent);""",
+        )
+        self._record = None if self._watches else RecordControl(page, sheet)
+        self.view = pn.Column(
+            self._view,
+            self._bundle,
+            about,
+            self._refused,
+            *([] if self._record is None else [self._record.view]),
+            copied,
+            self._command,
+            sizing_mode="stretch_width",
+        )
+
+    def show(self, session: Any) -> None:
+        """What can be exported now."""
+        if self._watches:
+            self._grey(session)
+            return
+        if self._record is not None:
+            self._record.show(session)
+        experiment = session.lane.experiment if session.lane else session.wanted
+        batch = int(session.lane.trace.row(session.cursor)["batch"]) if session.lane else 0
+        shown = f"<pre>{html.escape(command(experiment, batch))}</pre>"
+        if shown != self._command.object:
+            self._command.object = shown
+
+    def _grey(self, session: Any) -> None:
+        """Grey the views of what was not logged."""
+        logged = session.lane.known
+        greyed = [name for name, needs in self._needs.items() if not logged.issuperset(needs)]
+        if greyed == self._greyed:
+            return
+        self._greyed = greyed
+        free = [name for name in self._needs if name not in greyed]
+        self._bundle.disabled = self._view.disabled = not free
+        self._view.disabled_options = []  # the chosen option must never be a greyed one
+        if free:
+            self._view.value = self._view.value if self._view.value in free else free[0]
+            self._view.disabled_options = greyed
+        missing = sorted({n for name in greyed for n in self._needs[name] if n not in logged})
+        said = f"greyed, because not logged: {', '.join(missing)}" if missing else ""
+        self._refused.object = f"<p><small>{html.escape(said)}</small></p>"
+
+    def _named(self, event: Any) -> None:
+        run = f"{self._page.address.run}-" if self._watches else ""
+        self._bundle.filename = f"relaxoscope-{run}{event.new}.zip"
+
+    def _zip(self) -> io.BytesIO:
+        """The bundle of the chosen view at the cursor."""
+        from workbench import figures
+        from workbench.measures import with_samples
+
+        session = self._page.session
+        try:
+            if self._watches:
+                trace = session.dataset()
+            else:
+                held = session.lane.trace
+                trace = with_samples(held.dataset(), held.batches)
+            newest = int(trace["step"].values[-1])  # the cursor may run ahead of the trace
+            made = figures.bytes_of(self._view.value, trace, min(session.cursor, newest))
+        except ValueError as refused:
+            self._refused.object = f'<p class="refused">{html.escape(str(refused))}</p>'
+            raise
+        self._refused.object = ""
+        return io.BytesIO(made)

@@ -1,0 +1,42 @@
+"""What does the browser do by itself? It says what it has painted, and hears keys."""
+
+PAINTED = """
+const said = JSON.parse(pulse.text);
+document.getElementById('readout').textContent = pulse.text;
+const page = document.getElementById('page');
+if (page.classList.contains('open') !== said.drawer) {
+  page.classList.toggle('open', said.drawer); dispatchEvent(new Event('resize'));
+}
+if (page.classList.contains('wide') !== said.wide) {
+  page.classList.toggle('wide', said.wide); dispatchEvent(new Event('resize'));
+}
+requestAnimationFrame(() => setTimeout(() => { back.value = 'seen ' + said.frame; }, 0));"""
+"""Run for each frame: takes over what it says, and answers when it is on the screen."""
+
+KEYS = """
+const line = document.getElementById('line');
+new MutationObserver((_, watch) => {
+  if (!line.querySelector('[class*="bk-"]')) return;
+  document.getElementById('boot').remove(); watch.disconnect();
+}).observe(line, {childList: true, subtree: true});
+const typing = new Set(['INPUT', 'TEXTAREA', 'SELECT']);
+const keys = {' ': 'play', ArrowRight: 'right', ArrowLeft: 'left', Home: 'home', End: 'end',
+  x: 'swap', n: 'next', r: 'restart', f: 'fit', c: 'choices'};
+let pressed = 0;
+addEventListener('keydown', event => {
+  const at = event.composedPath()[0];
+  const name = keys[event.key];
+  if (!name || typing.has(at.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (at.tagName === 'BUTTON' && event.key === ' ') return;
+  event.preventDefault();
+  const model = Bokeh.documents.map(d => d.get_model_by_name('heard')).find(m => m);
+  if (model) model.value = 'key ' + name + (event.shiftKey ? ' 10 ' : ' 1 ') + (++pressed);
+});"""
+"""Run at the end of the page."""
+
+KEEPS_SESSION = """
+if (location.hash === '' && !new URLSearchParams(location.search).has('session')) {
+  const mine = new URLSearchParams(location.search);
+  mine.set('session', 'SESSION'); history.replaceState(null, '', '?' + mine);
+}"""
+"""Puts the id of the session into the address, so that a reload finds it."""
