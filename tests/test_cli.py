@@ -27,7 +27,22 @@ from safetensors.numpy import save_file
 from core.experiment import Experiment
 from core.networks.mlp import MLP
 from tests.commands import W1, W2, W3, snapshot
-from workbench import checking, cli, presets, refusals, relaxing, selftesting, serving
+from workbench import (
+    checking,
+    cli,
+    drawing,
+    exporting,
+    grammar,
+    presets,
+    progress,
+    refusals,
+    relaxing,
+    running,
+    selftesting,
+    serving,
+    supplying,
+    training,
+)
 
 EXAMPLE = Path(__file__).parent / "plugins" / "example.py"
 
@@ -804,7 +819,20 @@ def fetched(port, server):
 # The command itself ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [checking, cli, refusals, relaxing, selftesting, serving])
+COMMANDS = [
+    checking,
+    drawing,
+    exporting,
+    relaxing,
+    running,
+    selftesting,
+    serving,
+    supplying,
+    training,
+]
+
+
+@pytest.mark.parametrize("module", [cli, grammar, progress, refusals, *COMMANDS])
 def test_only_the_standard_library_is_loaded_before_a_command_is_known(module):
     tree = ast.parse(Path(module.__file__).read_text())
     for node in tree.body:
@@ -820,10 +848,8 @@ def test_it_knows_its_version_and_its_commands(place):
     for words in ([], ["--help"]):
         code, out, _ = place.run(*words)
         assert code == 0
-        assert all(
-            name in out
-            for name in ("serve", "relax", "figure", "cite", "check", "selftest", "data")
-        )
+        names = "serve relax train runs export weights figure cite check selftest datasets data"
+        assert all(f"    {name} " in out for name in names.split())
 
 
 def test_the_help_of_relax_documents_every_file(place):

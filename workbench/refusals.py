@@ -2,10 +2,12 @@
 
 import difflib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 UNSOUND, BAD_INPUT, ENVIRONMENT, DAMAGED, INTERNAL = 1, 2, 3, 4, 70
+
+OURS = ("core", "workbench")
 
 
 class Refused(Exception):
@@ -54,12 +56,29 @@ def is_short_of_memory(error: Exception) -> bool:
     )
 
 
-def tell(seen: set[str]) -> Callable[[str, float], None]:
-    """A progress that says each line once, on stderr."""
+def reason(error: Exception) -> tuple[str, int]:
+    """One line and the exit code for an error."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, Refused):
+        return line, error.code
+    if isinstance(error, ImportError) and (error.name or "").split(".")[0] not in OURS:
+        return f"{line}; pip install {(error.name or 'it').partition('.')[0]}", ENVIRONMENT
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or line}", ENVIRONMENT
+    if is_short_of_memory(error):
+        return f"out of memory ({line[:120]}); take a smaller --batch-size", ENVIRONMENT
+    if "core.catalogue" in sys.modules:
+        from core.catalogue import BadInput
+        from core.datasets.fetch import NotFetched
+        from core.footprint import TooLarge
+        from core.plugins import BadPackage
+        from core.runs.errors import Damaged as DamagedRun
+        from workbench.files import Damaged
 
-    def progress(line: str, share: float) -> None:
-        if line not in seen:
-            seen.add(line)
-            print(f"{share:4.0%} {line}", file=sys.stderr, flush=True)
-
-    return progress
+        if isinstance(error, BadInput):
+            elsewhere = NotFetched, BadPackage, TooLarge
+            codes = {elsewhere: ENVIRONMENT, (Damaged, DamagedRun): DAMAGED}
+            return line, next((c for k, c in codes.items() if isinstance(error, k)), BAD_INPUT)
+    hint = "this is an error of the program; --debug shows where"
+    return f"{type(error).__name__}: {line}; {hint}", INTERNAL

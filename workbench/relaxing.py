@@ -18,7 +18,6 @@ from workbench.refusals import (
     check_device,
     is_short_of_memory,
     near,
-    tell,
 )
 
 if TYPE_CHECKING:
@@ -94,11 +93,11 @@ def relax(args: argparse.Namespace) -> int:
     begun = time.perf_counter()
     out, table = _output(args, "out", ".nc"), _output(args, "csv", ".csv")
     assert out is not None
-    experiment, own = _experiment(args)
+    experiment, own = experiment_of(args)
     try:
         found = _relaxed(args, experiment, own, [path for path in (out, table) if path])
     except (MemoryError, RuntimeError) as failed:
-        raise _short_of_memory(experiment, failed) from failed
+        raise short_of_memory(experiment, failed) from failed
     total = (found["energy"].astype("float64") * found["precision"]).sum("layer", skipna=False)
     total = total + found["cost"]
     try:
@@ -120,7 +119,7 @@ def relax(args: argparse.Namespace) -> int:
     return 0
 
 
-def _experiment(args: argparse.Namespace) -> "tuple[Experiment, Data | None]":
+def experiment_of(args: argparse.Namespace) -> "tuple[Experiment, Data | None]":
     """The experiment that files and options describe, and the samples of a file."""
     from core.catalogue import from_dict
     from core.experiment import RANDOM, SCALARS, Experiment
@@ -215,11 +214,13 @@ def _of_set(
     from core.pretraining import first_weights
     from core.recording import fits_alignment
     from core.training import Training
+    from workbench.progress import Progress
 
     aligned = fits_alignment(experiment, images)
     training = Training(experiment, images, network, aligned=aligned, watched=watched)
     batch = training.batches.batch(number)
-    first_weights(experiment, images, network, tell(set()))
+    with Progress() as progress:
+        first_weights(experiment, images, network, progress)
     return training.relaxation(batch, train=False), batch
 
 
@@ -247,7 +248,7 @@ def _of_file(
     return made, batch
 
 
-def _short_of_memory(experiment: "Experiment", failed: Exception) -> Exception:
+def short_of_memory(experiment: "Experiment", failed: Exception) -> Exception:
     """A refusal with what was free, if it failed for want of memory; else the failure itself."""
     from core import footprint
 

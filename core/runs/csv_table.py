@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from core.schema import DIMS
+
 LINES = 2**15
 """Lines that are made at a time."""
 
@@ -27,6 +29,7 @@ def write(data: xr.Dataset, path: Path, tell: Callable[[float], None]) -> None:
     along += [str(n) for n, v in data.data_vars.items() if v.dims == ("step",)]
     of_layer = [str(n) for n, v in data.coords.items() if v.dims == ("layer",) and n != "layer"]
     both = [str(n) for n, v in data.data_vars.items() if v.dims == ("step", "layer")]
+    both.sort(key=list(DIMS).index)
     layers, steps = data.sizes.get("layer", 0), data.sizes.get("step", 0)
     size = max(1, LINES // max(layers, 1))
     with path.open("w", newline="", encoding="utf-8") as file:

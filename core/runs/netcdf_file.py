@@ -90,7 +90,8 @@ def _made(
     for width in set(widths.values()):
         root.createDimension(f"letters_{width}", width)
     apart = " ".join(str(name) for name in data.coords if name not in data.dims)
-    root.setncatts({**data.attrs, **({"coordinates": apart} if apart else {})})
+    attrs = {k: int(v) if isinstance(v, bool) else v for k, v in data.attrs.items()}  # has no truth
+    root.setncatts({**attrs, **({"coordinates": apart} if apart else {})})
     made = {}
     for key, variable in data.variables.items():
         name, dims, dtype = str(key), [str(dim) for dim in variable.dims], variable.dtype.str

@@ -1,0 +1,288 @@
+"""What may be said to the command `relaxoscope`? Its words and options, and no act."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+EXIT_CODES = """\
+exit codes:
+  0 done    1 diverged, or a case failed    2 bad input    3 environment    4 damaged data
+  130, 143 ended by Ctrl-C or SIGTERM
+"""
+
+DEBUG = "add the traceback of an error"
+
+Commands = dict[str, argparse.ArgumentParser]
+"""The parser of each command by its words: "relax", "runs list"."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Argparse with one line per error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse in one line, without the usage."""
+        from workbench.refusals import Refused
+
+        raise Refused(f"{message} (see {self.prog} --help)")
+
+
+def names(commands: Commands) -> list[str]:
+    """The first words of the commands."""
+    return list(dict.fromkeys(words.partition(" ")[0] for words in commands))
+
+
+def check_words(argv: Sequence[str], commands: Commands) -> None:
+    """Refuse an unknown command or action, with the nearest."""
+    from workbench.refusals import Refused, near
+
+    first = argv[0]
+    if not first.startswith("-") and first not in names(commands):
+        raise Refused(f"command: {near(first, names(commands))}")
+    actions = [words.partition(" ")[2] for words in commands if words.startswith(f"{first} ")]
+    if actions and len(argv) > 1 and not argv[1].startswith("-") and argv[1] not in actions:
+        raise Refused(f"{first}: {near(argv[1], actions)}")
+
+
+class Grammar:
+    """The parser while it is made."""
+
+    def __init__(self) -> None:
+        """Begin with what holds for every command."""
+        self.parser = Parser(
+            prog="relaxoscope",
+            description="Relaxation dynamics of predictive coding networks.",
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.parser.add_argument("--version", action="store_true", help="print the version")
+        self.parser.add_argument("--debug", action="store_true", help=DEBUG)
+        self.commands: Commands = {}
+        self._under = self.parser.add_subparsers(
+            dest="command", metavar="COMMAND", parser_class=Parser
+        )
+
+    def command(
+        self, words: str, line: str, more: str, text: str = "", under: Any = None
+    ) -> argparse.ArgumentParser:
+        """Add a command, or an action under one.
+
+        Args:
+            words: "relax", "runs list".
+            line: what it does, for the list of commands.
+            more: below its options.
+            text: above them, if the line does not say enough.
+            under: where the actions of a command go.
+        """
+        made = (under or self._under).add_parser(
+            words.rpartition(" ")[2],
+            help=line,
+            description=text or line,
+            epilog=more,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=words == "serve",  # so that no other spelling of --address reaches panel
+        )
+        made.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
+        self.commands[words] = made
+        return made
+
+
+def parser() -> tuple[argparse.ArgumentParser, Commands]:
+    """The parser, and that of each command."""
+    grammar = Grammar()
+    for add in (_serve, _relax, _train, _runs, _exports, _figure, _judging, _datasets):
+        add(grammar)
+    return grammar.parser, grammar.commands
+
+
+def _serve(grammar: Grammar) -> None:
+    from workbench import serving
+
+    one = grammar.command("serve", "open the workbench in a browser", serving.MORE)
+    one.add_argument("--port", default="5006", help="1..65535 (default: 5006)")
+    one.add_argument("--address", default="127.0.0.1", help="to listen at (default: 127.0.0.1)")
+    _plugin(one)
+
+
+def _relax(grammar: Grammar) -> None:
+    from workbench import relaxing
+
+    line = "relax one batch and write its trace"
+    one = grammar.command("relax", line, relaxing.FILES + EXIT_CODES, relaxing.WHAT)
+    one.add_argument("--data", metavar="NPZ", help="samples of your own")
+    _choices(one)
+    one.add_argument("--batch", default="0", metavar="K", help="which batch, from 0 (default: 0)")
+    one.add_argument(
+        "--batch-size", metavar="B", help="samples in it (default: all of NPZ; 20 of a named set)"
+    )
+    one.add_argument("--level", default="full", help="full (default), or lean: energies only")
+    one.add_argument("--align", action="store_true", help="record the cosine to backprop's update")
+    one.add_argument("--out", required=True, metavar="NC", help="the trace, NetCDF (required)")
+    one.add_argument("--csv", metavar="CSV", help="also F and the energies of the layers as text")
+    _plugin(one)
+
+
+def _train(grammar: Grammar) -> None:
+    from workbench import training
+
+    line = "train on a named set and record it as a run"
+    one = grammar.command("train", line, training.MORE + EXIT_CODES, training.WHAT)
+    one.set_defaults(data=None)
+    _choices(one)
+    one.add_argument("--batches", metavar="N", help="how many")
+    one.add_argument("--epochs", metavar="E", help="how many of them instead (default: 1)")
+    one.add_argument("--batch-size", metavar="B", help="samples in a batch (default: 20)")
+    one.add_argument("--level", default="lean", help="lean (default): energies only; or full")
+    one.add_argument(
+        "--weights-every", metavar="N", help="keep them before every Nth batch (default: an epoch)"
+    )
+    one.add_argument(
+        "--test-every", metavar="N", help="test accuracy before every Nth (default: an epoch)"
+    )
+    one.add_argument(
+        "--align-every",
+        metavar="N",
+        help="cosine of every Nth update to backprop's (default: none)",
+    )
+    one.add_argument("--out", required=True, metavar="RUN", help="the run's folder (required)")
+    _plugin(one)
+
+
+def _runs(grammar: Grammar) -> None:
+    from workbench import running
+
+    line = "list, show, export, annotate, put away and replay runs"
+    held = grammar.command("runs", line, running.MORE + EXIT_CODES)
+    under = held.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
+
+    def action(name: str, line: str, more: str = EXIT_CODES) -> argparse.ArgumentParser:
+        one = grammar.command(f"runs {name}", line, more, under=under)
+        _root(one)
+        return one
+
+    _json(action("list", "list the runs, newest first"))
+    one = action("show", "show what is known of a run", running.SHOW_MORE + EXIT_CODES)
+    one.add_argument("name", metavar="NAME", help="of the run")
+    _json(one)
+    _export(action("export", "write a lane where other programs can read it", EXIT_CODES))
+    one = action("trash", "put runs away; they can be restored for 14 days")
+    one.add_argument("name", nargs="+", metavar="NAME", help="of the run; several may be given")
+    one = action("restore", "bring a run back from the trash")
+    one.add_argument("name", metavar="NAME", help="of the run")
+    one = action("rename", "give a run another name")
+    one.add_argument("name", metavar="NAME", help="of the run")
+    one.add_argument("new", metavar="NEW", help="its name from now on")
+    one = action("note", "write a title or a note; without either, print them")
+    one.add_argument("name", metavar="NAME", help="of the run")
+    one.add_argument("text", nargs="?", metavar="TEXT", help="the note, instead of the one before")
+    one.add_argument("--title", help="one line")
+    one = action("tag", "add tags to a run, or take them away")
+    one.add_argument("name", metavar="NAME", help="of the run")
+    one.add_argument("tag", nargs="*", metavar="TAG", help="a word")
+    one.add_argument("--remove", action="store_true", help="take these tags away")
+    one = action("replay", "do a recorded session again and compare")
+    one.add_argument("name", metavar="NAME", help="of the run")
+    _json(one)
+
+
+def _exports(grammar: Grammar) -> None:
+    from workbench import exporting
+
+    line = "write a lane of a run as Zarr, NetCDF or CSV"
+    one = grammar.command("export", line, exporting.MORE + EXIT_CODES)
+    _root(one)
+    _export(one)
+    line = "write weights that a run has kept as safetensors"
+    one = grammar.command("weights", line, exporting.WEIGHTS_MORE + EXIT_CODES)
+    _root(one)
+    one.add_argument("name", metavar="RUN", help="its name, or a path to it")
+    one.add_argument("--batch", metavar="N", help="with which batch N begins (default: the last)")
+    one.add_argument("--lane", metavar="K", help="which lane (default: the last)")
+    one.add_argument("--out", required=True, metavar="SAFETENSORS", help="the file (required)")
+    one.add_argument("--force", action="store_true", help="replace the file that is there")
+
+
+def _figure(grammar: Grammar) -> None:
+    from workbench import drawing
+
+    line = "draw a figure of a trace for a paper"
+    one = grammar.command("figure", line, drawing.MORE + EXIT_CODES)
+    one.add_argument("trace", nargs="?", metavar="TRACE", help="a trace that relax wrote")
+    one.add_argument("--view", help="which figure")
+    one.add_argument("--step", help="row to draw, where the figure is of one")
+    one.add_argument("--out", help="a folder, or a path that ends in .zip")
+    one.add_argument("--list", action="store_true", help="list the views")
+
+
+def _judging(grammar: Grammar) -> None:
+    from workbench import checking, selftesting
+
+    line = "print the works that an experiment uses, as BibTeX"
+    one = grammar.command("cite", line, checking.CITE_MORE + EXIT_CODES)
+    one.add_argument("experiment", metavar="TOML|PRESET", help="a recipe, - for stdin, or a preset")
+    _plugin(one)
+    line = "judge entries of your own by the laws of their kinds"
+    one = grammar.command("check", line, checking.CHECK_MORE + EXIT_CODES)
+    one.add_argument("file", nargs="+", metavar="PY", help="a plugin, which is run")
+    _plugin(one)
+    line = "compare this machine with exact answers"
+    one = grammar.command("selftest", line, selftesting.MORE + EXIT_CODES)
+    one.add_argument("--device", default="cpu", help="cpu (default), cuda:0, mps")
+    one.add_argument(
+        "--case", action="append", default=[], metavar="V7", help="only this; may be given again"
+    )
+    _json(one)
+    _plugin(one)
+
+
+def _datasets(grammar: Grammar) -> None:
+    from workbench import supplying
+
+    line = "list the named sets, and which of them are here"
+    one = grammar.command("datasets", line, supplying.DATASETS_MORE + EXIT_CODES)
+    one.add_argument("--root", default="", help="folder of image sets (default: the user's own)")
+    _json(one)
+    _plugin(one)
+    one = grammar.command("data", "download a data set", EXIT_CODES)
+    one.add_argument("name", metavar="NAME", help="MNIST or FashionMNIST")
+    one.add_argument("--root", default="", help="folder of image sets (default: the user's own)")
+
+
+# What several of them take -----------------------------------------------------------------------
+
+
+def _choices(one: argparse.ArgumentParser) -> None:
+    """Which experiment."""
+    one.add_argument("--network", metavar="TOML", help="the network's name and dials")
+    one.add_argument("--weights", metavar="SAFETENSORS", help="weights of every layer")
+    one.add_argument("--dataset", metavar="NAME", help="a named set: Digits, SmallDigits, ...")
+    one.add_argument("--recipe", metavar="TOML", help="choices of the experiment")
+    one.add_argument("--pretraining", help="of a named set: random (default), trained, 'epoch k'")
+    one.add_argument("--steps", metavar="T", help="state updates, 1..100000 (default: 20)")
+    one.add_argument("--seed", help="of weights, batches and noise (default: 0)")
+    one.add_argument("--dtype", help="float32 (default) or float64")
+    one.add_argument("--device", help="cpu (default), cuda:0, mps")
+
+
+def _export(one: argparse.ArgumentParser) -> None:
+    """What is written where."""
+    one.add_argument("name", metavar="RUN", help="its name, or a path to it")
+    one.add_argument("--out", required=True, metavar="FILE", help=".zarr, .nc or .csv (required)")
+    one.add_argument("--lane", metavar="K", help="which lane (default: the last)")
+    one.add_argument("--force", action="store_true", help="replace what is there")
+
+
+def _root(one: argparse.ArgumentParser) -> None:
+    line = "folder of runs (default: RELAXOSCOPE_RUNS, else ./runs)"
+    one.add_argument("--root", metavar="DIR", help=line)
+
+
+def _json(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def _plugin(one: argparse.ArgumentParser) -> None:
+    line = "Python file with entries of your own, which is run; may be given again"
+    one.add_argument("--plugin", action="append", default=[], metavar="PY", help=line)
