@@ -73,15 +73,18 @@ class Commands(Driver):
         self._history = (list(events), taken)
 
     def _apply(self, command: Command) -> None:
-        """Let one command act between two steps, and log it."""
+        """Let one command act between two steps, and log it.
+
+        A command may say with which arguments it is to be repeated, if not with its own.
+        """
         self.message = ""
         applied = self.taken
-        getattr(self, f"_do_{command.name}")(**command.args)
+        said = getattr(self, f"_do_{command.name}")(**command.args)
         assert self.lane is not None
         self.events.append(
             {
                 "command": command.name,
-                "args": command.args,
+                "args": said or command.args,
                 "asked": command.asked,
                 "applied": applied,
                 "lane": self.lane.id,
@@ -114,13 +117,20 @@ class Commands(Driver):
             rows = rows_of(lane.plan) if self.gear == BATCH else relaxation.steps
         self._owed = rows
 
-    def _do_seek(self, row: int) -> None:
+    def _do_seek(self, row: int) -> dict[str, Any] | None:
+        """Go to the nearest row that is held; that one is logged.
+
+        Which rows a thinned trace holds does not follow from a log, so a repetition goes there
+        whether or not it holds the row.
+        """
         self.playing, self._owed = False, 0
         self._drain()
         assert self.lane is not None
-        held = self.lane.trace.row(row)
-        self.cursor = int(held["step"]) if held else 0
+        wanted = min(row, self._row)
+        held = self.lane.trace.row(row) if self.ready else None
+        self.cursor = wanted if held is None else int(held["step"])
         self.following = self.cursor >= self._row
+        return None if self.cursor == wanted else {"row": self.cursor}
 
     def _do_follow(self) -> None:
         self.following, self.cursor = True, self._row

@@ -264,9 +264,14 @@ class Tape:
         return {name: values[kept] for name, values in frames.items()} if kept else {}
 
 
+def now() -> str:
+    """The time of day in a name."""
+    return time.strftime("%Y%m%d-%H%M%S")
+
+
 def free_name() -> str:
     """A name for a run that nobody has named, by the time of day."""
-    name = time.strftime("session-%Y%m%d-%H%M%S")
+    name = f"session-{now()}"
     taken = {path.name for path in shelf.folder().glob(f"{name}*")}
     return next(n for n in (name, *(f"{name}-{k}" for k in range(2, 10_000))) if n not in taken)
 
