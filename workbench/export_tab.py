@@ -25,7 +25,7 @@ class ExportTab:
         self._view = pn.widgets.Select(label="view", options=names, sizing_mode="stretch_width")
         self._bundle = pn.widgets.FileDownload(
             callback=self._zip,
-            filename="relaxoscope-energy_time.zip",
+            filename=self._filename("energy_time"),
             label="figure, data and recipe (zip)",
             button_type="primary",
             embed=False,
@@ -90,12 +90,16 @@ navigator.clipboard.writeText(inner.textContent);""",
             self._view.value = self._view.value if self._view.value in free else free[0]
             self._view.disabled_options = greyed
         missing = sorted({n for name in greyed for n in self._needs[name] if n not in logged})
+        missing = ["images" if name == "frame" else name for name in missing]
         said = f"greyed, because not logged: {', '.join(missing)}" if missing else ""
         self._refused.object = f"<p><small>{html.escape(said)}</small></p>"
 
     def _named(self, event: Any) -> None:
+        self._bundle.filename = self._filename(event.new)
+
+    def _filename(self, view: str) -> str:
         run = f"{self._page.address.run}-" if self._watches else ""
-        self._bundle.filename = f"relaxoscope-{run}{event.new}.zip"
+        return f"relaxoscope-{run}{view}.zip"
 
     def _zip(self) -> io.BytesIO:
         """The bundle of the chosen view at the cursor."""

@@ -265,6 +265,8 @@ def _sources(trace: xr.Dataset) -> list[str]:
     from core.catalogue import BadInput  # here, because core loads torch
     from core.experiment import Experiment, citations
 
+    if not _experiment(trace):
+        return []
     try:
         keys = citations(Experiment.from_dict(_experiment(trace)))
     except BadInput:

@@ -139,6 +139,7 @@ class WatchedLane:
     def known(self) -> set[str]:
         """Names of the variables that an export holds: logged, or following from what was."""
         shown = {"label", "input"} if self.trace.batches else set()
+        shown |= {"frame"} if self.logged.intersection(PICTURES) else set()
         return self.logged | set(schema.derivable(self.trace.layout, self.logged)) | shown
 
     @property

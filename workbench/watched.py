@@ -64,6 +64,7 @@ class Watched(Playback):
         self.progress: tuple[str, float] = (f"reading {name}", 0.0)
         self.state, self.recovered, self.title = self._run.state, "", self._run.notes.title
         self._asked = lane
+        self._wanted: tuple[Any, Experiment | None] = (None, None)
         self._opened: dict[int, WatchedLane] = {}
         self._closing = threading.Event()
 
@@ -82,13 +83,20 @@ class Watched(Playback):
 
     @property
     def wanted(self) -> Experiment | None:
-        """The experiment, where this version knows everything in it."""
-        if self.lane is None or not self.lane.choices:
+        """The choices at the cursor, where this version knows everything in them."""
+        lane = self.lane
+        held = lane.trace.row(self.cursor) if lane is not None else None
+        if lane is None or held is None or not lane.choices:
             return None
-        try:
-            return Experiment.from_dict(self.lane.choices)
-        except BadInput:
-            return None
+        number, recipes = int(held["recipe_id"]), lane.trace.recipes
+        if (lane.id, number) != self._wanted[0]:
+            recipe = recipes[number] if 0 <= number < len(recipes) else {}
+            try:
+                made = Experiment.from_dict({**lane.choices, **recipe})
+            except BadInput:
+                made = None
+            self._wanted = ((lane.id, number), made)
+        return self._wanted[1]
 
     @property
     def accuracy(self) -> float | None:

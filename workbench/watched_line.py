@@ -20,8 +20,10 @@ def watched_line(session: Any, message: str, fps: float, theme: str) -> str:
     if experiment is not None:
         choices = chosen(experiment)
     else:
-        names = html.escape(", ".join(session.layout.names[i] for i in session.layout.layers)[:90])
-        choices = f"own code · {len(session.layout.layers)} layers: {names}"
+        layout = session.layout
+        names = [layout.names[i] for i in layout.layers]
+        shown = ", ".join(names if len(names) <= 8 else [*names[:4], "…", *names[-2:]])[:90]
+        choices = f"own code · {len(names)} layers: {html.escape(shown)}"
     ghost = session.ghost
     behind = grey(f"lane {ghost.id} {ghost.title}".strip()) if ghost is not None else ""
     said = status(". ".join(one for one in (message, session.recovered) if one))

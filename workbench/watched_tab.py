@@ -108,7 +108,8 @@ def _logged(session: Any) -> str:
     logged = sorted(session.lane.logged)
     meant = {name: about for name, (_, about) in schema.ABOUT.items()}
     items = "".join(f"<li>{n}: {html.escape(meant.get(n, ''))}</li>" for n in logged)
-    missing = [n for n in ("energy", "error", "precision", "cost", "force") if n not in logged]
+    known = session.lane.known
+    missing = [n for n in ("energy", "error", "precision", "cost", "force") if n not in known]
     without = f"<p><small>not logged: {', '.join(missing)}</small></p>" if missing else ""
     return f"<h4>Logged</h4><ul>{items}</ul>{without}"
 
