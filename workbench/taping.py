@@ -190,9 +190,9 @@ class Tape:
         self._strides[lane.id] = batch, step
         said = []
         if batch > 1:
-            said.append(f"of older batches every {batch}th")
+            said.append(f"of older batches one in {batch}")
         if step > 1:
-            said.append(f"of older steps every {step}th")
+            said.append(f"of older steps one in {step}")
         if not said:
             return {}
         line = f"recorded late: {' and '.join(said)} was still there"

@@ -208,7 +208,7 @@ def test_a_trace_that_was_thinned_before_the_recording_says_so():
     for number, end in ((0, 160), (1, 155)):
         data = run.dataset(number)
         assert data["step"].values.tolist() == [*range(0, 101, 2), *range(101, end + 1)]
-        line = "recorded late: of older steps every 2th was still there"
+        line = "recorded late: of older steps one in 2 was still there"
         assert (data.attrs["step_stride"], data.attrs["thinned"]) == (2, line)
     assert not run.recovered, "what was let go before is no damage"
     assert all(one == other for _, one, other in replayed(run))
