@@ -48,16 +48,18 @@ class Every:
     Args:
         weights: kept, with labels and first images; those of the first batch and of the end too.
         accuracy: on all test images, by a forward pass with the weights that a batch begins with.
+        updates: norm of each layer's weight update, which costs a copy of the weights.
         alignment: of the weight update to backprop's, which costs a backward pass.
     """
 
     weights: int | None = None
     accuracy: int | None = None
+    updates: int | None = 10
     alignment: int | None = 0
 
     def __post_init__(self) -> None:
         """Refuse what is no number of batches."""
-        for name in ("weights", "accuracy", "alignment"):
+        for name in ("weights", "accuracy", "updates", "alignment"):
             value = getattr(self, name)
             if value is not None and (
                 isinstance(value, bool) or not isinstance(value, int) or value < 0
@@ -196,8 +198,6 @@ class _Course:
         attrs["experiment"] = self.experiment.to_dict()
         self.lane = self.writer.lane(layout, attrs=attrs)
         self.writer.recipes(self.lane, self.trace.recipes)
-        self.flat = _flat(self.network)
-        self.spare = torch.empty_like(self.flat)
         self.begun = self.flushed = time.perf_counter()
         self.apart = 0.0
 
@@ -205,6 +205,7 @@ class _Course:
         """Relax one batch and learn from it."""
         self._look(number)
         begun = self._clock()
+        before = _flat(self.network) if self._is_due("updates", number) else None
         batch = self.training.batches.batch(number)
         relaxation = self.training.relaxation(batch, train=True)
         steps = self._relax(relaxation, number)
@@ -212,7 +213,8 @@ class _Course:
         if self._is_due("alignment", number) and self.experiment.task.has_loss:
             known["update_alignment"] = alignment(relaxation.step())
         self.training.finish(relaxation)
-        known["update_norm"] = self._moved()
+        if before is not None:
+            known["update_norm"] = self._moved(before)
         if (cost := self._cost(steps)) is not None:
             known["smm"] = cost
         known["seconds"] = self._clock() - begun
@@ -293,13 +295,10 @@ class _Course:
                 found[name] = torch.stack([none if one is None else one for one in given])
         self.writer.batches(self.lane, numbers, **found)
 
-    def _moved(self) -> Tensor:
-        """Norm of what each layer's weights have moved since the batch before, (L,)."""
-        now = _flat(self.network, into=self.spare)
-        moved = self.flat.sub_(now)
-        norms = torch.stack([torch.linalg.vector_norm(moved[one]) for one in self.parts])
-        self.flat, self.spare = now, moved
-        return norms
+    def _moved(self, before: Tensor) -> Tensor:
+        """Norm of what each layer's weights have moved, (L,)."""
+        moved = before.sub_(_flat(self.network))
+        return torch.stack([torch.linalg.vector_norm(moved[one]) for one in self.parts])
 
     def _cost(self, steps: tuple[tuple[str, int], ...]) -> int | None:
         """Sequential matrix multiplications of a batch, where they can be counted."""
@@ -339,9 +338,9 @@ def _recorder(experiment: Experiment, network: Network, images: ImageSet, level:
     return recorder_for(experiment, network, level=level, pixels=pixels)
 
 
-def _flat(network: Network, into: Tensor | None = None) -> Tensor:
-    """All weights in one vector of their own, or in one that is given."""
-    return torch.cat([one.detach().flatten() for one in network.parameters()], out=into)
+def _flat(network: Network) -> Tensor:
+    """All weights in one vector of their own."""
+    return torch.cat([one.detach().flatten() for one in network.parameters()])
 
 
 def _parts(network: Network) -> list[slice]:
