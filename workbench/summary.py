@@ -127,16 +127,14 @@ def taped(session: Any) -> str:
 
 def machine(session: Any, fps: float) -> str:
     """Weights, device, dtype and speeds."""
-    experiment = session.wanted
-    parts = []
+    experiment, origin = session.wanted, session.origin
+    weights = f"weights of {origin}" if origin else f"{experiment.pretraining} weights"
     if session.accuracy is not None:
-        parts.append(
-            f"{experiment.pretraining} weights, test accuracy {100 * session.accuracy:.1f} %"
-        )
+        parts = [f"{weights}, test accuracy {100 * session.accuracy:.1f} %"]
     elif session.course is not None:
-        parts.append(f"{experiment.pretraining} weights, test MSE {session.course.scores[-1]:.4f}")
+        parts = [f"{weights}, test MSE {session.course.scores[-1]:.4f}"]
     else:
-        parts.append(f"{experiment.pretraining} weights")
+        parts = [weights]
     parts += [experiment.device, experiment.dtype]
     if session.playing:
         parts.append(f"{session.measured_speed:.0f} steps/s · {fps:.0f} fps")
