@@ -7,12 +7,16 @@ from core import make
 from tests.workbench.sessions import SMALL, do, opened
 from tests.workbench.test_outlook import EXACT, LINEAR, asked
 from tests.workbench.test_phases import NUDGED
+from tests.workbench.test_watched import chunk, recorded, values
+from workbench.absent import broken
 from workbench.axes import COMPARISONS, ENERGY_LIMITS, PREDICTED, ROW_AXIS
 from workbench.board import Board
+from workbench.curves import COMPARED
 from workbench.pictures import ROWS, tiles
 from workbench.predictions import LABELS
 from workbench.presets import presets, whole
-from workbench.scene import COMPARED, scene
+from workbench.scene import scene
+from workbench.watched import Watched
 
 IMAGE_TASKS = ("Reconstruct", "Recall", "Generate", "Dream")
 
@@ -207,3 +211,68 @@ def test_a_preset_of_every_family_is_drawn(board):
         drawn(board, session, theory=True)
         assert np.array(board._heat.data["image"][0]).shape[0] == len(session.lane.trace.layers)
         assert len(board.pictures._sheet.data["image"]) == 1
+
+
+# Runs --------------------------------------------------------------------------------------------
+
+
+def watched(path, monkeypatch, *chunks):
+    """A recorded run of these chunks, as it stands."""
+    monkeypatch.setenv("RELAXOSCOPE_RUNS", str(path))
+    recorded(path / "own", *chunks)
+    run = Watched("own")
+    run.look()
+    return run
+
+
+def test_what_was_not_logged_is_grey_with_words_and_what_was_is_not(board, tmp_path, monkeypatch):
+    drawn(board, watched(tmp_path, monkeypatch, chunk(0, 30, energy=values)))
+    grey = {name for name, words in board.absent.words.items() if words.visible}
+    assert grey == {"errors", "alignment", "precision", "images"}
+    for name, plot in board.figures.items():
+        look = board.look
+        colour = look.page if name in grey else look.background
+        assert plot.background_fill_color == colour, name
+        assert board.absent.words[name].text == "not logged"
+    named = {item.label.value: item.visible for item in board.total.legend[0].items}
+    assert named == {"E, unweighted": True, "F": False, "residual": False, "F*": False}
+    assert "F needs the precisions, not logged" in board._total_title.text
+    assert board._precision.data["image"] == [] and len(board._heat.data["image"]) == 1
+    assert not board._without.visible
+    drawn(board, opened())
+    assert not any(words.visible for words in board.absent.words.values())
+    assert board.errors.background_fill_color == board.look.background
+
+
+def test_without_energies_no_layer_is_marked_as_not_reached(board, tmp_path, monkeypatch):
+    drawn(board, watched(tmp_path, monkeypatch, chunk(0, 30, error=values)))
+    grey = {name for name, words in board.absent.words.items() if words.visible}
+    assert grey == set(board.figures) - {"errors"}
+    assert not len(board._missing.data["layer"]) and not len(board._profile.data["layer"])
+    assert board._heat.data["image"] == [] and not board._why.visible
+    lines = np.array(board._error_lines.data["ys"]).T
+    np.testing.assert_allclose(lines, np.log10(values(np.arange(30))), rtol=1e-5)
+
+
+def test_lines_break_and_a_band_lies_where_rows_were_lost(board, tmp_path, monkeypatch):
+    pieces = (
+        chunk(0, 10, energy=values),
+        chunk(14, 20, energy=values),
+        chunk(30, 33, energy=values),
+    )
+    drawn(board, watched(tmp_path, monkeypatch, *pieces))
+    assert dict(board.absent.lost.data) == {"x0": [9.5, 19.5], "x1": [13.5, 29.5]}
+    step, E = board._totals.data["step"], board._totals.data["bare"]
+    breaks = np.flatnonzero(np.isnan(E))
+    assert breaks.tolist() == [10, 17] and np.isnan(step[breaks]).all()
+    held = np.r_[0:10, 14:20, 30:33]
+    np.testing.assert_array_equal(step[~np.isnan(step)], held)
+    np.testing.assert_allclose(10.0 ** E[~np.isnan(E)], values(held).sum(1), rtol=1e-5)
+    assert board._heat.data["image"][0].shape == (4, 33), "a column for each row number"
+
+
+def test_nothing_is_broken_without_gaps():
+    step, energies = np.arange(3, 8), np.ones((5, 2))
+    assert broken(step, energies, ()) is energies
+    found = broken(step, energies, ((5, 5),))
+    assert np.isnan(found).all(1).tolist() == [False, False, True, False, False, False]
