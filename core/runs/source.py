@@ -163,7 +163,11 @@ class Source:
                     return base
                 except sqlite3.DatabaseError:
                     base.close()
-        return self._copied(path, f"{ROWS} was cut off" if short else f"{ROWS} is damaged")
+        if short:
+            return self._copied(path, f"{ROWS} was cut off")
+        # A flush that a rollback journal holds was not finished: the copy takes it back, no loss.
+        journal = path.with_name(f"{ROWS}-journal").exists()
+        return self._copied(path, "" if journal else f"{ROWS} is damaged")
 
     def _ways(self, path: Path) -> Iterable[str]:
         """How a store may be opened where it lies, best first."""
@@ -177,10 +181,10 @@ class Source:
         self._copy = tempfile.TemporaryDirectory(prefix="relaxoscope-")
         copy = Path(self._copy.name) / ROWS
         try:
-            shutil.copyfile(path, copy)
-            log = path.with_name(f"{ROWS}-wal")
-            if log.exists():
-                shutil.copyfile(log, copy.with_name(f"{ROWS}-wal"))
+            for end in ("-journal", "", "-wal"):  # the journal first: it is undone by what follows
+                one = path.with_name(f"{ROWS}{end}")
+                if one.exists():
+                    shutil.copyfile(one, copy.with_name(one.name))
             missing = _cut_off(copy)
             if missing:
                 os.truncate(copy, copy.stat().st_size + missing)
