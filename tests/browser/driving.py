@@ -92,6 +92,8 @@ class Server:
             "500",
         ]
         given = {"RELAXOSCOPE_CACHE": str(cache), "RELAXOSCOPE_DATA": str(cache / "no-data")}
+        self.runs = Path(os.environ.get("RELAXOSCOPE_RUNS", cache / "runs"))
+        given["RELAXOSCOPE_RUNS"] = str(self.runs)
         with log.open("wb") as out:
             self.process = subprocess.Popen(
                 command,
