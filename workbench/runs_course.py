@@ -31,17 +31,17 @@ OF_BATCHES = ("accuracy", "update_norm", "update_alignment", "smm", "seconds")
 """Curves that a run logs per batch."""
 
 REASONS = {
-    "accuracy": "no accuracy was logged: batch(…, accuracy=…)",
-    "update_norm": "no update norms were logged: batch(…, update_norm=…)",
-    "update_alignment": "no alignment was logged: batch(…, update_alignment=…)",
-    "smm": "no SMM were logged: batch(…, smm=…)",
-    "seconds": "no times were logged: batch(…, seconds=…)",
+    "accuracy": "accuracy was not logged",
+    "update_norm": "update norms were not logged",
+    "update_alignment": "alignment was not logged",
+    "smm": "SMM were not logged",
+    "seconds": "times were not logged",
 }
 
-NO_ENERGY = "no energy was logged"
+NO_ENERGY = "energies were not logged"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curve:
     """A quantity over batches.
 
@@ -59,7 +59,7 @@ class Curve:
         return bool(np.isfinite(self.values).any())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Whole:
     """The energies of all rows, by blocks of rows; nat, nan where none is finite.
 
@@ -78,7 +78,7 @@ class Whole:
     largest: Values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Course:
     """How a run has gone so far, in one lane.
 
@@ -185,7 +185,7 @@ class Follower:
             lane: its number.
             t: the step at which energies are wanted; None for the last row of each batch.
         """
-        self.run, self.lane = run, lane
+        self.run, self.lane, self.t = run, lane, t
         self._ends = Ends(run.lanes[lane].layout, t)
         self._mark = 0
         self._read = 0

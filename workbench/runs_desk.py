@@ -67,7 +67,7 @@ class Desk:
             label="note", rows=5, max_length=100_000, sizing_mode="stretch_width"
         )
         self._name = pn.widgets.TextInput(label="name", sizing_mode="stretch_width")
-        self._trash = pn.widgets.Button(label="put away", sizing_mode="stretch_width")
+        self._trash = pn.widgets.Button(label="move to the trash", sizing_mode="stretch_width")
         self._trash.on_click(lambda _: self._put_away())
         for one in (self._title, self._tags, self._note):
             one.param.watch(self._annotated, "value")

@@ -87,10 +87,10 @@ class RunsPage:
             placeholder="search: words of name, title, tags, experiment, state", width=340, **style
         )
         self._search.param.watch(lambda event: self._searched(event.new), "value_input")
-        self._away = pn.widgets.Toggle(label="put away", width=80, **style)
+        self._away = pn.widgets.Toggle(label="trash", width=60, **style)
         self._away.param.watch(self._switched, "value")
         self._restore = pn.widgets.Button(
-            label="bring the ticked ones back", visible=False, width=190, **style
+            label="restore the ticked ones", visible=False, width=170, **style
         )
         self._restore.on_click(lambda _: self._bring_back())
         self._compare = pn.pane.HTML("", stylesheets=[self._sheet], margin=(5, 8))
@@ -162,7 +162,7 @@ class RunsPage:
         """Open a run, or none."""
         self._refused = ""
         if self._away.value and name:
-            self._refuse("It was put away: tick it and bring it back to see it.")
+            self._refuse(f"run: {name}; it lies in the trash: tick and restore it to see it")
             return
         self.plots.free()
         self._want(name=name, lane=None, t=None)

@@ -34,6 +34,8 @@ POINTS = 1_000
 
 LINES = 16
 
+MOVES = "xpan,xwheel_zoom"
+
 FEW = 30
 """Up to so many batches each one gets a dot."""
 
@@ -66,7 +68,8 @@ class Plots:
         self.lines = {name: Lines(name, self.batches.axis, theme) for name in CURVES}
         for one in self.lines.values():
             one.figure.on_event(DoubleTap, lambda _: self.batches.free())
-        self.lines["seconds"].figure.xaxis.axis_label = "batch"
+        for name in ("update_alignment", "smm", "seconds"):
+            self.lines[name].figure.xaxis.axis_label = "batch"
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -139,28 +142,14 @@ class Lines:
         drawn = plot.multi_line("xs", "ys", source=self._lines, line_color="colour", line_width=1.6)
         plot.scatter("x", "y", source=self._dots, color="colour", size=4, line_color=None)
         plot.add_tools(HoverTool(renderers=[drawn], tooltips=[("", "@layer"), ("batch", "$x{0}")]))
-        self._why = Label(
-            x=8,
-            y=8,
-            x_units="screen",
-            y_units="screen",
-            text="",
-            text_color=look.muted,
-            text_font=FONT,
-            text_font_size="12px",
-            visible=False,
-        )
-        plot.add_layout(self._why)
+        self._why = Why(plot, look)
         self.points = 0
         self.why = ""
 
     def draw(self, curve: Curve | None, why: str, note: str = "") -> None:
         """Show a curve, or why there is none."""
         self.why = why if curve is None or not curve.finite else ""
-        self._why.update(text=self.why, visible=bool(self.why))
-        ground = self._look.page if self.why else self._look.background
-        self.figure.update(background_fill_color=ground, border_fill_color=ground)
-        self._title.update(text_color=self._look.muted if self.why else self._look.ink)
+        self._why.say(self.why)
         if curve is None or not curve.finite:
             self._empty()
             return
@@ -215,6 +204,40 @@ class Lines:
         return foot
 
 
+class Why:
+    """Greys a figure and says why there is nothing in it."""
+
+    def __init__(self, plot: Any, look: Palette) -> None:
+        """Begin with a figure that has something in it."""
+        self._plot, self._look = plot, look
+        self._text = ""
+        self._label = Label(
+            x=8,
+            y=8,
+            x_units="screen",
+            y_units="screen",
+            text="",
+            text_color=look.muted,
+            text_font=FONT,
+            text_font_size="12px",
+            visible=False,
+        )
+        plot.add_layout(self._label)
+
+    def say(self, text: str) -> None:
+        """Give the reason, or "" where there is something to see."""
+        if text == self._text:
+            return
+        self._text = text
+        plot, look = self._plot, self._look
+        self._label.update(text=text, visible=bool(text))
+        ground = look.page if text else look.background
+        plot.update(background_fill_color=ground, border_fill_color=ground)
+        plot.title.text_color = look.muted if text else look.ink
+        for part in (*plot.axis, *plot.grid):
+            part.visible = not text
+
+
 class Heat:
     """The energies of all rows, layer by block of rows."""
 
@@ -227,14 +250,15 @@ class Heat:
         self.figure = plot = dressed(
             "heat", look, self._title, x_range=self._x, y_range=self._y, tools="xpan"
         )
-        plot.grid.visible = False
+        plot.grid.grid_line_color = None
         plot.xaxis.axis_label = "row"
         plot.yaxis.ticker = BasicTicker(min_interval=1, desired_num_ticks=5)
         self._mapper = LinearColorMapper(
             palette=shades(look.energy), low=-10, high=1, nan_color=look.unreached
         )
-        empty = ("image", "least", "mean", "largest", "x", "y", "dw", "dh")
-        self._source = ColumnDataSource({name: [] for name in empty})
+        names = ("image", "least", "mean", "largest", "x", "y", "dw", "dh")
+        self._nothing: Any = {name: [] for name in names}
+        self._source = ColumnDataSource(self._nothing)
         drawn = plot.image(
             "image", "x", "y", "dw", "dh", source=self._source, color_mapper=self._mapper
         )
@@ -242,18 +266,7 @@ class Heat:
         words += [(name, f"@{name}") for name in SHOWN]
         plot.add_tools(HoverTool(renderers=[drawn], tooltips=words))
         plot.add_layout(_bar(self._mapper, look), "right")
-        self._why = Label(
-            x=8,
-            y=8,
-            x_units="screen",
-            y_units="screen",
-            text="",
-            text_color=look.muted,
-            text_font=FONT,
-            text_font_size="12px",
-            visible=False,
-        )
-        plot.add_layout(self._why)
+        self._why = Why(plot, look)
         self.why = ""
         self.blocks = 0
 
@@ -261,15 +274,12 @@ class Heat:
         """Show the energies of a course: the least, mean or largest of each block."""
         whole = course.whole
         self.why = course.why.get("whole", "" if whole is not None else "no row yet")
-        self._why.update(text=self.why, visible=bool(self.why))
-        ground = self._look.page if self.why else self._look.background
-        self.figure.update(background_fill_color=ground, border_fill_color=ground)
-        self._title.text_color = self._look.muted if self.why else self._look.ink
+        self._why.say(self.why)
         if whole is None:
             self.blocks = 0
             self._title.text = "energy of each layer (nat)"
             if len(self._source.data["x"]):
-                self._source.data = {name: [] for name in self._source.data}
+                self._source.data = self._nothing
             return
         k, L = whole.mean.shape
         first, end = float(whole.step[0]), float(max(whole.step[-1] + 1, course.rows))
@@ -295,12 +305,16 @@ class Heat:
         self.blocks = k
 
 
-def dressed(name: str, look: Palette, title: Title, **options: Any) -> Any:
+def dressed(
+    name: str, look: Palette, title: Title, x_range: Any, y_range: Any, tools: str = MOVES
+) -> Any:
     """An empty figure in the colours of the page."""
     plot = figure(
         name=name,
         title=title,
-        **({"tools": "xpan,xwheel_zoom"} | options),
+        x_range=x_range,
+        y_range=y_range,
+        tools=tools,
         toolbar_location=None,
         sizing_mode="stretch_both",
         min_width=150,
@@ -326,6 +340,7 @@ def dressed(name: str, look: Palette, title: Title, **options: Any) -> Any:
     axes.major_label_text_font_size = axes.axis_label_text_font_size = "11px"
     axes.axis_label_text_font_style = "normal"
     axes.axis_label_standoff = 2
+    plot.xaxis.ticker = BasicTicker(desired_num_ticks=5, min_interval=1)
     plot.xaxis.formatter = CustomJSTickFormatter(code="return tick % 1 ? '' : String(tick)")
     return plot
 

@@ -148,8 +148,8 @@ class Reader:
         """The table, then the run that is open, again and again while more of it is read."""
         shown = Found(wanted, tuple(self._entries(wanted)))
         before = self.newest
-        if before is not None and before.detail is not None and before.detail.name == wanted.name:
-            yield replace(shown, detail=before.detail)
+        if before is not None and before.wanted.name == wanted.name:  # until it is read anew
+            yield replace(shown, detail=before.detail, message=before.message)
         else:
             yield shown
         if not wanted.name:
@@ -161,6 +161,10 @@ class Reader:
         except (ValueError, OSError) as failed:  # no such run or lane, or a damaged one
             self._let_go()
             yield replace(shown, message=" ".join(str(failed).split()))
+        except Exception as failed:  # the page must say it, whatever it is, and go on
+            self._let_go()
+            line = f"{type(failed).__name__}: {failed}; this is an error of the program"
+            yield replace(shown, message=line)
 
     def _entries(self, wanted: Wanted) -> list[Entry]:
         return self._shelf.trashed() if wanted.put_away else self._shelf.entries()

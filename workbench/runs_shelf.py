@@ -109,9 +109,11 @@ class Shelf:
         """The entry of a run; one that costs much to read is read less often while it is live."""
         now = _signature(path)
         held = self._held.get(path)
-        waits = time.monotonic() < self._due.get(path, 0.0)
-        if held is not None and (held[0] == now or waits):
-            return held[1]
+        if held is not None:
+            waits = time.monotonic() < self._due.get(path, 0.0)
+            same_writer = held[0][1] == now[1]
+            if held[0] == now or (waits and same_writer):
+                return held[1]
         begun = time.monotonic()
         found = read(path)
         self._held[path] = now, found

@@ -30,16 +30,16 @@ TITLES = {
 }
 
 WIDTHS = {
-    "title": 120,
-    "state": 92,
-    "data": 88,
-    "batches": 64,
-    "rows": 78,
-    "accuracy": 76,
+    "title": 104,
+    "state": 88,
+    "data": 76,
+    "batches": 62,
+    "rows": 70,
+    "accuracy": 74,
     "imbalance": 78,
     "course": 112,
-    "started": 118,
-    "tags": 90,
+    "started": 126,
+    "tags": 76,
 }
 
 NUMBERS = {"batches": "0,0", "rows": "0,0", "accuracy": "0.0 %", "imbalance": "0.00"}
@@ -138,7 +138,7 @@ class Table:
 
         def row(held: Any) -> list[str]:
             open_ = held.name < len(names) and names[held.name] == self.opened
-            style = "background-color: var(--grid); font-weight: 600" if open_ else ""
+            style = "background-color: var(--grid)" if open_ else ""
             return [style] * len(held)
 
         self.view.style.clear()
