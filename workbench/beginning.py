@@ -69,7 +69,7 @@ class Begin:
                 f"run: {run.name}; recorded without an experiment: "
                 "it can be watched, not relaxed on"
             )
-        rows = run.dataset(self.lane, verify=False).coords
+        rows = run.dataset(self.lane).coords
         there = rows["batch"].values if "batch" in rows else np.zeros(0, int)
         at = np.flatnonzero(there == self.batch)
         if not len(at):
@@ -104,7 +104,7 @@ class Begin:
         lanes = run.lanes
         until = np.inf
         while True:
-            rows = run.dataset(number, verify=False).coords
+            rows = run.dataset(number).coords
             begun = set(rows["batch"].values[rows["step"].values <= until].tolist())
             kept = begun & set(run.kept(number))
             if self.batch in kept:

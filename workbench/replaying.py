@@ -111,7 +111,7 @@ def states_of(
     if isinstance(source, Session):
         return _asked(source, lambda: _states(source, lane, steps, limit))
     if isinstance(source, Run):
-        rows = source.dataset(lane, verify=False)
+        rows = source.dataset(lane)
         held = rows["step"].values.tolist() if "step" in rows.coords else []
         log, steps = log_of(source), held if steps is None else steps
         align = bool(source.manifest["about"].get("align", True))
@@ -151,7 +151,7 @@ def _taken(run: Run) -> int:
     said = run.said
     own = 0
     for number, info in run.lanes.items():
-        steps = run.dataset(number, verify=False).coords
+        steps = run.dataset(number).coords
         first = -1 if info.forked_at is None else info.forked_at
         own += int((steps["step"].values > first).sum()) if "step" in steps else 0
     return int(said.get("taken", 0)) + max(0, own - int(said.get("recorded", 0)))
@@ -161,9 +161,9 @@ def _held(run: Run, lane: int) -> NDArray[Any] | None:
     """Numbers of a lane's rows where not all of them are there, else None."""
     if lane not in run.lanes:
         return None
+    coords = run.dataset(lane, verify=True).coords
     if not (run.recovered or "thinned" in run.lanes[lane].attrs):
         return None
-    coords = run.dataset(lane, verify=False).coords
     return coords["step"].values if "step" in coords else np.zeros(0, int)
 
 

@@ -181,7 +181,7 @@ def test_a_session_of_the_registry_begins_from_a_run_and_comes_back(monkeypatch,
     again = attached()
     assert again.begin == begin
     again.step(4)
-    waited(lambda: again.row == 4)
+    waited(lambda: len(again.lane.trace) == 5)
     before = rows(again.lane)
     gone()
     third = attached(begin=Begin(begin.run, 0, 1))

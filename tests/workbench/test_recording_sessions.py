@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -454,6 +455,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_a_session_that_was_killed_is_replayed_to_its_last_stored_row(runs):
     with subprocess.Popen(
         [sys.executable, "-c", KILLED],
@@ -471,6 +473,23 @@ def test_a_session_that_was_killed_is_replayed_to_its_last_stored_row(runs):
     assert run.state == "interrupted" and not run.recovered
     [(lane, held, again)] = replayed(run)
     assert (lane, again) == (0, held)
+
+
+def test_of_a_damaged_run_the_rows_that_it_holds_are_compared(runs):
+    session = recorded(opened())
+    for _ in range(5):
+        do(session, "step", 3)
+    stopped(session)
+    with sqlite3.connect(runs / "one" / "rows.sqlite") as base:
+        asked = "select v.id, v.data from value v join part p on p.id = v.part"
+        (number, data), *_ = base.execute(f"{asked} where p.stream = 'rows' and p.first = 7")
+        base.execute("update value set data = ? where id = ?", (bytes(len(data)), number))
+    base.close()
+    run = Run(runs / "one")
+    [(_, held, again)] = replayed(run)
+    assert held == again and held != session.lane.trace.digest()
+    assert run.dataset(0).sizes["step"] == 13 and "rows 7..9" in run.recovered
+    run.close()
 
 
 def test_a_session_that_diverged_is_recorded_up_to_there():
