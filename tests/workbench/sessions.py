@@ -56,7 +56,7 @@ def free(session, rows):
 
 
 def rows(lane):
-    """All rows of a lane as plain arrays, copied; without the clock, which never runs twice alike."""
+    """All rows of a lane as plain arrays, copied; without the clock, which differs every time."""
     data = lane.trace.dataset().drop_vars(CLOCK)
     held = {name: data[name].values.copy() for name in data.variables}
     held["recipes"] = [dict(one) for one in lane.trace.recipes]
