@@ -1,10 +1,10 @@
 """How does a run leave for other programs? As Zarr, NetCDF or CSV; its weights as safetensors."""
 
 import argparse
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-from workbench.refusals import Refused, as_number
+from workbench.refusals import DAMAGED, Refused, as_number
 
 MORE = """\
 --out x.zarr    Zarr, format 3: every chunk with a checksum, metadata gathered once
@@ -34,11 +34,12 @@ def export(args: argparse.Namespace) -> int:
 
     to = Path(args.out).expanduser()
     exports.check(to, force=args.force)
-    run = Run(place(args.name, args.root))
-    with Progress() as progress:
-        print(exports.export(run, to, _lane(args), force=args.force, progress=progress))
-    if run.recovered:
-        raise _incomplete(run)
+    with closing(Run(place(args.name, args.root))) as run:
+        with Progress() as progress:
+            print(exports.export(run, to, _lane(args), force=args.force, progress=progress))
+        if run.recovered:  # all that is held was exported, and not all that was stored
+            line = f"run: {run.name}; {run.recovered}; the export holds the rest"
+            raise Refused(line, DAMAGED)
     return 0
 
 
@@ -57,13 +58,19 @@ def weights(args: argparse.Namespace) -> int:
         raise Refused(f"out: {to}; there is no folder {to.parent}")
     if to.exists() and not (args.force and to.is_file()):
         raise Refused(f"out: {to}; exists, choose another or --force")
-    run, lane = Run(place(args.name, args.root)), _lane(args)
-    kept = run.kept(lane)
-    number = as_number(args.batch) if args.batch is not None else (kept or [None])[-1]
-    if number not in kept:
-        raise Refused(_not_kept(number, kept))
-    tensors = run.weights(number, lane)
-    cache.keep(to, lambda beside: save_file(dict(tensors), beside))
+    number = None if args.batch is None else as_number(args.batch)
+    if number is not None and not isinstance(number, int):
+        raise Refused(f"batch: {args.batch}; the number of a batch")
+    with closing(Run(place(args.name, args.root))) as run:
+        lane = _lane(args)
+        kept = run.kept(lane)
+        if not kept:
+            raise Refused(
+                f"weights: {run.name}; none were kept, train --weights-every N keeps them"
+            )
+        number = kept[-1] if number is None else number
+        tensors = dict(run.weights(number, lane))
+    cache.keep(to, lambda beside: save_file(tensors, beside))
     print(f"{to}: {len(tensors)} tensors of batch {number}")
     return 0
 
@@ -76,20 +83,3 @@ def _lane(args: argparse.Namespace) -> int | None:
     if not isinstance(number, int) or number < 0:
         raise Refused(f"lane: {args.lane}; an integer of 0 or more")
     return number
-
-
-def _not_kept(number: Any, kept: list[int]) -> str:
-    """Why there are no weights of a batch, and which are nearest."""
-    if not kept:
-        return "batch: no weights were kept in this run; train --weights-every N keeps them"
-    if not isinstance(number, int):
-        return f"batch: {number}; the number of a batch"
-    near = min(kept, key=lambda one: abs(one - number))
-    return f"batch: {number}; weights of {len(kept)} batches were kept, the nearest is {near}"
-
-
-def _incomplete(run: Any) -> Refused:
-    """What was exported is all that is held, and not all that was stored."""
-    from workbench.refusals import DAMAGED
-
-    return Refused(f"run: {run.name}; {run.recovered}; the export holds the rest", DAMAGED)

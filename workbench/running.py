@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,16 +96,16 @@ def show(args: argparse.Namespace) -> int:
     """Show what is known of a run; damaged ones too, with what is held."""
     from core.runs import Run
 
-    run = Run(place(args.name, args.root))
-    known = _known(run)
+    with closing(Run(place(args.name, args.root))) as run:
+        known = _known(run)
     if args.json:
         print(json.dumps(known, indent=1))
     else:
         for line in _lines(known):
             print(line)
-    if run.recovered:
+    if known["recovered"]:
         sys.stdout.flush()
-        raise Refused(f"run: {run.name}; {run.recovered}", DAMAGED)
+        raise Refused(f"run: {known['name']}; {known['recovered']}", DAMAGED)
     return 0
 
 
@@ -186,7 +187,8 @@ def replay(args: argparse.Namespace) -> int:
     from core.runs import Run
     from workbench.replaying import replayed
 
-    found = replayed(Run(place(args.name, args.root)))
+    with closing(Run(place(args.name, args.root))) as run:
+        found = replayed(run)
     known = [
         {"lane": lane, "recorded": recorded, "again": again, "same": recorded == again}
         for lane, recorded, again in found
@@ -195,8 +197,9 @@ def replay(args: argparse.Namespace) -> int:
         print(json.dumps(known, indent=1))
     else:
         for one in known:
-            said = "the same" if one["same"] else f"{one['again'][:16]}, ANOTHER"
-            print(f"lane {one['lane']}: {one['recorded'][:16]}, again {said}")
+            first, again = (str(one[k])[:16] or "no such lane" for k in ("recorded", "again"))
+            said = "again the same" if one["same"] else f"now ANOTHER: {again}"
+            print(f"lane {one['lane']}: {first}, {said}")
     return 0 if all(one["same"] for one in known) else UNSOUND
 
 
@@ -213,17 +216,18 @@ def _listed(path: Path) -> dict[str, Any]:
     empty = {"batches": None, "rows": None, "accuracy": None, "data": "", "created": ""}
     line = {"name": path.name, "title": notes.title, "tags": list(notes.tags), "recovered": ""}
     try:
-        run = Run(path)
-        known = _known(run)
+        with closing(Run(path)) as run:
+            known = _known(run)
     except (BadInput, OSError) as failed:
         return line | empty | {"state": "damaged", "recovered": str(failed)}
-    first = next(iter(known["lanes"]), None) or empty
+    batches = [one["batches"] for one in known["lanes"]]
+    tested = [one["accuracy"] for one in known["lanes"] if one["accuracy"] is not None]
     return line | {
         "state": "damaged" if known["recovered"] else known["state"].partition(":")[0],
         "recovered": known["recovered"],
-        "batches": first["batches"],
+        "batches": max(batches, default=0),
         "rows": sum(one["rows"] for one in known["lanes"]),
-        "accuracy": max((one["accuracy"] or 0.0 for one in known["lanes"]), default=0.0) or None,
+        "accuracy": max(tested, default=None),
         "data": known["data"],
         "created": known["created"],
     }
