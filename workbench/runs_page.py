@@ -68,6 +68,8 @@ class RunsPage:
         )
         self.reader: Reader | None = None
         self._frame = 0
+        self._due = self._fit = False
+        self._now: Found | None = None
         self._refused = ""
         self._quiet = False
         self._drawn: Any = None
@@ -115,11 +117,11 @@ class RunsPage:
             width=170,
             **style,
         )
-        self._shown.param.watch(lambda _: self._redraw(), "value")
+        self._shown.param.watch(lambda _: self._soon(), "value")
         close = pn.widgets.Button(label="close", width=60, **style)
         close.on_click(lambda _: self.open(""))
         fit = pn.widgets.Button(label="whole run", width=80, **style)
-        fit.on_click(lambda _: self.plots.free())
+        fit.on_click(lambda _: self._whole())
         self._tools = pn.Row(
             self._lane, self._t, self._shown, fit, close, sizing_mode="stretch_width", margin=0
         )
@@ -145,16 +147,21 @@ class RunsPage:
     def _begin(self) -> None:
         """The page is painted: read beside it, from now on until it goes."""
         keep_importable()
-        self.reader = reader = Reader(self._asked, self._found)
+        self.reader = reader = Reader(self._asked, self._soon)
         self.document.on_session_destroyed(_Leave(reader.end))
         reader.start()
 
-    def _found(self) -> None:
-        """Something new was read; called from the reader's thread."""
-        try:
-            self.document.add_next_tick_callback(self._show)
-        except RuntimeError:  # the page has gone
-            pass
+    def _soon(self) -> None:
+        """Show what there is, once, soon; called from any thread.
+
+        Figures and the readout are plain models of Bokeh, which may be changed only then.
+        """
+        if not self._due:
+            self._due = True
+            try:
+                self.document.add_next_tick_callback(self._show)
+            except RuntimeError:  # the page has gone
+                self._due = False
 
     # What a person does --------------------------------------------------------------------------
 
@@ -164,8 +171,9 @@ class RunsPage:
         if self._away.value and name:
             self._refuse(f"run: {name}; it lies in the trash: tick and restore it to see it")
             return
-        self.plots.free()
+        self._fit = True
         self._want(name=name, lane=None, t=None)
+        self._soon()
 
     def _want(self, **choices: Any) -> None:
         if self.reader is not None:
@@ -178,7 +186,12 @@ class RunsPage:
 
     def _searched(self, words: str) -> None:
         self.table.search(words)
-        self._say()
+        self._soon()
+
+    def _whole(self) -> None:
+        """All batches again, after a person has moved the axis."""
+        self._fit = True
+        self._soon()
 
     def _switched(self, event: Any) -> None:
         self._restore.visible = event.new
@@ -187,7 +200,7 @@ class RunsPage:
 
     def _act(self, act: Callable[[Path], Any]) -> bool:
         """Do something with the run that is open; a refusal is shown in the line."""
-        found = self._newest()
+        found = self._now
         if found is None or found.detail is None:
             return False
         return self._try(lambda path=found.detail.path: act(path))
@@ -209,7 +222,7 @@ class RunsPage:
     def _bring_back(self) -> None:
         from core.runs import restore
 
-        found = self._newest()
+        found = self._now
         ticked = set(self.table.chosen)
         for entry in found.entries if found is not None else ():
             if entry.name in ticked:
@@ -218,26 +231,28 @@ class RunsPage:
 
     def _refuse(self, line: str) -> None:
         self._refused = line
-        self._say()
+        self._soon()
 
     # Showing -------------------------------------------------------------------------------------
 
-    def _newest(self) -> Found | None:
-        return self.reader.newest if self.reader is not None else None
-
     def _show(self) -> None:
-        found = self._newest()
+        self._due = False
+        found = self._now = self.reader.newest if self.reader is not None else None
         if found is None:
             return
+        if self._fit:
+            self._fit = False
+            self.plots.free()
         self.table.show(found.entries)
         self.table.mark(found.wanted.name)
-        if found.detail is not None:
-            entry = next((e for e in found.entries if e.path == found.detail.path), None)
-            self.desk.show(found.detail, entry)
-            self._offer_choices(found.detail, found.wanted)
-            self._draw(found.detail, found.wanted)
+        detail = found.detail
+        if detail is not None:
+            entry = next((one for one in found.entries if one.path == detail.path), None)
+            self.desk.show(detail, entry)
+            self._offer_choices(detail, found.wanted)
+            self._draw(detail, found.wanted)
         self._offer()
-        self._say()
+        self._say(found)
 
     def _draw(self, detail: Detail, wanted: Wanted) -> None:
         now = (detail.course, wanted.t, self._shown.value)
@@ -245,12 +260,6 @@ class RunsPage:
             self._drawn = now
             row = LAST if wanted.t is None else f"t = {wanted.t}"
             self.plots.draw(detail.course, row, self._shown.value)
-
-    def _redraw(self) -> None:
-        found = self._newest()
-        if found is not None and found.detail is not None:
-            self._draw(found.detail, found.wanted)
-            self._say()
 
     def _offer_choices(self, detail: Detail, wanted: Wanted) -> None:
         """Set the menus to the lanes and steps that there are."""
@@ -287,32 +296,30 @@ class RunsPage:
         if self._compare.object != text:
             self._compare.object = text
 
-    def _say(self) -> None:
+    def _say(self, found: Found) -> None:
         """Tell the page, and whoever reads it, what is shown."""
-        found = self._newest()
-        said: dict[str, Any] = {"page": "runs", "ready": found is not None}
-        self._frame += 1
-        detail = found.detail if found is not None else None
-        entries = found.entries if found is not None else ()
-        away = found is not None and found.wanted.put_away
-        none = found is not None and not entries and not away
+        wanted, detail = found.wanted, found.detail
+        none = not found.entries and not wanted.put_away
         if none and not self._none.object:
             from core.runs import folder
 
             self._none.object = beginning(folder(), self.look.name)
-        said |= {
+        self._frame += 1
+        said: dict[str, Any] = {
+            "page": "runs",
+            "ready": True,
             "frame": self._frame,
             "runs": self.table.names,
-            "count": len(entries),
+            "count": len(found.entries),
             "none": none,
-            "asked": found.wanted.name if found is not None else "",
+            "asked": wanted.name,
             "open": detail.name if detail is not None else "",
-            "lane": "" if found is None or found.wanted.lane is None else str(found.wanted.lane),
-            "t": "" if found is None or found.wanted.t is None else str(found.wanted.t),
-            "message": self._refused or (found.message if found is not None else ""),
+            "lane": "" if wanted.lane is None else str(wanted.lane),
+            "t": "" if wanted.t is None else str(wanted.t),
+            "message": self._refused or found.message,
         }
         if detail is not None:
-            course = detail.course
+            course, lines = detail.course, self.plots.lines
             said |= {
                 "state": detail.state,
                 "recovered": detail.recovered,
@@ -321,8 +328,8 @@ class RunsPage:
                 "lanes": [k for k, _ in detail.lanes],
                 "kept": list(detail.kept),
                 "blocks": self.plots.heat.blocks,
-                "points": {name: one.points for name, one in self.plots.lines.items()},
-                "why": {name: one.why for name, one in self.plots.lines.items() if one.why},
+                "points": {name: one.points for name, one in lines.items()},
+                "why": {name: one.why for name, one in lines.items() if one.why},
             }
         self._pulse.text = json.dumps(said)
 
