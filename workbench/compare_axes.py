@@ -115,7 +115,8 @@ def _cost(experiment: Mapping[str, Any], L: int, plan: tuple[tuple[str, int], ..
     found = options(Experiment.from_dict(experiment), L, plan)
     if isinstance(found, str):
         raise BadInput(f"SMM: {found}")
-    one = smm(L, **found | {"T": 1} | ({"K": 1, "phases": 1} if "K" in found else {}))
+    single: dict[str, Any] = found | {"T": 1} | ({"K": 1, "phases": 1} if "K" in found else {})
+    one = smm(L, **single)
     wave = found["relaxation"] == "wavefront"  # all its products are spent after L updates
     update = one.relaxation // L if wave else one.relaxation
     return _Cost(one.init, update, one.relaxation if wave else np.inf, one.weights)

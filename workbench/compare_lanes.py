@@ -286,7 +286,9 @@ class Drawn:
         trace: the rows that are drawn, in memory.
         x: where each of them stands on the axis, (rows,); nan where it has no place.
         why: it cannot stand on the axis, or "".
+        number: of each of them in the lane, (rows,), also where batches are the axis.
         rows: how many there are in all.
+        extent: from the first to the last place of all its rows, or None.
         reasons: why the lane cannot stand on an axis, by axis.
         states: numbers of the states that it holds in full.
         lazy: the same rows with all variables, which are read when they are looked at.
@@ -296,7 +298,9 @@ class Drawn:
     trace: xr.Dataset
     x: NDArray[np.float64]
     why: str
+    number: NDArray[np.int64]
     rows: int
+    extent: tuple[float, float] | None
     reasons: Mapping[str, str] = field(default_factory=dict)
     states: Sequence[int] = ()
     lazy: xr.Dataset = field(default_factory=xr.Dataset)
@@ -333,10 +337,13 @@ def drawn(
         chosen = np.flatnonzero(at)[rule.kept(part)]
         held = [name for name in dict.fromkeys(names) if name in trace]
         lazy = trace.isel(step=chosen)
+        number = lazy["step"].values
         if axis == BATCHES:
             lazy = lazy.assign_coords(step=lazy["batch"].values)
         rows, states = lazy[held].load(), recorded_states(trace)
-        made.append(Drawn(lane, rows, x[chosen], why, trace.sizes["step"], reasons, states, lazy))
+        total = trace.sizes["step"]
+        span = _extent(x)
+        made.append(Drawn(lane, rows, x[chosen], why, number, total, span, reasons, states, lazy))
     return made, rule
 
 
@@ -345,8 +352,8 @@ def _rows_of(lane: Lane) -> xr.Dataset:
     trace = lane.trace()
     if "step" in trace.coords:
         return trace
-    none = {name: ("step", np.zeros(0, int)) for name in INDEX[1:]}
-    return trace.assign_coords(step=np.zeros(0, int), **none)
+    none: dict[str, Any] = {name: ("step", np.zeros(0, int)) for name in INDEX[1:]}
+    return trace.assign_coords(none | {"step": np.zeros(0, int)})
 
 
 def _reasons(lane: Lane, trace: xr.Dataset) -> dict[str, str]:
@@ -364,6 +371,11 @@ def _places(lane: Lane, trace: xr.Dataset, axis: str) -> NDArray[np.float64]:
     recipes = json.loads(trace.attrs.get("recipes", "[]"))
     batches = lane.batches() if axis == SMM and lane.experiment is None else None
     return places(trace, axis, experiment=lane.experiment, recipes=recipes, batches=batches)
+
+
+def _extent(x: NDArray[np.float64]) -> tuple[float, float] | None:
+    held = x[np.isfinite(x)]
+    return (float(held[0]), float(held[-1])) if len(held) else None
 
 
 def _inside(x: NDArray[np.float64], window: tuple[float, float] | None) -> NDArray[np.bool_]:

@@ -27,8 +27,9 @@ DASHES = ("solid", "dashed", "dotdash", "dotted")
 
 DECADES = """
 const sup = n => String(n).replace(/[-0-9]/g, c => '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.indexOf(c)]);
-return Number.isInteger(tick) ? '10' + sup(tick) : String(+(10 ** tick).toPrecision(2));"""
-"""Ticks of a logarithm: powers of ten, and in between plain numbers."""
+if (Number.isInteger(tick)) return '10' + sup(tick);
+return ticks.filter(Number.isInteger).length > 1 ? '' : String(+(10 ** tick).toPrecision(2));"""
+"""Ticks of a logarithm: powers of ten, and plain numbers where fewer than two are in sight."""
 
 HOVER = "for (const one of spans) one.setv({location: cb_obj.x}, {sync: false});"
 LEAVE = "for (const one of spans) one.setv({location: null}, {sync: false});"
@@ -57,9 +58,15 @@ class Followed:
         self._full = (0.0, 1.0)
 
     @property
+    def shown(self) -> tuple[float, float]:
+        """From where to where it shows."""
+        limits: Any = self.range
+        return float(limits.start), float(limits.end)
+
+    @property
     def zoomed(self) -> bool:
         """Whether it shows something else than all."""
-        shown, full = (self.range.start, self.range.end), self._full
+        shown, full = self.shown, self._full
         slack = 1e-6 * max(abs(full[1] - full[0]), 1e-12)
         return any(abs(a - b) > slack for a, b in zip(shown, full, strict=True))
 
@@ -88,7 +95,7 @@ class Canvas:
             heard: told "at PLACE" when somebody clicks.
         """
         self.look, self.axis, self.x, self.heard = look, axis, x, heard
-        line = {"dimension": "height", "level": "overlay"}
+        line: dict[str, Any] = {"dimension": "height", "level": "overlay"}
         self._hovers = [Span(line_color=look.muted, line_width=1, **line) for _ in range(16)]
         self._cursors = [Span(line_color=look.accent, line_width=1.5, **line) for _ in range(16)]
         self._partings = [
@@ -111,12 +118,13 @@ class Canvas:
 
     def map(self, name: str, title: str, height: int, shown: Any) -> Any:
         """A pane with the map of one lane; `shown` is the map and the limits of its colours."""
-        hook = self._hook(self._layers(name, height), title)
-        return self._pane(name, lambda data: self._map(*data, hook), shown)
+        hook = self._hook(self._layers(name, height), title, layers=True)
+        return self._pane(name, lambda data: self._map(data, hook), shown)
 
     def difference(self, title: str, shown: Pair) -> Any:
         """A pane with the map of A - B."""
-        hook = self._hook(self._layers("difference", len(shown.found.layer)), title)
+        limits = self._layers("difference", len(shown.found.layer))
+        hook = self._hook(limits, title, layers=True)
         stream = self._pipes["difference"] = Pipe(data=shown)
         held = self.linked(
             hv.DynamicMap(lambda data: self._difference(data, hook), streams=[stream])
@@ -135,7 +143,7 @@ class Canvas:
         """A pane with the distance of each state; `shown` is (x, log10 distance, states)."""
         limits = self._limits["distances"] = Followed()
         hook = self._hook(limits, label, log=True)
-        return self._pane("distances", lambda data: self._distances(*data, hook), shown)
+        return self._pane("distances", lambda data: self._distances(data, hook), shown)
 
     def _pane(self, name: str, draw: Callable[[Any], Any], shown: Any) -> Any:
         stream = self._pipes[name] = Pipe(data=shown)
@@ -196,8 +204,8 @@ class Canvas:
             default_tools=["xpan", "xbox_zoom", "xwheel_zoom", "reset"],
         )  # fmt: skip
 
-    def _map(self, shown: Map, limits: tuple[float, float], log: bool, hook: Any) -> Any:
-        look = self.look
+    def _map(self, data: tuple[Map, tuple[float, float], bool], hook: Any) -> Any:
+        look, (shown, limits, log) = self.look, data
         return _image(shown.values[:, :, None], shown.bounds, ["value"]).opts(
             cmap=shades(look.energy), clim=limits, clipping_colors={"NaN": look.unreached},
             colorbar=True, colorbar_opts=self._bar(log), responsive=True, height=HEIGHT,
@@ -220,10 +228,11 @@ class Canvas:
     def _tints(self, data: Pair) -> Any:
         """Layers that only A or only B has reached, in the colours of these."""
         there = data.found.there
-        only = np.where(there == c.ONLY_A, 0.0, np.where(there == c.ONLY_B, 1.0, np.nan))
-        return _image(data.grid.laid(only)[:, :, None], data.grid.bounds, ["only"]).opts(
+        only = np.where(there == c.ONLY_A, 0.0, np.where(there == c.ONLY_B, 1.0, -1.0))
+        only = np.nan_to_num(data.grid.laid(only), nan=-1.0)
+        return _image(only[:, :, None], data.grid.bounds, ["only"]).opts(
             cmap=[colour(0), colour(1)], clim=(0, 1), alpha=0.45, apply_ranges=False,
-            clipping_colors={"NaN": "rgba(0, 0, 0, 0)"},
+            clipping_colors={"min": "rgba(0, 0, 0, 0)"},
         )  # fmt: skip
 
     def _cloud(self, data: Pair, label: str) -> Any:
@@ -240,7 +249,8 @@ class Canvas:
             framewise=True,
         )  # fmt: skip
 
-    def _distances(self, x: Any, logs: Any, states: Any, hook: Any) -> Any:
+    def _distances(self, data: tuple[Any, Any, Any], hook: Any) -> Any:
+        x, logs, states = data
         colours = layer_colours(len(states), self.look.name)
         drawn = [
             hv.Curve((x, logs[:, k]), "x", "y", label=f"h{state}").opts(
@@ -259,6 +269,7 @@ class Canvas:
         look = self.look
         shown = {"formatter": CustomJSTickFormatter(code=DECADES)} if log else {}
         return shown | {
+            "title": "",
             "width": 8, "padding": 4, "label_standoff": 4, "background_fill_alpha": 0,
             "major_label_text_color": look.muted, "major_label_text_font": FONT,
             "major_label_text_font_size": "10px", "bar_line_color": None,
@@ -267,7 +278,9 @@ class Canvas:
 
     # Looks and links -----------------------------------------------------------------------------
 
-    def _hook(self, limits: Followed, title: str, log: bool = False) -> Any:
+    def _hook(
+        self, limits: Followed, title: str, log: bool = False, *, layers: bool = False
+    ) -> Any:
         """Gives a figure the shared axis, the cursor and the look, once."""
         k = self._used
         self._used += 1
@@ -284,9 +297,11 @@ class Canvas:
             figure.js_on_event("mousemove", CustomJS(args=args, code=HOVER))
             figure.js_on_event("mouseleave", CustomJS(args=args, code=LEAVE))
             figure.js_on_event("tap", CustomJS(args={"heard": self.heard}, code=TAP))
-            _style(figure, self.look)
+            style(figure, self.look)
             figure.xaxis.axis_label = TITLES[self.axis]
             figure.yaxis.axis_label = title
+            if layers:
+                figure.yaxis.ticker = BasicTicker(min_interval=1, mantissas=[1, 2, 5])
             if log:
                 figure.yaxis.formatter = CustomJSTickFormatter(code=DECADES)
 
@@ -294,7 +309,7 @@ class Canvas:
 
     def _plain_hook(self, plot: Any, element: Any) -> None:
         figure = plot.state
-        _style(figure, self.look)
+        style(figure, self.look)
         for axis in (figure.xaxis, figure.yaxis):
             axis.formatter = CustomJSTickFormatter(code="return String(tick).replace('-', '−')")
 
@@ -317,7 +332,7 @@ def _bands(x: Any, low: Any, high: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _style(figure: Any, look: Palette) -> None:
+def style(figure: Any, look: Palette) -> None:
     """The project's look."""
     figure.update(
         background_fill_color=look.background,

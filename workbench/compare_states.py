@@ -4,6 +4,7 @@ Full states are large, so that they are read some rows at a time.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from core.catalogue import BadInput
 from core.schema import STATE
 from workbench.comparing import aligned
+
+if TYPE_CHECKING:
+    from workbench.compare_lanes import Lane
 
 Rows = NDArray[np.float64]
 
@@ -68,6 +72,23 @@ def distances(a: xr.Dataset, b: xr.Dataset, how: str = RMS) -> Distances:
             )
         found[:, column] = _apart(one, other, how)
     return Distances(a["step"].values, np.array(shared), found)
+
+
+def replayed(lane: "Lane", steps: NDArray[np.int64]) -> xr.Dataset:
+    """Full states of some rows of a lane, made again from its event log.
+
+    Raises:
+        BadInput: if it has none, or the states are too large.
+    """
+    from workbench.replaying import states_of  # here, because it loads the session
+
+    found = states_of(*lane.source, steps=steps.tolist())
+    held = {
+        name: (("step", "sample", name.replace("state", "unit")), values)
+        for name, values in found.items()
+        if name != "step"
+    }
+    return xr.Dataset(held, {"step": found["step"]})
 
 
 def _apart(one: xr.DataArray, other: xr.DataArray, how: str) -> Rows:

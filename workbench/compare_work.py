@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from core.catalogue import BadInput
@@ -22,10 +23,13 @@ from workbench.compare_scene import (
     readings,
     variables,
 )
-from workbench.compare_states import Distances, distances
+from workbench.compare_states import Distances, distances, recorded_states, replayed
 
 MOST_MAPS = 4
 """Maps side by side."""
+
+MOST_AGAIN = 200
+"""Rows whose states are made again by replay."""
 
 MOST_STATES = 512 * 2**20
 """Bytes of states that are read for distances."""
@@ -52,7 +56,7 @@ class Apart:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shown:
     """All that one state of the page shows.
 
@@ -85,11 +89,8 @@ class Shown:
     @property
     def span(self) -> tuple[float, float] | None:
         """From the first to the last place of any row; None without rows."""
-        held = [one.x[np.isfinite(one.x)] for one in self.lanes if not one.why]
-        held = [one for one in held if one.size]
-        if not held:
-            return None
-        return float(min(one[0] for one in held)), float(max(one[-1] for one in held))
+        held = [one.extent for one in self.lanes if one.extent is not None and not one.why]
+        return (min(a for a, _ in held), max(b for _, b in held)) if held else None
 
 
 class Lanes:
@@ -119,8 +120,14 @@ class Lanes:
         return any(grown)
 
 
-def work(lanes: Lanes, choices: Choices) -> Shown:
-    """Everything that the page shows for these choices."""
+def work(lanes: Lanes, choices: Choices, again: Mapping[str, xr.Dataset] | None = None) -> Shown:
+    """Everything that the page shows for these choices.
+
+    Args:
+        lanes: those that are open.
+        choices: of the page.
+        again: states that were made again, by name of the lane.
+    """
     held, refused = lanes.open(choices.run)
     names = variables(choices.curve, choices.other, choices.map, choices.several)
     found, rule = drawn(held, choices.x, names, choices.zoom) if held else ([], Thinning())
@@ -129,7 +136,7 @@ def work(lanes: Lanes, choices: Choices) -> Shown:
     apart: Apart | str = two
     if len(found) > 1:
         two = _or_why(lambda: _pair(found[0], found[1], choices))
-        apart = _or_why(lambda: _apart(found[0], found[1], choices.distance))
+        apart = _or_why(lambda: _apart(found[0], found[1], choices.distance, again or {}))
     return Shown(
         choices=choices,
         lanes=found,
@@ -160,23 +167,57 @@ def _pair(a: Drawn, b: Drawn, choices: Choices) -> Pair:
     return pair(a, b, choices.map, choices.part, [note] if note else [])
 
 
-def _apart(a: Drawn, b: Drawn, how: str) -> Apart:
-    """Exact distances, from states that were recorded."""
+def _apart(a: Drawn, b: Drawn, how: str, again: Mapping[str, xr.Dataset]) -> Apart:
+    """Exact distances, from states that were recorded or made again."""
+    states = []
     for letter, one in (("A", a), ("B", b)):
         if one.why:
             raise BadInput(f"{letter}: {one.why}")
-        if not one.states:
+        if one.lane.key in again:
+            states.append(_placed(one, again[one.lane.key]))
+        elif one.states:
+            states.append(one.lazy.assign_coords(x=("step", one.x)))
+        else:
             raise BadInput(f"{letter}: full states were not recorded")
-    size = sum(8 * one.lazy[f"state_{k}"].size for one in (a, b) for k in one.states)
+    size = sum(8 * rows[f"state_{k}"].size for rows in states for k in recorded_states(rows))
     every = max(1, -(-size // MOST_STATES))
-    placed = a.lazy.assign_coords(x=("step", a.x))
-    one, other = (
-        trace.isel(step=slice(None, None, every)) for trace in c.aligned([placed, b.lazy])
-    )
+    one, other = (rows.isel(step=slice(None, None, every)) for rows in c.aligned(states))
     found = distances(one, other, how)
-    there = found.values > 0
+    there = np.asarray(found.values > 0)
     logs = np.log10(found.values, out=np.full(found.values.shape, np.nan), where=there)
     said = [f"every {every}th of the rows drawn is read"] if every > 1 else []
+    equal = [
+        f"h{k}" for k, apart in zip(found.state, there.any(0).tolist(), strict=True) if not apart
+    ]
+    said += [f"{', '.join(equal)} equal throughout"] if equal else []
+    if any(one.lane.key in again for one in (a, b)):
+        said.append("by replay, as far as the rows had come")
     if note := other_images(a.lane.experiment, b.lane.experiment):
         said.append(note)
     return Apart(one["x"].values, logs, found, "; ".join(said))
+
+
+def _placed(one: Drawn, states: xr.Dataset) -> xr.Dataset:
+    """States that were made again, at the rows that are drawn."""
+    kept = np.isin(one.number, states["step"].values)
+    rows = states.sel(step=one.number[kept])
+    return rows.assign_coords(step=one.trace["step"].values[kept], x=("step", one.x[kept]))
+
+
+def make_again(shown: Shown) -> dict[str, xr.Dataset]:
+    """States of A and B, made again from their event logs where they were not recorded.
+
+    Raises:
+        BadInput: with the reason why that cannot be.
+    """
+    found = {}
+    for letter, one in zip("AB", shown.lanes, strict=False):
+        if one.states:
+            continue
+        number = one.number
+        every = max(1, -(-len(number) // MOST_AGAIN))
+        try:
+            found[one.lane.key] = replayed(one.lane, number[::every])
+        except BadInput as refused:
+            raise BadInput(f"{letter}: {refused}") from None
+    return found
