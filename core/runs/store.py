@@ -19,15 +19,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from core.runs.errors import NotWritten
+from core.runs.errors import told
 from core.runs.packing import pack, plain
 
 ROWS, COUNT = "rows.sqlite", "acknowledged.json"
 
-ROW_STREAM = "rows"
+MANIFEST_STREAM, ROW_STREAM = "manifest", "rows"
 
-CHECKPOINT = 64
-"""Parts after which the write-ahead log is folded into the file."""
+CHECKPOINT = 256
+"""Parts after which the write-ahead log is folded into the file; that waits for the disk."""
+
+LOGGED = 2**25
+"""Bytes of arrays after which it is folded in any case, so that a reader need not search it all."""
 
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "fuse.sshfs", "beegfs", "9p", "afs")
 """File systems on which a write-ahead log cannot be shared."""
@@ -82,29 +85,38 @@ class Store:
         self.folder = folder
         self._guard = threading.Lock()
         self._durable = durable
-        self._since = 0
+        self._since = self._logged = 0
         self.rollback = is_on_network(folder)
-        with _Told(folder):
+        with told(folder):
             self._base = sqlite3.connect(
                 folder / ROWS, isolation_level=None, check_same_thread=False, timeout=10
             )
-            mode = "delete" if self.rollback else "wal"
-            self._base.execute(f"pragma journal_mode = {mode}")
-            self._base.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
-            self._base.execute("pragma wal_autocheckpoint = 0")
-            self._base.executescript(TABLES)
-            stored = self._base.execute("select coalesce(max(id), 0) from part").fetchone()[0]
-            last = self._base.execute(
-                "select lane, max(last) from part where stream = ? group by lane", (ROW_STREAM,)
-            )
-            self.count = Count(int(stored), dict(last.fetchall()))
             try:
-                before = acknowledged(folder)
-            except ValueError:
-                before = Count()
-            if before.parts > self.count.parts:  # lost parts keep their numbers, so that it shows
-                self.count = before
-            acknowledge(folder, self.count, durable=durable)
+                self._begin()
+            except BaseException:
+                self._base.close()
+                raise
+
+    def _begin(self) -> None:
+        mode = "delete" if self.rollback else "wal"
+        self._base.execute(f"pragma journal_mode = {mode}")
+        self._base.execute(f"pragma synchronous = {'full' if self._durable else 'normal'}")
+        self._base.execute("pragma wal_autocheckpoint = 0")
+        self._base.executescript(TABLES)
+        stored = self._base.execute("select coalesce(max(id), 0) from part").fetchone()[0]
+        last = self._base.execute(
+            "select lane, max(last) from part where stream = ? group by lane", (ROW_STREAM,)
+        )
+        self.count = Count(int(stored), dict(last.fetchall()))
+        others = "select count(*) from part where stream <> ?"
+        self.is_new = not self._base.execute(others, (MANIFEST_STREAM,)).fetchone()[0]
+        try:
+            before = acknowledged(self.folder)
+        except ValueError:
+            before = Count()
+        if before.parts > self.count.parts:  # lost parts keep their numbers, so that it shows
+            self.count, self.is_new = before, False
+        acknowledge(self.folder, self.count, durable=self._durable)
 
     def put(self, parts: list[New]) -> None:
         """Store parts, all or none; they are stored when this returns.
@@ -115,7 +127,7 @@ class Store:
         Raises:
             NotWritten: if the disk refuses; it may be tried again.
         """
-        with self._guard, _Told(self.folder):
+        with self._guard, told(self.folder):
             begun = self.count.parts
             self._base.execute("begin immediate")
             try:
@@ -133,24 +145,29 @@ class Store:
             self.count = Count(begun + len(parts), last)
             acknowledge(self.folder, self.count, durable=self._durable)
             self._since += len(parts)
-            if self._since >= CHECKPOINT and not self.rollback:
+            self._logged += sum(v.nbytes for part in parts for v in part.values.values())
+            full = self._since >= CHECKPOINT or self._logged >= LOGGED
+            if full and not self.rollback:
                 self._fold()
 
     def _fold(self) -> None:
         """Move the log into the file, as far as no reader needs it."""
         try:
             self._base.execute("pragma wal_checkpoint(passive)").fetchall()
-            self._since = 0
+            self._since = self._logged = 0
         except sqlite3.OperationalError:
-            self._since //= 2  # no room: what is stored stays in the log; tried again soon
+            # No room: what is stored stays in the log; tried again soon.
+            self._since, self._logged = self._since // 2, self._logged // 2
 
     def close(self) -> None:
         """Fold the log into the file and let go; safe to call twice."""
-        with self._guard, _Told(self.folder):
+        with self._guard, told(self.folder):
             try:
                 if not self.rollback:
                     self._base.execute("pragma wal_checkpoint(truncate)").fetchall()
             except sqlite3.ProgrammingError:  # closed before
+                return
+            except sqlite3.DatabaseError:  # no room: the log stays, and is read with the file
                 return
             finally:
                 self._base.close()
@@ -240,37 +257,6 @@ def _write_all(file: int, data: bytes) -> None:
     """`os.write` may write less than it was given."""
     while data:
         data = data[os.write(file, data) :]
-
-
-# Trouble -----------------------------------------------------------------------------------------
-
-
-class _Told:
-    """Says what the disk refused, as NotWritten."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.ProgrammingError):
-            raise NotWritten(f"run: {self.folder}; it is closed") from error
-        if isinstance(error, sqlite3.Error | OSError):
-            raise NotWritten(
-                f"run: {self.folder}; not written ({error}){_room(self.folder)}"
-            ) from error
-
-
-def _room(folder: Path) -> str:
-    """How much the disk has left, where that is little."""
-    try:
-        held = os.statvfs(folder)
-    except OSError:
-        return ""
-    free = held.f_bavail * held.f_frsize
-    return f"; {free / 2**20:.1f} MiB are free there" if free < 2**30 else ""
 
 
 def is_on_network(folder: Path) -> bool:
