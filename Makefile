@@ -43,7 +43,7 @@ fi
 $(BIN) -m pip install --disable-pip-version-check
 endef
 
-.PHONY: help serve test mutants product bench lint types clean distclean FORCE
+.PHONY: help serve test mutants product bench bench-runs lint types clean distclean FORCE
 
 help:
 	@echo 'make serve      open the workbench at http://localhost:$(PORT) (PORT=)'
@@ -51,6 +51,7 @@ help:
 	@echo 'make mutants    put a mistake into a copy of the core, one by one: do the tests see it?'
 	@echo 'make product    relax every combination of entries (ARGS=--most=2000 draws a sample)'
 	@echo 'make bench      time the relaxation against peers (ARGS=--quick: does it run? in seconds)'
+	@echo 'make bench-runs time recording and reading of runs (ARGS=--quick: does it run?)'
 	@echo 'make lint       ruff: rules and format'
 	@echo 'make types      pyright'
 	@echo 'make clean      remove caches and built distributions'
@@ -77,6 +78,9 @@ product: $(TEST)
 
 bench: $(APP)
 	$(BIN) -m benchmarks.relaxation $(ARGS)
+
+bench-runs: $(APP)
+	$(BIN) -m benchmarks.runs $(ARGS)
 
 lint: $(TEST)
 	$(BIN) -m ruff check .

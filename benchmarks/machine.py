@@ -87,6 +87,21 @@ def _core(cpu: int) -> tuple[str, ...]:
         return (str(cpu),)
 
 
+def peak() -> int:
+    """Most bytes of memory that this process has held so far.
+
+    Of this program: what `getrusage` tells is that of the process which started it, where that had
+    more.
+    """
+    for line in _lines("/proc/self/status"):
+        if line.startswith("VmHWM"):
+            return 1024 * int(line.split()[1])
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
 def about() -> dict[str, Any]:
     """The machine and the versions of what is measured."""
     import numpy

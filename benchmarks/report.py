@@ -78,7 +78,7 @@ REQUIREMENTS = (
 
 def markdown(run: Mapping[str, Any]) -> str:
     """All tables."""
-    parts = [_about(run), _requirements(run)]
+    parts = [heading(run, "Benchmark"), _requirements(run)]
     groups = run["groups"]
     parts += [_group(one, run) for one in groups if "sweep" not in one]
     for name in dict.fromkeys(one["sweep"] for one in groups if "sweep" in one):
@@ -89,9 +89,10 @@ def markdown(run: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _about(run: Mapping[str, Any]) -> str:
+def heading(run: Mapping[str, Any], what: str) -> str:
+    """What was measured, where and how."""
     machine = run["machine"]
-    versions = {**machine["versions"], **(run["peer"] or {})}
+    versions = {**machine["versions"], **(run.get("peer") or {})}
     said = ", ".join(f"{name} {value}" for name, value in versions.items())
     others = (
         f"A round in which other processes used more than {run['limit']:.0%} of the processors' "
@@ -101,7 +102,7 @@ def _about(run: Mapping[str, Any]) -> str:
     )
     memory = f", {machine['memory_gib']} GiB" if machine["memory_gib"] else ""
     return (
-        f"# Benchmark of {run['begun'][:10]}\n\n"
+        f"# {what} of {run['begun'][:10]}\n\n"
         f"{machine['processor']}, {machine['processors']} processors{memory}; {machine['system']}; "
         f"{run['threads']} threads, OMP_WAIT_POLICY={run['omp_wait_policy']}. {said}.\n\n"
         "Times are medians; ratios are medians of the ratios within each round, with the 95 % "
@@ -116,7 +117,7 @@ def _requirements(run: Mapping[str, Any]) -> str:
         sign = "≤" if one.most else "≥"
         rows.append([one.title, f"{sign} {one.bound:.2f}", str(found) if found else "–", said])
     title = f"## Requirements\n\nThe engine that is judged is `{run['subject']}`.\n\n"
-    return title + _table(["ratio", "required", "measured", ""], rows)
+    return title + table(["ratio", "required", "measured", ""], rows)
 
 
 def _group(group: Mapping[str, Any], run: Mapping[str, Any]) -> str:
@@ -155,7 +156,7 @@ def _group(group: Mapping[str, Any], run: Mapping[str, Any]) -> str:
             f"{closed['kept'] / floor:.2f} of them with nothing computed twice, "
             f"{closed['exact'] / floor:.2f} from a forward sweep."
         )
-    return f"{text}\n\n{_table(heads, rows)}"
+    return f"{text}\n\n{table(heads, rows)}"
 
 
 def _sweep(name: str, groups: list[Mapping[str, Any]]) -> str:
@@ -171,7 +172,7 @@ def _sweep(name: str, groups: list[Mapping[str, Any]]) -> str:
         rows.append(cells)
     heads = [name, "floor, ms", *(case for case in cases if case != "floor")]
     about = "8 hidden layers of 128, batch 64, T = 20, but for one number. ms (× floor)."
-    return f"## By {name}\n\n{about}\n\n{_table(heads, rows)}"
+    return f"## By {name}\n\n{about}\n\n{table(heads, rows)}"
 
 
 def _ratio(group: Mapping[str, Any], above: str, below: str) -> str:
@@ -181,7 +182,8 @@ def _ratio(group: Mapping[str, Any], above: str, below: str) -> str:
     return str(Ratio(**held)) if held else "–"
 
 
-def _table(heads: list[str], rows: list[list[str]]) -> str:
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    """In Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(one) + " |" for one in lines)
 
