@@ -3,15 +3,15 @@
 The server has a folder of runs of its own, whose runs are made here.
 """
 
+import contextlib
 import sys
 import time
 from pathlib import Path
 
-import driving
 import numpy as np
 import pytest
 import xarray as xr
-from driving import Server, canvas_pixels, colours, readout, wait_for
+from driving import Server, canvas_pixels, colours, wait_for
 from playwright.sync_api import expect
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workbench"))
@@ -275,9 +275,9 @@ def test_the_doors_lead_to_the_pages_and_keep_theme_and_session(visit, runs):
     here = page.locator("#pages a[aria-current]")
     expect(here).to_have_text("Runs")
     page.locator("#pages a", has_text="Relax").click()
-    driving.wait_ready(page)
+    page.wait_for_url("**page=relax**", wait_until="commit")
     assert "theme=dark" in page.url and "session=abcdefgh" in page.url
-    assert page.locator("#page").get_attribute("data-theme") == "dark"
+    expect(page.locator("#page")).to_have_attribute("data-theme", "dark")
 
 
 def test_an_unknown_page_offers_the_nearest(visit):
@@ -287,18 +287,23 @@ def test_an_unknown_page_offers_the_nearest(visit):
     expect(words.locator("a")).to_have_text("Runs")
 
 
-def test_a_page_that_has_gone_reads_no_more(visit, runs, server):
-    def readers():
-        tasks = Path(f"/proc/{server.process.pid}/task").iterdir()
-        return sum((task / "comm").read_text().strip() == "runs" for task in tasks)
+def test_a_page_that_has_gone_holds_no_file_of_a_run(visit, runs, server):
+    files = Path(f"/proc/{server.process.pid}/fd")
+    if not files.is_dir():
+        pytest.skip("the open files of a process are listed in /proc")
 
-    if not Path(f"/proc/{server.process.pid}/task").is_dir():
-        pytest.skip("threads of a process are counted in /proc")
-    page = visit("?page=runs", ready=False)
-    shown(page)
+    def held():
+        targets = []
+        for one in files.iterdir():
+            with contextlib.suppress(OSError):
+                targets.append(str(one.readlink()))
+        return [one for one in targets if "whole/rows.sqlite" in one]
+
+    page = visit("?page=runs&run=whole", ready=False)
+    wait_for(page, lambda r: r.get("open") == "whole" and r["rows"], timeout=60)
+    assert held()
     page.goto("about:blank")
-    end = time.monotonic() + 20
-    while readers() and time.monotonic() < end:
+    end = time.monotonic() + 30
+    while held() and time.monotonic() < end:
         time.sleep(0.2)
-    assert readers() == 0
-    assert readout(page) == {}
+    assert held() == []
