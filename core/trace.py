@@ -11,7 +11,8 @@ way by `frame_limit`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -21,6 +22,9 @@ from core import schema
 from core.layout import Layout
 from core.network import Network
 from core.recorder import Chunk
+
+if TYPE_CHECKING:
+    from core.runs.log import Log
 
 
 @dataclass
@@ -77,6 +81,18 @@ class Trace:
         self.batches: dict[int, Sample] = {}
         self.batch_stride = self.step_stride = self.frame_stride = 1
         self._now = _Buffers()
+
+    @staticmethod
+    def open(path: str | Path, **options: Any) -> "Log":
+        """Begin a run on disk that a loop of one's own appends to; see `core.runs.log.Log`.
+
+        Args:
+            path: of the run's folder.
+            **options: `layers`, which must be given, and the others of `Log`.
+        """
+        from core.runs.log import Log  # here, because runs are made of traces
+
+        return Log(path, **options)
 
     def __len__(self) -> int:
         """Rows held."""
