@@ -7,6 +7,7 @@ that is missing or damaged.
 import os
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -40,5 +41,7 @@ def keep(path: Path, write: Callable[[Path], None]) -> None:
         with beside.open("rb+") as written:
             os.fsync(written.fileno())
         beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    except BaseException:
+        with suppress(OSError):  # what went wrong first is what is told
+            beside.unlink(missing_ok=True)
+        raise

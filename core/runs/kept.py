@@ -27,7 +27,14 @@ def keep(run: Path, lane: int, number: int, tensors: Mapping[str, Tensor]) -> No
     held = {name: one.detach().cpu().contiguous().clone() for name, one in tensors.items()}
     about = {"digest": digest(held)}
     path = run / FOLDER / f"{lane}-{number:08d}.safetensors"
-    cache.keep(path, lambda beside: save_file(held, beside, about))
+
+    def write(beside: Path) -> None:
+        try:
+            save_file(held, beside, about)
+        except SafetensorError as failed:
+            raise OSError(f"{beside.name}: {failed}") from failed
+
+    cache.keep(path, write)
 
 
 def kept(run: Path, lane: int) -> list[int]:

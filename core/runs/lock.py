@@ -5,9 +5,10 @@ import json
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from core.runs.errors import Locked
+from core.runs.errors import Locked, told
 
 NAME = "lock"
 
@@ -23,10 +24,12 @@ class Lock:
 
         Raises:
             Locked: if another writer holds it; names its process and machine.
+            NotWritten: if the folder may not be written.
         """
         path = folder / NAME
         self.missing = ""
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        with told(folder):
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         for wait in (0.0, 0.05, 0.2):  # somebody may just be asking whether it is held
             time.sleep(wait)
             try:
@@ -38,11 +41,12 @@ class Lock:
                 self.missing = f"this file system cannot lock ({failed.strerror})"
                 break
         else:
-            os.close(self._file)
+            self.free()
             raise Locked(f"run: {folder}; it is being written by {holder(folder)}")
         said = {"process": os.getpid(), "machine": socket.gethostname()}
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, json.dumps(said).encode(), 0)
+        with suppress(OSError):  # it is held all the same, and a full disk must not keep runs there
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, json.dumps(said).encode(), 0)
 
     def free(self) -> None:
         """Let others write; safe to call twice."""

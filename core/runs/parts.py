@@ -20,6 +20,9 @@ from core.runs.store import Count
 NUMBER = {"rows": "step", "frames": "frame_row"}
 """The array that numbers the rows of a stream."""
 
+OF_LANES = ("lane", "rows", "frames", "batches", "samples", "recipes")
+"""Streams whose parts belong to a lane."""
+
 
 @dataclass(frozen=True)
 class LaneInfo:
@@ -158,6 +161,17 @@ class Parts:
             known = ", ".join(map(str, sorted(lanes))) or "there is none yet"
             raise BadInput(f"lane: {number}; one of run {self.path.name}: {known}")
         return lanes[number]
+
+    @property
+    def given_lanes(self) -> int:
+        """How many numbers of lanes were given, those of lanes that are lost included."""
+        seen = [part.lane for name in OF_LANES for part in self.of(name)]
+        return max([*seen, *self.acknowledged().last], default=-1) + 1
+
+    @property
+    def given_events(self) -> int:
+        """How many numbers of events were given, those of lost ones before others included."""
+        return max((part.last for part in self.of("events")), default=-1) + 1
 
     def line(self, lane: int) -> list[tuple[int, int | None]]:
         """A lane's ancestors and itself, each with the last of its rows that counts."""

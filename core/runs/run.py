@@ -55,7 +55,7 @@ class Run:
         copies = self._parts.of("manifest")
         if not copies:
             raise Damaged(f"run: {self.path}; {trouble}, and no copy of it can be read")
-        said = copies[0].more
+        said = copies[-1].more  # the making before may have failed
         return manifests.checked({**said, "sha256": manifests.sha(said)}, self.path)
 
     # What it is ----------------------------------------------------------------------------------

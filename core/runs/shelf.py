@@ -9,11 +9,12 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 
 from core.catalogue import BadInput, shown, unknown
+from core.runs.errors import told
 from core.runs.lock import Lock
 from core.runs.manifest import MANIFEST, Notes, read_notes, write_notes
 from core.runs.store import ROWS
@@ -87,6 +88,7 @@ def rename(path: Path, name: str) -> Path:
     Raises:
         BadInput: if the name is illegal or taken.
         Locked: while the run is being written.
+        NotWritten: if the disk refuses; it lies where it lay.
     """
     path = _checked(Path(path))
     target = path.with_name(check_name(name, "name"))
@@ -122,7 +124,8 @@ def annotate(
     new = Notes(
         old.title if title is None else title.strip(), old.note if note is None else note, kept
     )
-    write_notes(path, new)
+    with told(path):
+        write_notes(path, new)
     return new
 
 
@@ -141,7 +144,8 @@ def trash(path: Path) -> Path:
         for count in range(1, 10_000):
             target = path.parent / TRASH / (day if count == 1 else f"{day}.{count}") / path.name
             if not os.path.lexists(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
+                with told(path):
+                    target.parent.mkdir(parents=True, exist_ok=True)
                 _move(path, target)
                 return target
     raise BadInput(f"run: {path.name}; it was put away too often today")
@@ -168,7 +172,7 @@ def restore(path: Path) -> Path:
     with _free(path):
         _move(path, target)
     for left in (path.parent, place):
-        if not any(left.iterdir()):
+        with suppress(OSError):  # it holds something, or stays: the run is back
             left.rmdir()
     return target
 
@@ -259,7 +263,8 @@ def _move(path: Path, target: Path) -> None:
     """Rename a folder; what lies at the target is never replaced."""
     if os.path.lexists(target):
         raise BadInput(f"run: {target.name}; exists, choose another name")
-    path.rename(target)
+    with told(path):
+        path.rename(target)
 
 
 def _tags(tags: tuple[str, ...] | list[str]) -> tuple[str, ...]:

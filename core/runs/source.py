@@ -152,17 +152,15 @@ class Source:
         short = _cut_off(path)
         if not short:
             for how in self._ways(path):
-                base = sqlite3.connect(
-                    f"{path.resolve().as_uri()}?{how}",
-                    uri=True,
-                    check_same_thread=False,
-                    timeout=10,
-                )
+                where = f"{path.resolve().as_uri()}?{how}"
+                base = None
                 try:
+                    base = sqlite3.connect(where, uri=True, check_same_thread=False, timeout=10)
                     base.execute("select count(*) from part").fetchone()
                     return base
                 except sqlite3.DatabaseError:
-                    base.close()
+                    if base is not None:
+                        base.close()
         if short:
             return self._copied(path, f"{ROWS} was cut off")
         # A flush that a rollback journal holds was not finished: the copy takes it back, no loss.
@@ -177,25 +175,18 @@ class Source:
         return ("mode=ro&immutable=1",)  # nobody writes: nothing is made beside the file
 
     def _copied(self, path: Path, why: str) -> sqlite3.Connection:
-        """A private copy, padded to the length that its header tells."""
-        self._copy = tempfile.TemporaryDirectory(prefix="relaxoscope-")
-        copy = Path(self._copy.name) / ROWS
+        """A private copy.
+
+        Raises:
+            Damaged: if nothing of it can be read.
+        """
         try:
-            for end in ("-journal", "", "-wal"):  # the journal first: it is undone by what follows
-                one = path.with_name(f"{ROWS}{end}")
-                if one.exists():
-                    shutil.copyfile(one, copy.with_name(one.name))
-            missing = _cut_off(copy)
-            if missing:
-                os.truncate(copy, copy.stat().st_size + missing)
-            base = sqlite3.connect(copy, check_same_thread=False, isolation_level=None)
-            base.execute("select count(*) from part").fetchone()
+            self._copy = tempfile.TemporaryDirectory(prefix="relaxoscope-")
+            base = _taken(path, Path(self._copy.name) / ROWS)
         except (OSError, sqlite3.DatabaseError) as failed:
-            try:
-                base = sqlite3.connect(copy, check_same_thread=False, isolation_level=None)
-                base.execute("select id from part limit 1").fetchone()
-            except (OSError, sqlite3.DatabaseError):
-                raise Damaged(f"run: {path}; no row can be read ({failed})") from None
+            if self._copy is not None:
+                self._copy.cleanup()
+            raise Damaged(f"run: {path}; no row can be read ({failed})") from None
         if os.access(self.folder, os.W_OK):
             self.trouble = why
         return base
@@ -220,6 +211,30 @@ class Source:
             if missed > 10_000:
                 break
         return lines
+
+
+def _taken(path: Path, copy: Path) -> sqlite3.Connection:
+    """A store in a copy of its own, padded to the length that its header tells.
+
+    Raises:
+        OSError, sqlite3.DatabaseError: if nothing of it can be read.
+    """
+    for end in ("-journal", "", "-wal"):  # the journal first: it is undone by what follows
+        one = path.with_name(f"{ROWS}{end}")
+        if one.exists():
+            shutil.copyfile(one, copy.with_name(one.name))
+    missing = _cut_off(copy)
+    if missing:
+        os.truncate(copy, copy.stat().st_size + missing)
+    base = sqlite3.connect(copy, check_same_thread=False, isolation_level=None)
+    for asked in ("select count(*) from part", "select id from part limit 1"):
+        try:
+            base.execute(asked).fetchone()
+            return base
+        except sqlite3.DatabaseError as failed:
+            why = failed
+    base.close()
+    raise why
 
 
 def _close(base: sqlite3.Connection, copy: "tempfile.TemporaryDirectory[str] | None") -> None:

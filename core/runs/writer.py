@@ -20,11 +20,12 @@ from core.catalogue import BadInput
 from core.layout import Layout
 from core.runs import manifest as manifests
 from core.runs import shelf
-from core.runs.errors import NotWritten
+from core.runs.errors import Damaged, told
 from core.runs.kept import keep
+from core.runs.lock import NAME as LOCK
 from core.runs.lock import Lock
 from core.runs.overview import blocks
-from core.runs.store import New, Store
+from core.runs.store import COUNT, MANIFEST_STREAM, ROWS, New, Store
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,17 +66,10 @@ class Writer:
         shelf.check_name(self.path.name)
         if self.path.is_symlink():
             raise BadInput(f"run: {self.path}; a folder of its own, this is a link")
-        there = (self.path / manifests.MANIFEST).exists()
-        if there and not resume:
-            raise BadInput(f"run: {self.path}; it exists: resume it, or choose another name")
-        if not there and self.path.exists() and any(self.path.iterdir()):
-            raise BadInput(f"run: {self.path}; a folder with other things in it")
-        try:
+        with told(self.path):
+            self._refuse(resume, is_new=True)
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self.path)
-        except (PermissionError, NotADirectoryError, FileExistsError) as failed:
-            line = f"run: {self.path}; cannot be made ({failed.strerror})"
-            raise NotWritten(line) from failed
         self.note = self._lock.missing
         self._ended = False
         self._lanes = 0
@@ -84,32 +78,58 @@ class Writer:
         self._layers: dict[int, int] = {}
         try:
             self._store = Store(self.path, durable=durable)
-            if there:
-                self._go_on()
-            else:
-                self._begin(manifests.made(experiment, about or {}))
+            try:
+                # Only now nobody else can be making it.
+                if self._refuse(resume, is_new=self._store.is_new):
+                    self._go_on()
+                else:
+                    self._begin(manifests.made(experiment, about or {}))
+            except BaseException:
+                self._store.close()
+                raise
         except BaseException:
             self._lock.free()
             raise
         if self._store.rollback:
             self.note = "on a network file system: readers and the writer wait for one another"
 
+    def _refuse(self, resume: bool, *, is_new: bool) -> bool:
+        """Whether a run lies there to be gone on with; one whose making failed does not count.
+
+        Raises:
+            BadInput: if it shall not be gone on with, or something else lies there.
+        """
+        there = (self.path / manifests.MANIFEST).exists() or not is_new
+        if there and not resume:
+            raise BadInput(f"run: {self.path}; it exists: resume it, or choose another name")
+        if not there and self.path.exists():
+            if any(not _is_own(one.name) for one in self.path.iterdir()):
+                raise BadInput(f"run: {self.path}; a folder with other things in it")
+        return there
+
     def _begin(self, manifest: dict[str, Any]) -> None:
-        self._put("manifest", 0, 0, 0, more=manifest)
-        try:
+        self._put(MANIFEST_STREAM, 0, 0, 0, more=manifest)
+        with told(self.path):
             manifests.write(self.path, manifest)
-        except OSError as failed:
-            line = f"run: {self.path}; manifest not written ({failed})"
-            raise NotWritten(line) from failed
 
     def _go_on(self) -> None:
+        from core.runs.parts import Parts
         from core.runs.run import Run
 
-        before = Run(self.path)
-        self._lanes = max(before.lanes, default=-1) + 1
+        before = Parts(self.path)
+        self._lanes, self._events = before.given_lanes, before.given_events
         self._layers = {k: len(one.layout.layers) for k, one in before.lanes.items()}
-        self._events = len(before.events())
+        for part in [*before.of("rows"), *before.of("frames")]:
+            for name, spec in part.specs.items():
+                self._shapes.setdefault((part.lane, name), tuple(spec["shape"][1:]))
         before.close()
+        try:
+            manifests.read(self.path)
+        except (FileNotFoundError, Damaged):
+            run = Run(self.path)  # takes the copy in the store
+            run.close()
+            with told(self.path):
+                manifests.write(self.path, run.manifest)
 
     # What may be appended ------------------------------------------------------------------------
 
@@ -233,11 +253,8 @@ class Writer:
             NotWritten: if the disk refuses.
         """
         self._check_lane(lane)
-        try:
+        with told(self.path):
             keep(self.path, lane, number, tensors)
-        except OSError as failed:
-            line = f"run: {self.path}; weights of batch {number} not written ({failed})"
-            raise NotWritten(line) from failed
 
     # The end -------------------------------------------------------------------------------------
 
@@ -246,15 +263,21 @@ class Writer:
 
         Args:
             how: "finished", "interrupted", "diverged: …" or "failed: …".
+
+        Raises:
+            NotWritten: if the disk refuses that line; the run is closed all the same, and reads as
+                interrupted until it is gone on with and closed again.
         """
         if self._ended:
             return
         self._ended = True
         try:
             self._put("ended", 0, 0, 0, more={"how": how})
-            self._store.close()
         finally:
-            self._lock.free()
+            try:
+                self._store.close()
+            finally:
+                self._lock.free()
 
     def __enter__(self) -> "Writer":
         """The writer itself."""
@@ -309,6 +332,11 @@ class Writer:
             shape = self._shapes.setdefault((lane, name), held.shape[1:])
             if held.shape[1:] != shape:
                 raise BadInput(f"{name}: shape {held.shape[1:]}; {shape}, as in the rows before")
+
+
+def _is_own(name: str) -> bool:
+    """Whether a run whose making failed may have left a file of this name."""
+    return name == LOCK or name.lstrip(".").startswith((ROWS, COUNT, "manifest-"))
 
 
 def array_of(name: str, value: Any) -> NDArray[Any]:
