@@ -36,8 +36,8 @@ HAS_TORCH := 'import torch, torchvision; \
 define INSTALL
 @rm -f $(APP) $(TEST)
 @if $(BIN) -c $(HAS_TORCH) 2>/dev/null; \
-then echo "Installing into $(ENV), which has torch: at most 0.3 GB to download."; \
-else echo "Installing into $(ENV): on Linux about 3.3 GB to download and 6.6 GB on disk, nearly all"; \
+then echo "Installing into $(ENV), which has torch: at most 0.4 GB to download."; \
+else echo "Installing into $(ENV): on Linux about 3.4 GB to download and 7.0 GB on disk, nearly all"; \
      echo "of it torch with CUDA. PYTHON=/path/to/python names a Python that has torch instead."; \
 fi
 $(BIN) -m pip install --disable-pip-version-check

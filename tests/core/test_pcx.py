@@ -1,7 +1,7 @@
 """Does the library of "Benchmarking Predictive Coding Networks" relax as this core does?
 
-`pcx` is another implementation by other people on another tensor library (jax). It is not among the
-packages of the test extra, because it brings jax: `pip install -e '.[test,pcx]'`.
+`pcx` is another implementation by other people on another tensor library (jax). It is in the test
+extra, but for Pythons that its jax is not made for.
 """
 
 from itertools import pairwise
@@ -19,7 +19,7 @@ from core.networks.layers import chain_maps
 from tests.problems import relaxation
 
 pcx = pytest.importorskip(
-    "pcx", reason="pcx, another implementation, is not here: pip install -e '.[test,pcx]'"
+    "pcx", reason="needs pcx, which Python 3.14 and later cannot have: pip install -e '.[test]'"
 )
 jax, optax, pxc, pxf, pxn, pxu = (
     pytest.importorskip(name)

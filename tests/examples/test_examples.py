@@ -50,7 +50,7 @@ def test_the_bare_loop_in_torch_logs_the_energies_of_the_core(tmp_path):
 
 
 def test_the_loop_of_pcx_logs_the_energies_of_the_core(tmp_path):
-    pytest.importorskip("pcx", reason="needs pcx: pip install -e '.[test]'")
+    pytest.importorskip("pcx", reason="needs pcx, which Python 3.14 cannot have")
     from tests.examples import pcx_loop
 
     sizes = pcx_loop.SIZES
