@@ -1,4 +1,4 @@
-"""What if the n-th call that changes a disk fails? Every such call of Python and of SQLite, counted.
+"""What if the n-th call that changes a disk fails? Those of Python and of SQLite are counted.
 
 `Faults` counts calls and says which one fails and how; `python_calls` puts it under Python's own
 functions, `tests.faults.sqlite` under SQLite's files.
@@ -160,7 +160,10 @@ def python_calls(faults: Faults, folder: Path):
 
         def called(file: int, data: Any, *more: Any) -> int:
             how = faults.due(f"os.{name}")
-            if how in (SHORT, TORN):  # the system may write less than it was given, without an error
+            if how in (
+                SHORT,
+                TORN,
+            ):  # the system may write less than it was given, without an error
                 done = call(file, bytes(data)[: (len(data) + 1) // 2], *more)
                 if how == TORN:
                     die()

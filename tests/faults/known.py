@@ -1,8 +1,8 @@
 """What must a run hold? One whose every number follows from its place, and who wrote what of it.
 
-`Deed` is one call of a writer. `content` says by a replay of some deeds, row by row, what a run that
-stored them holds; `read` says what a run holds, through all that a reader can be asked. Both are
-dictionaries from a place to bytes, so that what was lost and what is wrong are set operations.
+`Deed` is one call of a writer. `content` says by a replay of some deeds, row by row, what a run
+that stored them holds; `read` says what a run holds, through all that a reader can be asked. Both
+are dictionaries from a place to bytes, so that what was lost and what is wrong are set operations.
 """
 
 import json
@@ -150,7 +150,7 @@ class Deed:
             raise ValueError(self.what)
 
 
-def course(flushes: int = 6, size: int = 7) -> list[Deed]:
+def course(flushes: int = 6, size: int = 7, *, forks: bool = True) -> list[Deed]:
     """A session in little: two lanes, the second one forked, a row measured again, all streams."""
     deeds = [Deed("lane"), Deed("recipes", count=1), Deed("events", count=1)]
     for k in range(flushes):
@@ -163,6 +163,8 @@ def course(flushes: int = 6, size: int = 7) -> list[Deed]:
             number = first // (T + 1)
             deeds += [Deed("batch", first=number), Deed("sample", first=number)]
             deeds += [Deed("weights", first=number), Deed("events", first=k, count=2)]
+    if not forks:
+        return [*deeds, Deed("close")]
     fork = flushes * size // 2
     deeds += [Deed("lane", lane=1, first=fork, parent=0), Deed("recipes", lane=1, count=2)]
     for k in range(flushes // 2):

@@ -15,7 +15,14 @@ from tests.faults.failing import BROKEN, DENIED, FULL, SHORT, TORN, Faults, die
 NAME = b"relaxoscope-faults"
 
 OK, PERM, CANTOPEN, FULL_CODE = 0, 3, 14, 13
-IOERR = {"write": 778, "sync": 1034, "truncate": 1546, "delete": 2570, "open": CANTOPEN, "shm": 4874}
+IOERR = {
+    "write": 778,
+    "sync": 1034,
+    "truncate": 1546,
+    "delete": 2570,
+    "open": CANTOPEN,
+    "shm": 4874,
+}
 
 OPEN = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int, c_void_p)
 DELETE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int)
@@ -49,7 +56,9 @@ class _Methods(Structure):
 
     _fields_ = (
         ("iVersion", c_int),
-        *_fields("xClose", "xRead", "xWrite", "xTruncate", "xSync", "xFileSize", "xLock", "xUnlock"),
+        *_fields(
+            "xClose", "xRead", "xWrite", "xTruncate", "xSync", "xFileSize", "xLock", "xUnlock"
+        ),
         *_fields("xCheckReservedLock", "xFileControl", "xSectorSize", "xDeviceCharacteristics"),
         *_fields("xShmMap", "xShmLock", "xShmBarrier", "xShmUnmap", "xFetch", "xUnfetch"),
     )
@@ -81,7 +90,8 @@ def library() -> ctypes.CDLL:
         found.sqlite3_vfs_register.argtypes = [POINTER(_Vfs), c_int]
         found.sqlite3_vfs_unregister.argtypes = [POINTER(_Vfs)]
     except (OSError, AttributeError) as failed:
-        raise Unavailable(f"no sqlite3_vfs_find behind {where or 'the built-in sqlite3'}: {failed}")
+        behind = where or "the built-in sqlite3"
+        raise Unavailable(f"no sqlite3_vfs_find behind {behind}: {failed}") from failed
     if found.sqlite3_vfs_find(None).contents.iVersion < 2:
         raise Unavailable("the VFS of this SQLite has another version")
     return found
