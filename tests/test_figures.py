@@ -200,13 +200,14 @@ def test_a_step_between_two_rows_of_a_thinned_trace_draws_the_nearest(trace):
 
 
 def test_the_page_exports_the_newest_row_while_its_cursor_runs_ahead(trace):
-    from workbench.drawer import Drawer
+    from workbench.export_tab import ExportTab
 
     held = SimpleNamespace(dataset=lambda: trace, batches={})
     session = SimpleNamespace(lane=SimpleNamespace(trace=held), cursor=50)
-    drawer = SimpleNamespace(
+    tab = SimpleNamespace(
+        _watches=False,
         _page=SimpleNamespace(session=session),
         _view=SimpleNamespace(value="total"),
         _refused=SimpleNamespace(object=""),
     )
-    assert Drawer._zip(drawer).read() == figures.bytes_of("total", trace, 8)
+    assert ExportTab._zip(tab).read() == figures.bytes_of("total", trace, 8)

@@ -113,7 +113,6 @@ def _words(plot: Any, look: Palette) -> Label:
         text_font=FONT,
         text_font_size="13px",
         background_fill_color=look.page,
-        padding=4,
         visible=False,
     )
     plot.add_layout(words)

@@ -12,7 +12,7 @@ from core.recorder import Chunk
 from core.runs import Writer
 from core.trace import Sample
 from tests.workbench.sessions import SMALL, do, opened, settle
-from workbench import reading
+from workbench import figures, reading
 from workbench.address import Address
 from workbench.curves import Curves
 from workbench.scene import readout, scene
@@ -213,6 +213,17 @@ def test_what_a_batch_showed_is_drawn_with_its_range_of_pixels(shelf):
     np.testing.assert_array_equal(drawn.images["input"], images[:, 0])
     assert drawn.labels.tolist() == [3, 1, 4, 1] and drawn.pixels == (-1, 3)
     assert "images" not in drawn.absent
+
+
+def test_the_export_of_own_code_holds_its_rows_and_names_no_method(shelf):
+    recorded(shelf / "own", chunk(0, 30, energy=values))
+    watched = seen("own")
+    found = watched.dataset()
+    np.testing.assert_allclose(found["energy"].values, values(np.arange(30)))
+    assert {"energy"} <= watched.lane.known and not {"precision", "force"} & watched.lane.known
+    said = figures.bundle("energy_time", found, 12)["README.txt"].decode()
+    assert "The trace does not name its experiment." in said and "Methods from" not in said
+    assert "step t = 2 of T = 9 in batch 1" in said
 
 
 # Time --------------------------------------------------------------------------------------------
