@@ -326,7 +326,8 @@ class Session(Commands):
             return
         self._drain()
         try:
-            self._tape = Tape(shelf.folder() / (name or free_name()), self.log(), align=self.align)
+            path = shelf.folder() / (name or free_name())
+            self._tape = Tape(path, self.log(), align=self.align, lane=self.lanes[0])
         except (BadInput, OSError) as error:
             self.message = f"record: {error}"
             return

@@ -26,6 +26,10 @@ KIND = "session"
 """What the manifest of such a run says that it is."""
 
 
+NAMED = ("data", "fingerprint", "engine", "level", "device")
+"""What the manifest says of the first lane."""
+
+
 class Sparing:
     """Lets every number through, then every second, fourth ...: each time as many bytes more."""
 
@@ -50,19 +54,24 @@ WEIGHTS, SAMPLES, FRAMES = 128 * 2**20, 32 * 2**20, 256 * 2**20
 class Tape:
     """The lanes of one session on their way into a run."""
 
-    def __init__(self, path: Path, log: Mapping[str, Any], *, align: bool) -> None:
+    def __init__(
+        self, path: Path, log: Mapping[str, Any], *, align: bool, lane: Lane | None = None
+    ) -> None:
         """Make the run.
 
         Args:
             path: of its directory.
             log: of the session: first choices, and the run that it began from, if any.
             align: whether the session records each layer's cosine to the backprop update.
+            lane: the first one, whose data and engine the manifest names.
 
         Raises:
             BadInput: if the name is illegal or taken.
             OSError: if the run cannot be written.
         """
         said = {"kind": KIND, "align": align, "begin": log.get("begin")}
+        if lane is not None:
+            said |= {k: v for k, v in lane.trace.attrs.items() if k in NAMED}
         self._writer = Writer(path, experiment=log["experiment"], about=said)
         self.name = path.name
         self.rows = 0

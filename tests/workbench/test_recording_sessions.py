@@ -1,7 +1,6 @@
 """Recorded sessions: the run holds what the session held, and the session does not notice."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +14,6 @@ from workbench import taping
 from workbench.replaying import replay, replayed
 from workbench.session import Session
 from workbench.taping import Sparing
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +100,7 @@ def test_a_run_holds_all_lanes_of_its_session_from_their_beginning(late):
     assert session.recorded_rows == session.taken, "a fork stores its own rows only"
     run = stopped(session)
     assert run.state == "finished"
+    assert run.manifest["about"]["fingerprint"] == SMALL.dataset().fingerprint
     assert_holds(run, session)
     assert [same for _, *same in replayed(run)] == [
         [lane.trace.digest()] * 2 for lane in session.lanes
