@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.schema import DIMS
 
-LINES = 2**12
+LINES = 2**11
 """Lines that are made at a time."""
 
 
