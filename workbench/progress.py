@@ -1,5 +1,6 @@
 """How far is it? A bar where somebody looks on, quiet lines elsewhere; always on stderr."""
 
+import os
 import sys
 from types import TracebackType
 from typing import Any, TextIO
@@ -52,8 +53,8 @@ class Progress:
         if self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(
-                total=1.0, file=self._stream, bar_format=STYLE, dynamic_ncols=True, mininterval=0.1
-            )
+            wide = os.get_terminal_size(self._stream.fileno()).columns  # 0 where nobody knows
+            size: dict[str, Any] = {"dynamic_ncols": True} if wide else {"ncols": 80}
+            self._bar = tqdm(total=1.0, file=self._stream, bar_format=STYLE, **size)
         self._bar.set_description_str(line, refresh=False)
         self._bar.update(share - self._bar.n)

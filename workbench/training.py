@@ -72,7 +72,7 @@ def train(args: argparse.Namespace) -> int:
     if "accuracy" in rows:
         known = rows["accuracy"].dropna("batch").values
         tested = f", accuracy {known[0]:.1%} -> {known[-1]:.1%}" if len(known) else ""
-    whole = int((rows["rows"] > 0).sum())
+    whole = int(rows["seconds"].notnull().sum()) if "seconds" in rows else 0
     seconds = time.perf_counter() - begun
     print(f"{whole:,} batches, {run.rows():,} rows{tested}, {seconds:.1f} s, {run.path}")
     if asked:
