@@ -24,6 +24,9 @@ MOST = 2_000
 WIDTH = 600
 """Blocks of rows over the length of a run."""
 
+FINEST = 1_200
+"""Up to so many rows each is kept by itself, so that a short run is seen row by row."""
+
 PART = 0.5
 """Seconds of reading after which what was found so far is shown."""
 
@@ -65,17 +68,49 @@ class Whole:
 
     Args:
         step: first row of each block, (k,).
-        rows: number of rows.
+        count: rows in each, (k,); blocks are as long as what was stored together.
         least: (k, L).
         mean: (k, L).
         largest: (k, L).
     """
 
     step: Values
-    rows: int
+    count: Values
     least: Values
     mean: Values
     largest: Values
+
+    @property
+    def ends(self) -> Values:
+        """The row behind each block, (k,): rows that were lost belong to none.
+
+        Where a session had thinned its rows before they were stored, a block reaches further than
+        it has rows, as most others do.
+        """
+        if len(self.step) < 2:
+            return self.step + self.count
+        stride = np.quantile(np.diff(self.step) / self.count[:-1], 0.5, method="lower")
+        reach = self.step + np.ceil(stride * self.count).astype(int)
+        return np.minimum(reach, np.append(self.step[1:], reach[-1]))
+
+    def pictured(self, most: int) -> "Whole":
+        """The same in at most so many blocks of equally many rows, nan where none was stored."""
+        ends, first = self.ends, int(self.step[0])
+        width = min(most, int(ends[-1]) - first)
+        edges = np.linspace(first, int(ends[-1]), width + 1)
+        begins = np.searchsorted(ends, edges[:-1], "right")  # the first block that reaches into it
+        behind = np.searchsorted(self.step, edges[1:], "left")
+        empty = np.full((width, self.mean.shape[1]), np.nan)
+        least, mean, largest = empty, empty.copy(), empty.copy()
+        for k, (a, b) in enumerate(zip(begins, behind, strict=True)):
+            if a < b:
+                least[k] = np.fmin.reduce(self.least[a:b])
+                largest[k] = np.fmax.reduce(self.largest[a:b])
+                there = np.isfinite(self.mean[a:b]) * self.count[a:b, None]
+                total = (np.nan_to_num(self.mean[a:b]) * there).sum(0)
+                count = there.sum(0)
+                mean[k] = np.divide(total, count, out=mean[k], where=count > 0)
+        return Whole(edges[:-1], np.diff(edges), least, mean, largest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +209,38 @@ class Ends:
         return Curve(self._batch, imbalance_of(self._energy, reached))
 
 
+class Rows:
+    """The energies of the rows themselves, as long as they are few."""
+
+    def __init__(self) -> None:
+        """Begin without a row."""
+        self._step: Values = np.empty(0, int)
+        self._energy: Values | None = None
+        self._few = True
+
+    def fold(self, rows: Mapping[str, Values]) -> None:
+        """Take the rows of one part; rows from its first one on take the place of older ones."""
+        if not self._few or "energy" not in rows:
+            self._few = False
+            return
+        step, energy = np.asarray(rows["step"]), np.asarray(rows["energy"])
+        if self._energy is not None:
+            before = self._step < step[0]
+            energy = np.concatenate([self._energy[before], energy])
+            step = np.concatenate([self._step[before], step])
+        self._few = len(step) <= FINEST
+        self._step, self._energy = (step, energy) if self._few else (step[:0], None)
+
+    @property
+    def whole(self) -> Whole | None:
+        """Each row as a block; None where they are too many, or none."""
+        if self._energy is None or not len(self._step):
+            return None
+        energy = np.where(np.isfinite(self._energy), self._energy, np.nan)
+        count = np.ones(len(self._step), int)
+        return Whole(self._step, count, energy, energy, energy)
+
+
 class Follower:
     """Reads a lane of a run, and what comes to it; used by one thread."""
 
@@ -187,6 +254,7 @@ class Follower:
         """
         self.run, self.lane, self.t = run, lane, t
         self._ends = Ends(run.lanes[lane].layout, t)
+        self._rows = Rows()
         self._mark = 0
         self._read = 0
         self._whole: Whole | None = None
@@ -198,6 +266,7 @@ class Follower:
         for mark, chunk in self.run.chunks(self.lane, after=self._mark):
             self._mark = mark
             self._ends.fold(chunk.rows)
+            self._rows.fold(chunk.rows)
             self._read += chunk.count
             if time.monotonic() - begun > PART:
                 yield self._now()
@@ -243,6 +312,8 @@ class Follower:
         return curves, why
 
     def _whole_of(self, rows: int) -> Whole | None:
+        if self._read >= rows and (whole := self._rows.whole) is not None:
+            return whole
         if rows != self._whole_rows:
             self._whole_rows = rows
             held = self.run.overview(self.lane, width=WIDTH) if rows else None
@@ -250,5 +321,5 @@ class Follower:
             if held is not None and "energy_mean" in held and held.sizes["block"]:
                 names = ("energy_min", "energy_mean", "energy_max")
                 blocks = [held[name].transpose("block", "layer").values for name in names]
-                self._whole = Whole(held["step"].values, rows, *blocks)
+                self._whole = Whole(held["step"].values, held["rows"].values, *blocks)
         return self._whole

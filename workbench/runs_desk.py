@@ -22,7 +22,7 @@ LARGEST = 64 * 2**20
 FORMATS = {"NetCDF": ".nc", "Zarr, as .zip": ".zarr", "CSV": ".csv"}
 
 BEGINNING = """\
-<h1>No runs in {folder} yet</h1>
+<h3>No runs in {folder} yet</h3>
 <ol><li>From your own loop, three lines:
 <pre>log = core.Trace.open("runs/mine", layers=["h1", "h2"])
 for batch in loop: log.append(energy=energies, error=errors)
@@ -187,8 +187,8 @@ class Desk:
         elif empty:
             said = "There is no row yet. Later, also in a shell:"
         else:
-            lane = f"lane {detail.lane} of " if len(detail.lanes) > 1 else ""
-            said = f"All rows of {lane}{size}, up to {LARGEST // 2**20} MB. In a shell:"
+            lane = f"Lane {detail.lane} of {size}" if len(detail.lanes) > 1 else size
+            said = f"{lane}; the page exports up to {LARGEST // 2**20} MB. Also in a shell:"
         if detail.lane and len(detail.lanes) > 1:
             command += f" --lane {detail.lane}"
         _put(self._out_said, f"<p>{html.escape(said)}</p><pre>{html.escape(command)}</pre>")

@@ -24,7 +24,7 @@ from bokeh.plotting import figure
 
 from workbench.axes import PLAIN, POWERS
 from workbench.look import FONT, Palette, layer_colours, palette, shades
-from workbench.runs_course import Course, Curve
+from workbench.runs_course import WIDTH, Course, Curve
 
 SPAN = 16
 """Most decades of a logarithmic axis; what lies lower is drawn at its foot."""
@@ -281,10 +281,11 @@ class Heat:
             if len(self._source.data["x"]):
                 self._source.data = self._nothing
             return
-        k, L = whole.mean.shape
-        first, end = float(whole.step[0]), float(max(whole.step[-1] + 1, course.rows))
-        images = {name: [getattr(whole, name).T.astype(np.float32)] for name in SHOWN}
-        logs = _logs(getattr(whole, shown))
+        L = whole.mean.shape[1]
+        first, end = float(whole.step[0]), float(whole.ends[-1])
+        drawn = whole.pictured(WIDTH)
+        images = {name: [getattr(drawn, name).T.astype(np.float32)] for name in SHOWN}
+        logs = _logs(getattr(drawn, shown))
         finite = logs[np.isfinite(logs)]
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (-10.0, 1.0)
         low, high = math.floor(low), math.floor(high) + 1
@@ -299,10 +300,10 @@ class Heat:
         }
         self._x.update(start=first - 0.5, end=end - 0.5)
         self._y.update(start=0.5, end=L + 0.5)
-        every = math.ceil(course.rows / k)
-        of = f"{SHOWN[shown]} of {every} rows each" if every > 1 else "every row"
+        most = max(int(whole.count.max()), math.ceil(drawn.count.max()))
+        of = f"{SHOWN[shown]} of blocks of up to {most} rows" if most > 1 else "every row"
         self._title.text = f"energy of each layer (nat), {of}"
-        self.blocks = k
+        self.blocks = len(drawn.step)
 
 
 def dressed(

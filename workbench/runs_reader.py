@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runs_course import Course, Follower
-from workbench.runs_shelf import LIVE, Entry, Shelf
+from workbench.runs_shelf import Entry, Shelf
 
 PERIOD = 0.7
 """Seconds between two looks, unless looking costs more than a fifth of the time."""
@@ -224,12 +224,16 @@ class Reader:
 
 def said(event: Mapping[str, Any]) -> str:
     """An event of a session's log in one line, as HTML."""
-    rest = {k: v for k, v in event.items() if k not in ("name", "what", "kind")}
-    head = next((str(event[k]) for k in ("name", "what", "kind") if k in event), "")
-    told = ", ".join(f"{k} {v}" for k, v in rest.items() if v not in (None, "", [], {}))
-    return f"<b>{html.escape(head)}</b> {html.escape(told[:200])}"
+    chosen = event.get("args") or {}
+    told = ", ".join(f"{k} {_value(v)}" for k, v in chosen.items())
+    where = f"lane {event.get('lane')}, row {event.get('row')}"
+    command = html.escape(str(event.get("command")).replace("_", " "))
+    return f"<b>{command}</b> {html.escape(told[:200])} <small>{html.escape(where)}</small>"
 
 
-def is_live(detail: Detail | None) -> bool:
-    """Whether another process writes the run just now."""
-    return detail is not None and detail.state == LIVE
+def _value(value: Any) -> str:
+    """A choice in a few words: an entry by its name and dials."""
+    if isinstance(value, Mapping):
+        rest = [f"{k} {_value(v)}" for k, v in value.items() if k != "name"]
+        return " ".join([str(value.get("name", "")), *rest]).strip()
+    return str(value)

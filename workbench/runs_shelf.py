@@ -203,13 +203,14 @@ def _measured(run: Any) -> dict[str, Any]:
     if "accuracy" in batches:
         accuracy = batches["accuracy"].values
         accuracy = accuracy[np.isfinite(accuracy)]
-    if len(accuracy) > 1:
+    shown = int((batches["rows"] > 0).sum()) or batches.sizes["batch"]
+    if len(accuracy) > 2:
         course, curve = _few(accuracy), "accuracy over batches"
     else:
         course, curve = _total(run, lane), "logarithm of the total energy over rows"
     return {
         "lanes": len(lanes),
-        "batches": float(batches.sizes["batch"]),
+        "batches": float(shown),
         "rows": float(run.rows(lane)),
         "accuracy": float(accuracy.max()) if len(accuracy) else math.nan,
         "imbalance": _imbalance(run, lane),

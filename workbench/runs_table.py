@@ -30,6 +30,7 @@ TITLES = {
 }
 
 WIDTHS = {
+    "run": 150,
     "title": 104,
     "state": 88,
     "data": 76,

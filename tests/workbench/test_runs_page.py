@@ -1,7 +1,6 @@
 """What the Runs page shows is what the runs hold, and the runs' text is text."""
 
 import io
-import json
 import re
 import zipfile
 from pathlib import Path
@@ -17,7 +16,7 @@ from core.recorder import Chunk
 from core.runs import Run, annotate, trash
 from workbench import measures, runs_course
 from workbench.look import LIGHT
-from workbench.runs_course import Ends, Follower
+from workbench.runs_course import Ends, Follower, Whole
 from workbench.runs_desk import Desk, doors, events, experiment, exported, head
 from workbench.runs_plots import SPAN, Plots
 from workbench.runs_reader import Detail, Reader, Wanted, said
@@ -105,8 +104,42 @@ def test_the_map_shows_the_least_mean_and_largest_of_all_rows(tmp_path):
     np.testing.assert_allclose(whole.least.min(0), energy.min(0))
     np.testing.assert_allclose(whole.largest.max(0), energy.max(0))
     assert (whole.least <= whole.mean).all() and (whole.mean <= whole.largest).all()
-    count = np.diff(np.append(whole.step, len(energy)))[:, None]
+    count = whole.count[:, None]
+    assert whole.ends[-1] == len(energy)
     np.testing.assert_allclose((whole.mean * count).sum(0) / count.sum(), energy.mean(0), rtol=1e-5)
+
+
+def test_a_short_run_is_seen_row_by_row(tmp_path):
+    energy = energies(9, 4)
+    record(tmp_path / "a", energy, 4, cuts=(1, 2, 30))
+    whole = course_of(tmp_path / "a").whole
+    for drawn in (whole, whole.pictured(600)):
+        np.testing.assert_array_equal(drawn.mean, energy)
+        np.testing.assert_array_equal(drawn.least, energy)
+
+
+def whole_of(step, count, least, mean, largest):
+    held = [np.array(values, float)[:, None] for values in (least, mean, largest)]
+    return Whole(np.array(step), np.array(count), *held)
+
+
+def test_a_picture_is_even_in_rows_and_loses_no_extreme():
+    whole = whole_of([0, 1, 7, 8, 9], [1, 6, 1, 1, 1], [5, 1, 4, 3, 2], [6] * 5, [7, 7, 7, 9, 7])
+    drawn = whole.pictured(5)  # rows 0-1, 2-3, 4-5, 6-7, 8-9
+    np.testing.assert_array_equal(drawn.least[:, 0], [1, 1, 1, 1, 2])
+    np.testing.assert_array_equal(drawn.largest[:, 0], [7, 7, 7, 7, 9])
+    np.testing.assert_array_equal(drawn.mean[:, 0], [6] * 5)
+
+
+def test_rows_that_were_lost_are_a_gap_in_the_picture():
+    whole = whole_of([0, 2, 8], [2, 2, 2], [1, 2, 3], [1, 2, 3], [1, 2, 3])
+    nan = np.nan
+    np.testing.assert_array_equal(whole.pictured(5).mean[:, 0], [1, 2, nan, nan, 3])
+
+
+def test_rows_that_were_thinned_are_no_gaps():
+    whole = whole_of(np.arange(0, 40, 8), [2] * 5, [1] * 5, [1] * 5, [1] * 5)
+    assert np.isfinite(whole.pictured(20).mean).all()
 
 
 def test_what_was_not_logged_has_a_reason_and_no_number(tmp_path):
@@ -276,7 +309,7 @@ def test_text_of_a_run_is_shown_as_text(tmp_path):
         state=f"failed: {HOSTILE}",
         recovered=HOSTILE,
         manifest={"experiment": {"dataset": {"name": HOSTILE}}, "about": {HOSTILE: HOSTILE}},
-        events=(said({"what": HOSTILE, "value": HOSTILE}),),
+        events=(said({"command": HOSTILE, "args": {HOSTILE: HOSTILE}, "lane": HOSTILE}),),
         event_count=1,
     )
     entry = Entry(tmp_path, "finished", title=HOSTILE)
@@ -379,7 +412,8 @@ def test_a_run_that_was_replaced_under_its_name_is_opened_anew(root):
     assert [one.name for one in looks(reader, Wanted(put_away=True)).entries] == ["a"]
 
 
-def test_the_events_of_a_session_are_one_line_each():
-    line = said({"what": "change", "row": 4, "choices": {"steps": 30}})
-    assert "change" in line and "row 4" in line and "\n" not in line
-    assert json.dumps(line)
+def test_an_event_of_a_session_is_told_by_command_choices_and_place():
+    chosen = {"precision": {"name": "Spiking", "rest": 0.001}}
+    line = said({"command": "change", "args": chosen, "lane": 1, "row": 6})
+    for words_ in ("change", "precision Spiking rest 0.001", "lane 1, row 6"):
+        assert words_ in line
