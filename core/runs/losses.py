@@ -10,9 +10,9 @@ MOST = 8
 def sentence(parts: Parts) -> str:
     """What is missing or damaged, in words; "" where nothing is."""
     with parts.guard:
-        count = parts.acknowledged()
+        count = parts.counted
         lost = _lost(parts, count.parts)
-        said = list(parts.trouble)
+        said = [*parts.trouble, *([parts.uncounted] if parts.uncounted else [])]
         if lost:
             most = max(count.parts, parts.newest, *lost)
             places = _places(parts, dict(count.last))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.catalogue import BadInput
 from core.layout import Layout
+from core.runs.errors import Damaged
 from core.runs.lock import is_held
 from core.runs.rows import Rows, Stretch, add, stretches
 from core.runs.source import Part, Source
@@ -67,14 +68,22 @@ class Parts:
         """Look for what was stored since; whether there is more."""
         with self.guard:
             before = self.newest
-            if not is_held(self.path) or self._source.trouble:
-                again = Source(self.path)  # its log may have been folded into the file
-                self._source.close()
-                self._source = again
+            if not is_held(self.path) or self._source.trouble or self._source.frozen:
+                self._open_again()  # its log may have been folded into the file
             self._read()
             return self.newest > before
 
+    def _open_again(self) -> None:
+        again = Source(self.path)
+        self._source.close()
+        self._source = again
+
     def _read(self) -> None:
+        try:  # first: parts that are stored meanwhile are more than was counted, never fewer
+            self.counted, self.uncounted = self._source.acknowledged(), ""
+        except ValueError as failed:
+            self.counted = Count()
+            self.uncounted = f"{failed}: whether rows were lost at the end is not known"
         found = self._source.parts(self.newest)
         self.held = [*self.held, *found.parts]
         for part in found.parts:
@@ -115,15 +124,14 @@ class Parts:
         Raises:
             Damaged: if it is not as it was written.
         """
-        return self._source.value(part, name)
-
-    def acknowledged(self) -> Count:
-        """What the writer has said to be stored; nothing, and a complaint, if it is unreadable."""
         try:
-            return self._source.acknowledged()
-        except ValueError as failed:
-            self.complain(f"{failed}: whether rows were lost at the end is not known")
-            return Count()
+            return self._source.value(part, name)
+        except Damaged:
+            with self.guard:
+                if not (self._source.frozen and is_held(self.path)):
+                    raise
+                self._open_again()  # somebody began to go on with the run: the file moves
+            return self._source.value(part, name)
 
     def close(self) -> None:
         """Let go of the files; safe to call twice."""
@@ -166,7 +174,7 @@ class Parts:
     def given_lanes(self) -> int:
         """How many numbers of lanes were given, those of lanes that are lost included."""
         seen = [part.lane for name in OF_LANES for part in self.of(name)]
-        return max([*seen, *self.acknowledged().last], default=-1) + 1
+        return max([*seen, *self.counted.last], default=-1) + 1
 
     @property
     def given_events(self) -> int:
@@ -186,12 +194,20 @@ class Parts:
             found.insert(0, (lane, info.forked_at))
         return found
 
+    def own(self, lane: int, stream: str, until: int | None = None) -> list[Stretch]:
+        """What of a lane's own parts counts, up to a number."""
+        cuts = [(part, first) for one, part, first in self.counted.cuts if one == lane]
+        rows = self.of("rows", lane)
+        # Frames give way to rows, and rows to those that were there and are damaged.
+        cuts += [(p.id, p.first) for p in rows if stream != "rows" or p.id in self.bad]
+        return stretches(self.good(stream, lane), NUMBER[stream], until, cuts)
+
     def stretches(self, lane: int, stream: str) -> list[Stretch]:
         """What of the parts of a lane and its ancestors counts, each number once."""
         with self.guard:
             found: list[Stretch] = []
             for one, until in self.line(lane):
-                for held in stretches(self.good(stream, one), NUMBER[stream], until):
+                for held in self.own(one, stream, until):
                     add(found, NUMBER[stream], held)
             return found
 
@@ -204,9 +220,9 @@ def first_batch_behind(parts: Parts, lane: int, until: int | None) -> int | None
     """The first batch of a lane that begins behind a row, if any does."""
     if until is None:
         return None
-    for one in stretches(parts.good("rows", lane), "step"):
-        step, batch = one.part.index["step"], one.part.index["batch"]
-        behind = np.flatnonzero((step > until) & (one.part.index["t"] == 0))
+    for one in parts.own(lane, "rows"):
+        step, t, batch = (one.numbers(name) for name in ("step", "t", "batch"))
+        behind = np.flatnonzero(step - t > until)
         if len(behind):
             return int(batch[behind[0]])
     return None

@@ -1,7 +1,7 @@
 """Which stored rows are a lane's? Its parent's up to the fork, then its own, each number once."""
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -38,32 +38,44 @@ class Stretch:
         return self.part.index[name][self.start : self.stop]
 
 
-def stretches(parts: list[Part], number: str, until: int | None = None) -> list[Stretch]:
+def stretches(
+    parts: list[Part], number: str, until: int | None = None, cuts: Iterable[tuple[int, int]] = ()
+) -> list[Stretch]:
     """What of some parts counts, where a later row takes the place of all from its number on.
 
     Args:
         parts: of one stream and lane, in the order in which they were stored.
         number: name of the array that numbers the rows.
         until: the last number that counts.
+        cuts: number and first row of parts that take the place of others and are not among these.
     """
     found: list[Stretch] = []
+    ahead = deque(sorted(cuts))
     for part in parts:
+        while ahead and ahead[0][0] <= part.id:
+            cut(found, number, ahead.popleft()[1])
         numbers = part.index[number]
         stop = len(numbers) if until is None else int(np.searchsorted(numbers, until, "right"))
         if stop:
             add(found, number, Stretch(part, 0, stop))
+    for _, first in ahead:
+        cut(found, number, first)
     return found
 
 
 def add(found: list[Stretch], number: str, new: Stretch) -> None:
     """Put a stretch behind others; what they hold from its first number on no longer counts."""
-    first = int(new.numbers(number)[0])
+    cut(found, number, int(new.numbers(number)[0]))
+    found.append(new)
+
+
+def cut(found: list[Stretch], number: str, first: int) -> None:
+    """Let go what stretches hold from a number on."""
     while found and int(found[-1].numbers(number)[-1]) >= first:
         last = found.pop()
         stop = last.start + int(np.searchsorted(last.numbers(number), first))
         if stop > last.start:
             found.append(Stretch(last.part, last.start, stop))
-    found.append(new)
 
 
 class Rows:

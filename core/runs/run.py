@@ -173,10 +173,10 @@ class Run:
             held = slice(one.start, one.stop)
             try:
                 rows = {k: self._parts.value(one.part, k)[held] for k in one.part.specs}
-                frames = self._frames_of(one)
             except Damaged:
                 self._parts.bad.add(one.part.id)
                 continue
+            frames = self._frames_of(one)
             rows |= {k: v[held] for k, v in one.part.index.items() if k in said}
             yield one.part.id, Chunk(rows, frames)
 
@@ -189,7 +189,11 @@ class Run:
         seen = (numbers >= step[0]) & (numbers <= step[-1])
         if not seen.any():
             return {}
-        found = {name: self._parts.value(part, name)[seen] for name in part.specs}
+        try:
+            found = {name: self._parts.value(part, name)[seen] for name in part.specs}
+        except Damaged:
+            self._parts.bad.add(part.id)
+            return {}
         return found | {"frame_row": numbers[seen]}
 
     def overview(self, lane: int | None = None, width: int = 1000) -> xr.Dataset:

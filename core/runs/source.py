@@ -78,7 +78,10 @@ class Found:
 
 
 class Source:
-    """The reader's side of a store; any thread may call it."""
+    """The reader's side of a store; any thread may call it.
+
+    It is `frozen` where nobody wrote the run when it was opened: what is stored later is not seen.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Open the store of a run.
@@ -88,6 +91,7 @@ class Source:
         """
         self.folder = folder
         self.trouble = ""
+        self.frozen = False
         self._guard = threading.Lock()
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         if not (folder / ROWS).is_file():
@@ -157,6 +161,7 @@ class Source:
                 try:
                     base = sqlite3.connect(where, uri=True, check_same_thread=False, timeout=10)
                     base.execute("select count(*) from part").fetchone()
+                    self.frozen = "immutable" in how
                     return base
                 except sqlite3.DatabaseError:
                     if base is not None:

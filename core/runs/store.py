@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from core.runs.errors import told
 from core.runs.packing import pack, plain
 
 ROWS, COUNT = "rows.sqlite", "acknowledged.json"
+
+MOST_CUTS = 1000
+"""Cuts that are told beside the count of what was acknowledged, the newest of them."""
 
 MANIFEST_STREAM, ROW_STREAM = "manifest", "rows"
 
@@ -104,10 +107,8 @@ class Store:
         self._base.execute("pragma wal_autocheckpoint = 0")
         self._base.executescript(TABLES)
         stored = self._base.execute("select coalesce(max(id), 0) from part").fetchone()[0]
-        last = self._base.execute(
-            "select lane, max(last) from part where stream = ? group by lane", (ROW_STREAM,)
-        )
-        self.count = Count(int(stored), dict(last.fetchall()))
+        rows = "select lane, id, first, last from part where stream = ? order by id"
+        self.count = Count().then(int(stored), self._base.execute(rows, (ROW_STREAM,)))
         others = "select count(*) from part where stream <> ?"
         self.is_new = not self._base.execute(others, (MANIFEST_STREAM,)).fetchone()[0]
         try:
@@ -138,11 +139,9 @@ class Store:
                 if self._base.in_transaction:
                     self._base.execute("rollback")
                 raise
-            last = dict(self.count.last)
-            for part in parts:
-                if part.stream == ROW_STREAM:
-                    last[part.lane] = part.last
-            self.count = Count(begun + len(parts), last)
+            numbered = enumerate(parts, begun + 1)
+            rows = [(p.lane, k, p.first, p.last) for k, p in numbered if p.stream == ROW_STREAM]
+            self.count = self.count.then(begun + len(parts), rows)
             acknowledge(self.folder, self.count, durable=self._durable)
             self._since += len(parts)
             self._logged += sum(v.nbytes for part in parts for v in part.values.values())
@@ -212,14 +211,32 @@ class Count:
     Args:
         parts: their number.
         last: number of the last row of each lane.
+        cuts: lane, part and first row of each part that took the place of earlier rows of its lane.
+            A reader that has lost the part knows by them which rows it must not show any more.
     """
 
     parts: int = 0
     last: Mapping[int, int] = field(default_factory=dict)
+    cuts: tuple[tuple[int, int, int], ...] = ()
+
+    def then(self, parts: int, stored: Iterable[tuple[int, int, int, int]]) -> "Count":
+        """The count after parts of rows.
+
+        Args:
+            parts: number of all parts then.
+            stored: lane, number, first and last row of each new one, in order.
+        """
+        last, cuts = dict(self.last), self.cuts
+        for lane, number, first, end in stored:
+            if first <= last.get(lane, -1):  # it cuts at or before those that it goes back behind
+                cuts = tuple(one for one in cuts if one[0] != lane or one[2] < first)
+                cuts = (*cuts, (lane, number, first))[-MOST_CUTS:]
+            last[lane] = end
+        return Count(parts, last, cuts)
 
     def text(self) -> str:
         """As it is written, with its check."""
-        said = {"parts": self.parts, "last": sorted(self.last.items())}
+        said = {"parts": self.parts, "last": sorted(self.last.items()), "cuts": self.cuts}
         return json.dumps(said | {"crc": zlib.crc32(json.dumps(said).encode())})
 
 
@@ -245,7 +262,9 @@ def acknowledged(folder: Path) -> Count:
     try:
         with (folder / COUNT).open("rb") as file:
             said = json.loads(file.read(2**20))
-        count = Count(int(said["parts"]), {int(k): int(v) for k, v in said["last"]})
+        last = {int(k): int(v) for k, v in said["last"]}
+        cuts = tuple((int(a), int(b), int(c)) for a, b, c in said["cuts"])
+        count = Count(int(said["parts"]), last, cuts)
         if json.loads(count.text()) != said:
             raise ValueError("another check")
     except (OSError, ValueError, TypeError, KeyError) as failed:
