@@ -115,9 +115,7 @@ def _residual(rows: dict[str, Rows], sizes: Rows) -> Rows:
     """RMS of dF/dh; a mean over units needs their number."""
     if "force" not in rows:
         return np.full(len(rows["step"]), np.nan)
-    free = measures.free_of(rows["force"], rows["batch"])
-    found = measures.residual_of(rows["force"], sizes, free)
-    return np.where((free & (sizes == 0)).any(-1), np.nan, found)
+    return measures.residual_of_rows(rows["force"], sizes, rows["batch"])
 
 
 def _error(trace: "Trace", rows: dict[str, Rows], energy: Rows, sizes: Rows) -> Rows:

@@ -126,6 +126,24 @@ def residual_of(force: ArrayLike, size: ArrayLike, free: ArrayLike) -> Rows:
     return np.sqrt(np.divide(squared, units, out=np.zeros_like(squared), where=units > 0))
 
 
+def residual_of_rows(force: ArrayLike, size: ArrayLike, batch: ArrayLike) -> Rows:
+    """RMS of dF/dh over the units of all states that feel a force in their batch, (rows,).
+
+    A state of unknown size whose force was not logged does not count; one whose force was makes the
+    residual unknown, nan.
+
+    Args:
+        force: RMS of dF/dh of each state, (rows, states).
+        size: units of each state, (states,), 0 where they are not known.
+        batch: its number for each row, (rows,).
+    """
+    force, unknown = np.asarray(force, dtype=float), np.asarray(size) == 0
+    absent = unknown & np.isnan(force).all(0)
+    free = free_of(force, batch) & ~absent
+    found = residual_of(np.where(absent, 0.0, force), size, free)
+    return np.where((free & unknown).any(-1), np.nan, found)
+
+
 def floor(trace: xr.Dataset) -> xr.DataArray:
     """Rounding floor of each layer's energy, (step, layer); made anew for a file that has none."""
     if "floor" in trace:
@@ -178,7 +196,7 @@ def imbalance(trace: xr.Dataset, per: str = "layer") -> xr.DataArray:
         raise ValueError(f"imbalance.per: {per}; one of layer, unit")
     energy = _energy(trace)
     if per == "unit":
-        energy = energy / trace["layer_size"].values
+        energy = energy / _known(trace["layer_size"])
     values = imbalance_of(energy, reached(trace).values)
     return _rows(trace, "imbalance", values, "decade", f"log10(max E / min E), per {per}")
 
@@ -221,8 +239,7 @@ def total_energy(trace: xr.Dataset) -> xr.Dataset:
 def residual(trace: xr.Dataset) -> xr.DataArray:
     """RMS of dF/dh over the units of all states that feel a force in their batch, (step)."""
     force = trace["force"].transpose("step", "state").values
-    free = free_of(force, trace["batch"].values)
-    values = residual_of(force, trace["state_size"].values, free)
+    values = residual_of_rows(force, trace["state_size"].values, trace["batch"].values)
     return _rows(trace, "residual", values, "1", "RMS of dF/dh over free units")
 
 
@@ -307,6 +324,11 @@ def _logs(energy: ArrayLike, reached: ArrayLike) -> tuple[Rows, NDArray[np.bool_
 def _starts(batch: ArrayLike) -> NDArray[np.intp]:
     """Positions at which the number of the batch changes."""
     return np.flatnonzero(np.diff(np.asarray(batch))) + 1
+
+
+def _known(size: xr.DataArray) -> Rows:
+    """Numbers of units, nan where they are not known."""
+    return np.where(size.values > 0, size.values, np.nan)
 
 
 def _energy(trace: xr.Dataset) -> Rows:

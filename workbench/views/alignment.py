@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look
-from workbench.views import marks, screen
+from workbench.views import changes, marks, screen
 
 TITLE = "Alignment with backprop"
 NEEDS = ("alignment",)
@@ -43,6 +43,6 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     ax.set_ylabel(look.LABELS["alignment"].paper)
     marks.layer_key(fig, ax, trace)
     marks.step_axes([ax], trace)
-    marks.draw_changes([ax], trace)
-    marks.draw_cursor([ax], trace, step)
+    changes.draw_changes([ax], trace)
+    changes.draw_cursor([ax], trace, step)
     return fig

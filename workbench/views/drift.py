@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import marks, screen
+from workbench.views import changes, marks, screen
 
 TITLE = "Drift of predictions"
 NEEDS = ("prediction_drift", "error", "energy")
@@ -48,8 +48,8 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     marks.log_axis(axes[0], np.concatenate(list(shown.values())))
     marks.layer_key(fig, axes, trace)
     marks.step_axes(axes, trace)
-    marks.draw_changes(axes, trace)
-    marks.draw_cursor(axes, trace, step)
+    changes.draw_changes(axes, trace)
+    changes.draw_cursor(axes, trace, step)
     fig.align_ylabels()
     return fig
 

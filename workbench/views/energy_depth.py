@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
+from numpy.typing import NDArray
 
 from workbench import look, measures, predictions
 from workbench.views import marks, screen
@@ -33,8 +34,8 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
     ).isel(step=0)
     shown = found["energy"].where(found["reached"])
     marks.need_numbers("energy_depth", "energy", shown, "no layer is above its rounding floor")
-    if "energy_sample" in one:
-        samples = one["energy_sample"].isel(step=0).transpose("layer", "sample").values
+    samples = _samples_of(one)
+    if samples.size:
         for name, share in zip(("low", "high"), BAND, strict=True):
             about = {"units": "nat", "long_name": f"quantile {share:g} of the samples"}
             found[name] = ("layer", np.quantile(samples, share, axis=1), about)
@@ -44,6 +45,14 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
     line = measures.slope(one)
     found.attrs = {"slope": float(line["slope"].item()), "r2": float(line["r2"].item())}
     return found
+
+
+def _samples_of(one: xr.Dataset) -> NDArray[Any]:
+    """Energies of the samples of a row, (L, B); a batch that is filled with nan has fewer."""
+    if "energy_sample" not in one:
+        return np.zeros((one.sizes["layer"], 0))
+    values = one["energy_sample"].isel(step=0).transpose("layer", "sample").values
+    return values[:, ~np.isnan(values).all(0)]
 
 
 def view(trace: xr.Dataset) -> Any:

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import marks, screen
+from workbench.views import changes, marks, screen
 
 TITLE = "Energy over steps"
 NEEDS = ("energy",)
@@ -48,8 +48,8 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     shown = np.where(found["reached"], energy, np.nan)
     drawn = marks.layer_map(ax, trace, shown, look.PAPER.energy, marks.log_norm(shown))
     marks.colour_bar(fig, ax, drawn, "energy")
-    marks.draw_changes([ax], trace, shift=-0.5)
-    marks.draw_cursor([ax], trace, step)
+    changes.draw_changes([ax], trace, shift=-0.5)
+    changes.draw_cursor([ax], trace, step)
     noise = measures.noise_of(energy, found["reached"])
     names = {
         look.LABELS["unreached"].math: found["rounding"].values & ~noise,

@@ -7,19 +7,26 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import marks, screen
+from workbench.views import changes, marks, screen
 
 TITLE = "Errors of layers"
-NEEDS = ("energy", "error")
+NEEDS = ("error",)
 
 
 def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
-    """RMS error of each layer, and whether it is reached, (step, layer)."""
+    """RMS error of each layer, and whether it is reached, (step, layer).
+
+    Where no energy was recorded, nothing tells rounding from errors, and all that is not zero
+    counts as reached.
+    """
     marks.need(trace, "errors", NEEDS)
-    found = xr.Dataset(
-        {"error": trace["error"].transpose("step", "layer"), "reached": measures.reached(trace)}
-    )
-    why = "no layer is above its rounding floor"
+    found = xr.Dataset({"error": trace["error"].transpose("step", "layer")})
+    found["reached"] = found["error"] > 0
+    why = "no layer has one above zero"
+    if "energy" in trace:
+        unknown = np.isnan(trace["energy"]) & np.isfinite(found["error"])
+        found["reached"] = measures.reached(trace) | (unknown & found["reached"])
+        why = "no layer is above its rounding floor"
     marks.need_numbers("errors", "the error", found["error"].where(found["reached"]), why)
     return found
 
@@ -42,8 +49,8 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     ax.set_ylabel(look.LABELS["error"].paper)
     marks.layer_key(fig, ax, trace)
     marks.step_axes([ax], trace)
-    marks.draw_changes([ax], trace)
-    marks.draw_cursor([ax], trace, step)
+    changes.draw_changes([ax], trace)
+    changes.draw_cursor([ax], trace, step)
     return fig
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import marks, screen
+from workbench.views import changes, marks, screen
 
 TITLE = "Energy imbalance"
 NEEDS = ("energy",)
@@ -54,8 +54,8 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     if fitted:
         _slope(axes[2], axes[3], trace, found)
     marks.step_axes(axes, trace)
-    marks.draw_changes(axes, trace)
-    marks.draw_cursor(axes, trace, step)
+    changes.draw_changes(axes, trace)
+    changes.draw_cursor(axes, trace, step)
     fig.align_ylabels()
     return fig
 
@@ -65,12 +65,13 @@ def _imbalance(ax: Axes, trace: xr.Dataset, found: xr.Dataset) -> None:
     x, layer, unit = marks.broken(
         trace, found["imbalance"].values, found["imbalance_per_unit"].values
     )
-    widths_differ = bool(np.ptp(trace["layer_size"].values) > 0)
+    widths = trace["layer_size"].values
+    widths_differ = bool(np.ptp(widths) > 0 and (widths > 0).all())
     if widths_differ:
         style = {"color": look.PAPER.ghost, "dashes": (4, 1.5), "label": "of energy per unit"}
         marks.line(ax, x, unit, **style)
     marks.line(ax, x, layer, color=look.PAPER.ink, label="of energy")
-    ax.set_ylim(0, 1.08 * np.nanmax([layer, unit]) + 1e-9)
+    ax.set_ylim(0, 1.08 * np.nanmax([layer, unit if widths_differ else layer]) + 1e-9)
     if widths_differ:
         ax.legend(loc="best")
     ax.set_ylabel("imbalance\n(decades)")

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look
-from workbench.views import marks, screen
+from workbench.views import changes, marks, screen
 
 TITLE = "Precision over steps"
 NEEDS = ("precision",)
@@ -38,7 +38,7 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     shown = np.where(values > 0, values, np.nan)
     drawn = marks.layer_map(ax, trace, shown, look.PAPER.precision, marks.log_norm(shown))
     marks.colour_bar(fig, ax, drawn, "precision")
-    marks.draw_changes([ax], trace, shift=-0.5)
-    marks.draw_cursor([ax], trace, step)
+    changes.draw_changes([ax], trace, shift=-0.5)
+    changes.draw_cursor([ax], trace, step)
     marks.ground(ax, fig, {"zero": values == 0, "not finite": ~np.isfinite(values)}, trace)
     return fig

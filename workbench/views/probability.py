@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from workbench import look, measures
-from workbench.views import marks, screen
+from workbench.views import changes, marks, screen
 
 TITLE = "Class probabilities"
 NEEDS = ("probability",)
@@ -70,8 +70,8 @@ def figure(trace: xr.Dataset, step: int | None = None, sample: int = 0) -> Figur
     room = max(0.06 * (high - low), 0.005)
     ax.set_ylim(max(low - room, -0.02), min(high + room, 1.02))
     _names(ax, y[-1], true)
-    marks.draw_changes([ax], trace)
-    marks.draw_cursor([ax], trace, step)
+    changes.draw_changes([ax], trace)
+    changes.draw_cursor([ax], trace, step)
     return fig
 
 
@@ -86,7 +86,8 @@ def _label(trace: xr.Dataset, sample: int) -> int | None:
     batch = trace["batch"].values[0]
     if "label" not in trace or batch not in trace["shown_batch"].values:
         return None
-    return int(trace["label"].sel(shown_batch=batch).values[sample])
+    found = int(trace["label"].sel(shown_batch=batch).values[sample])
+    return found if found >= 0 else None  # a smaller batch has fewer samples
 
 
 def _names(ax: Axes, last: NDArray[Any], true: int | None) -> None:

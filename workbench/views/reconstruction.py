@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from workbench import look, measures
-from workbench.views import marks, screen
+from workbench.views import changes, marks, screen
 
 TITLE = "Images"
 NEEDS = ("frame",)
@@ -36,8 +36,9 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
         found = trace[names].transpose("frame", "sample", ...)
         marks.need_numbers("reconstruction", "MSE", found[names[-1]])
         return found
-    pixels = trace["image"].mean(("channel", "row", "column"))
-    about = {"units": "pixel", "long_name": "mean pixel of the free image"}
+    name = next(name for name in ("image", "swept", "prediction") if name in trace)
+    pixels = trace[name].mean(("channel", "row", "column"))
+    about = {"units": "pixel", "long_name": f"mean pixel: {name}"}
     return xr.Dataset({"brightness": pixels.assign_attrs(about)})
 
 
@@ -103,10 +104,10 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
 def _check(trace: xr.Dataset) -> None:
     names = [name for name in ("prediction", "swept", "image") if name in trace]
     if not names or not trace.sizes.get("frame", 0):
-        raise ValueError(
-            "reconstruction: the trace has no images; the tasks dream, generate, recall and "
-            "reconstruct have them"
-        )
+        hint = "the tasks dream, generate, recall and reconstruct have them"
+        if "by" in trace.attrs:
+            hint = f"not logged by {trace.attrs['by']}"
+        raise ValueError(f"reconstruction: the trace has no images; {hint}")
     for name in names:
         marks.need_numbers("reconstruction", name, trace[name].values)
 
@@ -161,5 +162,5 @@ def _errors(ax: Axes, trace: xr.Dataset, found: xr.Dataset, row: int) -> None:
     ax.set_ylabel("MSE (pixel$^2$)")
     ax.legend(loc="best", ncols=len(found.data_vars))
     marks.step_axes([ax], trace)
-    marks.draw_changes([ax], trace)
+    changes.draw_changes([ax], trace)
     ax.axvline(marks.steps(trace)[0][row], color=look.PAPER.accent, lw=0.8)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import marks, screen
+from workbench.views import changes, marks, screen
 
 TITLE = "Total energy and residual"
 NEEDS = ("energy", "precision")
@@ -20,7 +20,9 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
     found = measures.total_energy(trace)
     marks.need_numbers("total", "energy", found["E"])
     if "force" in trace:
-        found["residual"] = measures.residual(trace)
+        residual = measures.residual(trace)
+        if np.isfinite(residual).any():  # else units of states are not known
+            found["residual"] = residual
     return found
 
 
@@ -66,8 +68,8 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
         _draw(axes[1], trace, found, {"residual": {"color": look.PAPER.ink}})
         axes[1].set_ylabel(look.LABELS["residual"].paper)
     marks.step_axes(axes, trace)
-    marks.draw_changes(axes, trace)
-    marks.draw_cursor(axes, trace, step)
+    changes.draw_changes(axes, trace)
+    changes.draw_cursor(axes, trace, step)
     fig.align_ylabels()
     return fig
 

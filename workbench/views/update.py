@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look
-from workbench.views import marks, screen
+from workbench.views import changes, marks, screen
 
 TITLE = "Updates beside backprop's"
 NEEDS = ("update_ratio", "agreement")
@@ -52,8 +52,8 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     axes[1].set_ylabel(look.LABELS["agreement"].paper)
     marks.layer_key(fig, axes, trace)
     marks.step_axes(axes, trace)
-    marks.draw_changes(axes, trace)
-    marks.draw_cursor(axes, trace, step)
+    changes.draw_changes(axes, trace)
+    changes.draw_cursor(axes, trace, step)
     fig.align_ylabels()
     return fig
 
