@@ -25,8 +25,8 @@ def keep(run: Path, lane: int, number: int, tensors: Mapping[str, Tensor]) -> No
         OSError: if they cannot be written.
     """
     held = {name: one.detach().cpu().contiguous().clone() for name, one in tensors.items()}
-    about = {"digest": digest(held)}
-    path = run / FOLDER / f"{lane}-{number:08d}.safetensors"
+    about = {"digest": digest(held), "place": _place(lane, number)}
+    path = _path(run, lane, number)
 
     def write(beside: Path) -> None:
         try:
@@ -50,16 +50,24 @@ def load(run: Path, lane: int, number: int) -> dict[str, Tensor]:
     Raises:
         Damaged: if they are not as they were written.
     """
-    path = run / FOLDER / f"{lane}-{number:08d}.safetensors"
+    path = _path(run, lane, number)
     try:
         with safe_open(path, framework="pt") as held:
             about = held.metadata() or {}
             tensors = {name: held.get_tensor(name) for name in held.keys()}
     except (OSError, SafetensorError) as failed:
         raise Damaged(f"weights: {path}; cannot be read ({failed})") from None
-    if about.get("digest") != digest(tensors):
+    if (about.get("digest"), about.get("place")) != (digest(tensors), _place(lane, number)):
         raise Damaged(f"weights: {path}; not as they were written")
     return tensors
+
+
+def _place(lane: int, number: int) -> str:
+    return f"{lane}-{number:08d}"
+
+
+def _path(run: Path, lane: int, number: int) -> Path:
+    return run / FOLDER / f"{_place(lane, number)}.safetensors"
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

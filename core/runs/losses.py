@@ -1,7 +1,10 @@
 """What of a run is missing? Parts that were acknowledged and cannot be read, and their rows."""
 
+from core.runs.kept import kept
+from core.runs.manifest import damage_of_notes
 from core.runs.parts import Parts
 from core.runs.rows import Stretch
+from core.runs.store import WEIGHTS_STREAM
 
 MOST = 8
 """Ranges of rows that are named; the rest is counted."""
@@ -12,13 +15,25 @@ def sentence(parts: Parts) -> str:
     with parts.guard:
         count = parts.counted
         lost = _lost(parts, count.parts)
-        said = [*parts.trouble, *([parts.uncounted] if parts.uncounted else [])]
+        said = [*parts.trouble, parts.uncounted]
         if lost:
             most = max(count.parts, parts.newest, *lost)
             places = _places(parts, dict(count.last))
             line = f"{len(lost)} of {most} stored parts cannot be read"
             said.append(f"{line}: {places}" if places else line)
-        return "; ".join(said)
+        said += [_kept(parts), damage_of_notes(parts.path)]
+        return "; ".join(one for one in said if one)
+
+
+def _kept(parts: Parts) -> str:
+    """Which weights are missing that were kept, in words."""
+    there = {lane: set(kept(parts.path, lane)) for lane in parts.lanes}
+    stored = {(part.lane, part.first): None for part in parts.of(WEIGHTS_STREAM)}
+    gone = [f"{n} of lane {k}" for k, n in stored if n not in there.get(k, {n})]
+    if not gone:
+        return ""
+    more = f" and {len(gone) - MOST} more" if len(gone) > MOST else ""
+    return f"weights of batches are missing: {', '.join(gone[:MOST])}{more}"
 
 
 def _lost(parts: Parts, acknowledged: int) -> set[int]:

@@ -126,15 +126,42 @@ class Notes:
 def read_notes(folder: Path) -> Notes:
     """The notes of a run; empty ones where there are none that can be read."""
     try:
-        data = _json(folder / NOTES)
-        return Notes(str(data["title"]), str(data["note"]), tuple(str(t) for t in data["tags"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        return _noted(folder)
+    except (OSError, ValueError):
         return Notes()
+
+
+def damage_of_notes(folder: Path) -> str:
+    """What is wrong with the notes of a run, in words; "" where nothing is, or there are none."""
+    try:
+        _noted(folder)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as failed:
+        return f"{NOTES} cannot be read ({failed})"
+    return ""
+
+
+def _noted(folder: Path) -> Notes:
+    """The notes as they were written; by hand without a check.
+
+    Raises:
+        OSError, ValueError: if they are missing or damaged.
+    """
+    data = _json(folder / NOTES)
+    try:
+        notes = Notes(str(data["title"]), str(data["note"]), tuple(str(t) for t in data["tags"]))
+        check = data.get("sha256")
+    except (TypeError, KeyError, AttributeError) as failed:
+        raise ValueError(f"no notes: {failed}") from None
+    if check not in (None, sha(asdict(notes))):
+        raise ValueError("not as they were written")
+    return notes
 
 
 def write_notes(folder: Path, notes: Notes) -> None:
     """Take the place of the notes of a run."""
-    text = json.dumps(asdict(notes), indent=1)
+    text = json.dumps(asdict(notes) | {"sha256": sha(asdict(notes))}, indent=1)
     cache.keep(folder / NOTES, lambda beside: _write(beside, text))
 
 

@@ -21,7 +21,7 @@ from core.runs.store import Count
 NUMBER = {"rows": "step", "frames": "frame_row"}
 """The array that numbers the rows of a stream."""
 
-OF_LANES = ("lane", "rows", "frames", "batches", "samples", "recipes")
+OF_LANES = ("lane", "rows", "frames", "batches", "samples", "recipes", "weights")
 """Streams whose parts belong to a lane."""
 
 

@@ -27,7 +27,7 @@ ROWS, COUNT = "rows.sqlite", "acknowledged.json"
 MOST_CUTS = 1000
 """Cuts that are told beside the count of what was acknowledged, the newest of them."""
 
-MANIFEST_STREAM, ROW_STREAM = "manifest", "rows"
+MANIFEST_STREAM, ROW_STREAM, WEIGHTS_STREAM = "manifest", "rows", "weights"
 
 CHECKPOINT = 256
 """Parts after which the write-ahead log is folded into the file; that waits for the disk."""

@@ -25,7 +25,7 @@ from core.runs.kept import keep
 from core.runs.lock import NAME as LOCK
 from core.runs.lock import Lock
 from core.runs.overview import blocks
-from core.runs.store import COUNT, MANIFEST_STREAM, ROWS, New, Store
+from core.runs.store import COUNT, MANIFEST_STREAM, ROWS, WEIGHTS_STREAM, New, Store
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -255,6 +255,7 @@ class Writer:
         self._check_lane(lane)
         with told(self.path):
             keep(self.path, lane, number, tensors)
+        self._put(WEIGHTS_STREAM, lane, number, number)
 
     # The end -------------------------------------------------------------------------------------
 
