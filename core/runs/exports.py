@@ -21,7 +21,7 @@ from core.catalogue import BadInput, unknown
 from core.runs.errors import NotWritten
 from core.runs.run import Run
 
-SLAB = 2**26
+SLAB = 2**25
 """Bytes of rows that are held at a time, about."""
 
 CHUNK = 2**22

@@ -18,6 +18,10 @@ TEXT = "UOT"
 """numpy's kinds of texts. Texts of varying length have no checksum, so they lie here as letters."""
 
 
+CACHE = 2**22
+"""Bytes of chunks that the library holds of a variable; by itself it takes up to 64 MiB."""
+
+
 class NetcdfTarget:
     """The variables of one group."""
 
@@ -105,6 +109,8 @@ def _made(
         made[name] = root.createVariable(
             name, dtype, dims, fill_value=False, **(checked if dims else {})
         )
+        if dims:
+            made[name].set_var_chunk_cache(CACHE)
         made[name].set_auto_chartostring(False)
         made[name].set_auto_mask(False)
         made[name].setncatts(attrs)

@@ -227,8 +227,8 @@ def test_chunks_have_at_most_four_megabytes_unless_a_row_has_more():
     data = xr.Dataset({"energy": (("step", "layer"), rows), "cost": ("step", np.zeros(200_000))})
     chunks = exports.plan(data)
     assert chunks["energy"] == (2**14, 64)  # of 256 bytes each
-    # 264 bytes a row in all: 2**17 of them are 33 MiB, 2**18 would be more than a piece may have.
-    assert chunks["cost"] == (2**17,)
+    # 264 bytes a row in all: 2**16 of them are 16.5 MiB, 2**17 would be more than a piece may have.
+    assert chunks["cost"] == (2**16,)
     wide = xr.Dataset({"image": (("frame", "pixel"), np.zeros((3, 2**21), np.float32))})
     assert exports.plan(wide)["image"] == (1, 2**21)
 
