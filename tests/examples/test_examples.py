@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,6 @@ from core.runs import Run
 from tests.examples import torch_loop
 from tests.problems import relaxation
 
-pytestmark = pytest.mark.oracle("other implementation")
-
 
 def ours(network, clamped, rate, steps):
     """Energies (T + 1, L, B) by the core."""
@@ -25,6 +24,22 @@ def ours(network, clamped, rate, steps):
     return np.stack([step.free_energy.energies(step.states).numpy() for step in made])
 
 
+@pytest.mark.oracle("closed form")
+def test_the_loop_of_the_readme_goes_downhill_and_its_run_can_be_read(tmp_path, monkeypatch):
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    block = readme.partition("## Your own code's runs")[2].partition("```python\n")[2]
+    monkeypatch.chdir(tmp_path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        exec(compile(block.partition("```")[0], "README.md", "exec"), {})
+    run = Run(tmp_path / "runs" / "mine")
+    total = run.dataset()["energy"].sum("layer").values
+    # F is a quadratic function; at a rate below 2 by its largest curvature it falls at every step.
+    assert run.state == "finished" and len(total) == 21
+    assert (np.diff(total) < 0).all()
+
+
+@pytest.mark.oracle("other implementation")
 def test_the_bare_loop_in_torch_logs_the_energies_of_the_core(tmp_path):
     torch_loop.train(str(tmp_path / "x"), batches=2)
     run = Run(tmp_path / "x")
@@ -49,6 +64,7 @@ def test_the_bare_loop_in_torch_logs_the_energies_of_the_core(tmp_path):
     assert json.loads(json.dumps(run.manifest["about"]))["rate"] == torch_loop.RATE
 
 
+@pytest.mark.oracle("other implementation")
 def test_the_loop_of_pcx_logs_the_energies_of_the_core(tmp_path):
     pytest.importorskip("pcx", reason="needs pcx, which Python 3.14 cannot have")
     from tests.examples import pcx_loop
