@@ -20,8 +20,8 @@ from core.free_energy import FreeEnergy
 from core.network import Network, States
 from core.phase import Phase
 from core.theory import Account, backprop_errors, reach, rest, spectrum
+from core.theory.accounts import accounts
 from workbench import predictions
-from workbench.accounts import accounts
 from workbench.driver import Driver
 from workbench.look import short
 from workbench.plan import Plan

@@ -6,9 +6,9 @@ import torch
 
 from core import make
 from core.experiment import Experiment
+from core.theory.accounts import accounts
 from tests.workbench.sessions import SMALL, assert_same_rows, do, opened, rows, waited
 from workbench import predictions
-from workbench.accounts import accounts
 from workbench.outlook import LIMITS, outlook, situation
 from workbench.presets import presets
 from workbench.scene import scene
