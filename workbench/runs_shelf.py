@@ -71,9 +71,15 @@ class Entry:
         """Of the run."""
         return self.path.name
 
+    @property
+    def standing(self) -> str:
+        """Its state, and whether something of it had to be recovered."""
+        recovered = self.trouble and self.state != DAMAGED
+        return f"recovered, {self.state}" if recovered else self.state
+
     def holds(self, words: str) -> bool:
         """Whether every one of some words stands somewhere in it."""
-        texts = (self.name, self.title, self.note, self.state, self.experiment, self.data)
+        texts = (self.name, self.title, self.note, self.standing, self.experiment, self.data)
         text = " ".join((*texts, *self.tags, self.trouble)).lower()
         return all(word in text for word in words.lower().split())
 

@@ -12,7 +12,7 @@ from bokeh.models.widgets.tables import NumberFormatter, StringFormatter
 
 from workbench.look import Palette
 from workbench.places import assets
-from workbench.runs_shelf import Entry, spark
+from workbench.runs_shelf import DAMAGED, Entry, spark
 
 TITLES = {
     "run": "run",
@@ -155,8 +155,8 @@ class Table:
             {
                 "run": one.name,
                 "title": one.title,
-                "state": one.state,
-                "experiment": one.trouble or one.experiment,
+                "state": one.standing,
+                "experiment": one.trouble if one.state == DAMAGED else one.experiment,
                 "data": one.data,
                 "batches": one.batches,
                 "rows": one.rows,

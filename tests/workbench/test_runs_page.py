@@ -242,6 +242,14 @@ def test_a_damaged_run_stays_in_the_table_with_what_is_wrong(root):
     assert found["good"].state == "finished" and found["good"].trouble == ""
 
 
+def test_a_recovered_run_says_so_beside_its_experiment(tmp_path):
+    entry = Entry(tmp_path, "interrupted", trouble="rows 3..5 are missing", experiment="seed 7")
+    assert entry.standing == "recovered, interrupted" and entry.holds("recovered")
+    table = Table(LIGHT, "", lambda name: None)
+    table.show([entry, Entry(tmp_path, DAMAGED, trouble="no row can be read")])
+    assert list(table.view.value["experiment"]) == ["seed 7", "no row can be read"]
+
+
 def test_an_error_of_the_program_in_one_run_does_not_hide_the_others(root, monkeypatch):
     record(root / "a", energies(2, 2), 2)
     monkeypatch.setattr(Run, "batches", lambda self, lane: 1 / 0)
