@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from core.catalogue import BadInput
@@ -216,13 +215,9 @@ class Parts:
         return Rows(self.stretches(lane, stream), self.value)
 
 
-def first_batch_behind(parts: Parts, lane: int, until: int | None) -> int | None:
-    """The first batch of a lane that begins behind a row, if any does."""
+def last_batch_until(parts: Parts, lane: int, until: int | None) -> int | None:
+    """The last batch of a lane that began up to a row; None for all of them, -1 for none."""
     if until is None:
         return None
-    for one in parts.own(lane, "rows"):
-        step, t, batch = (one.numbers(name) for name in ("step", "t", "batch"))
-        behind = np.flatnonzero(step - t > until)
-        if len(behind):
-            return int(batch[behind[0]])
-    return None
+    held = parts.own(lane, "rows", until)
+    return int(held[-1].numbers("batch")[-1]) if held else -1

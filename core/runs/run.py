@@ -16,7 +16,7 @@ from core.runs import manifest as manifests
 from core.runs.errors import Damaged
 from core.runs.lock import is_held
 from core.runs.manifest import Notes
-from core.runs.parts import LaneInfo, Parts
+from core.runs.parts import LaneInfo, Parts, last_batch_until
 from core.runs.rows import Stretch
 from core.trace import Sample
 
@@ -214,8 +214,11 @@ class Run:
     def samples(self, lane: int | None = None) -> dict[int, Sample]:
         """What batches showed, by number, as far as it was kept."""
         found = {}
-        for number, _ in self._parts.line(self.lane(lane).number):
+        for number, until in self._parts.line(self.lane(lane).number):
+            last = last_batch_until(self._parts, number, until)
             for part in self._parts.of("samples", number):
+                if last is not None and part.first > last:
+                    continue
                 try:
                     held = [self._parts.value(part, name) for name in ("labels", "images")]
                 except Damaged:

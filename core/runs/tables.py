@@ -12,7 +12,7 @@ from core import schema
 from core.layout import Layout
 from core.runs.lazy import as_variable
 from core.runs.overview import joined
-from core.runs.parts import LaneInfo, Parts, first_batch_behind
+from core.runs.parts import LaneInfo, Parts, last_batch_until
 from core.runs.rows import Rows
 
 EAGER = 2**26
@@ -64,10 +64,10 @@ def batches(parts: Parts, info: LaneInfo) -> xr.Dataset:
     """What is known of whole batches; see `Run.batches`."""
     logged: list[tuple[NDArray[Any], dict[str, NDArray[Any]]]] = []
     for number, until in parts.line(info.number):
-        born = first_batch_behind(parts, number, until)
+        last = last_batch_until(parts, number, until)
         for part in parts.of("batches", number):
             which = part.index["batch"]
-            kept = slice(None) if born is None else which < born
+            kept = slice(None) if last is None else which <= last
             values = {name: v[kept] for name, v in part.index.items() if name != "batch"}
             logged.append((which[kept], values))
     index = parts.rows(info.number).index("batch", "T")
