@@ -27,8 +27,8 @@ WIDTH = 600
 FINEST = 1_200
 """Up to so many rows each is kept by itself, so that a short run is seen row by row."""
 
-PART = 0.5
-"""Seconds of reading after which what was found so far is shown."""
+FIRST, PART = 0.1, 0.5
+"""Seconds of reading after which what was found so far is shown: at first, and then each time."""
 
 OF_BATCHES = ("accuracy", "update_norm", "update_alignment", "smm", "seconds")
 """Curves that a run logs per batch."""
@@ -262,21 +262,22 @@ class Follower:
 
     def courses(self) -> Iterator[Course]:
         """What is known, again and again while rows are being read; the last one is up to date."""
-        begun = time.monotonic()
+        rows, logged = self.run.rows(self.lane), self._logged()
+        begun, part = time.monotonic(), FIRST
         for mark, chunk in self.run.chunks(self.lane, after=self._mark):
             self._mark = mark
             self._ends.fold(chunk.rows)
             self._rows.fold(chunk.rows)
             self._read += chunk.count
-            if time.monotonic() - begun > PART:
-                yield self._now()
-                begun = time.monotonic()
-        self._read = self.run.rows(self.lane)
-        yield self._now()
+            if time.monotonic() - begun > part:
+                yield self._now(rows, *logged)
+                begun, part = time.monotonic(), PART
+        self._read = rows
+        yield self._now(rows, *logged)
 
-    def _now(self) -> Course:
-        rows = self.run.rows(self.lane)
-        curves, why = self._logged()
+    def _now(self, rows: int, curves: Mapping[str, Curve], why: Mapping[str, str]) -> Course:
+        """What is known, with the number of all rows and what was logged per batch."""
+        curves, why = dict(curves), dict(why)
         if not self._ends.logged or (rows and self._whole_of(rows) is None):
             why |= {"energy": NO_ENERGY, "imbalance": NO_ENERGY, "whole": NO_ENERGY}
         else:
