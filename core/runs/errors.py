@@ -27,6 +27,7 @@ def told(folder: Path) -> Iterator[None]:
 
     Raises:
         NotWritten: in place of whatever the system or SQLite raises in this block.
+        Damaged: if SQLite finds the file broken.
     """
     try:
         yield
@@ -35,6 +36,8 @@ def told(folder: Path) -> Iterator[None]:
     except sqlite3.ProgrammingError as failed:
         raise NotWritten(f"run: {folder}; it is closed") from failed
     except (sqlite3.Error, OSError) as failed:
+        if type(failed) is sqlite3.DatabaseError:  # no trouble of the disk: what is on it is broken
+            raise Damaged(f"run: {folder}; its store is damaged ({failed})") from failed
         why = failed.strerror if isinstance(failed, OSError) and failed.strerror else failed
         raise NotWritten(f"run: {folder}; not written ({why}){_room(folder)}") from failed
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from core.runs.errors import told
+from core.runs.errors import Damaged, told
 from core.runs.packing import pack, plain
 
 ROWS, COUNT = "rows.sqlite", "acknowledged.json"
@@ -84,6 +84,7 @@ class Store:
 
         Raises:
             NotWritten: if it cannot be made.
+            Damaged: if it is there and must not be written any more.
         """
         self.folder = folder
         self._guard = threading.Lock()
@@ -105,6 +106,7 @@ class Store:
         self._base.execute(f"pragma journal_mode = {mode}")
         self._base.execute(f"pragma synchronous = {'full' if self._durable else 'normal'}")
         self._base.execute("pragma wal_autocheckpoint = 0")
+        self._check()
         self._base.executescript(TABLES)
         stored = self._base.execute("select coalesce(max(id), 0) from part").fetchone()[0]
         rows = "select lane, id, first, last from part where stream = ? order by id"
@@ -118,6 +120,18 @@ class Store:
         if before.parts > self.count.parts:  # lost parts keep their numbers, so that it shows
             self.count, self.is_new = before, False
         acknowledge(self.folder, self.count, durable=self._durable)
+
+    def _check(self) -> None:
+        """Refuse to write behind a damage: what is stored in a broken tree may not be found again.
+
+        Raises:
+            Damaged: if the pages of the file do not fit together; reads all of it.
+        """
+        (said,) = self._base.execute("pragma quick_check(1)").fetchone()
+        if said != "ok":
+            why = f"{ROWS} is damaged ({' '.join(said.split())})"
+            legal = "it can be read and exported, but not gone on with"
+            raise Damaged(f"run: {self.folder}; {why}; {legal}")
 
     def put(self, parts: list[New]) -> None:
         """Store parts, all or none; they are stored when this returns.

@@ -61,6 +61,7 @@ class Writer:
             BadInput: if the name is illegal, or a run lies there and is not to be gone on with.
             Locked: if another process writes it.
             NotWritten: if the folder cannot be written.
+            Damaged: if what lies there is too broken to be gone on with.
         """
         self.path = Path(path)
         shelf.check_name(self.path.name)
