@@ -197,8 +197,7 @@ def content(deeds: Iterable[Deed]) -> dict[tuple, bytes]:
     for k, deed in enumerate(done):
         lane, first, count = deed.lane, deed.first, deed.count
         rows = range(first, first + count)
-        if deed.what != "weights":
-            found.pop(("ended",), None)
+        found.pop(("ended",), None)
         if deed.what == "lane":
             lanes[lane] = deed.parent, first
             own[lane], frames[lane], batches[lane] = {}, {}, set()
@@ -239,8 +238,9 @@ def content(deeds: Iterable[Deed]) -> dict[tuple, bytes]:
                 if number * (T + 1) <= until:  # it began before the fork
                     found["batch", lane, number] = bytes_of(*per_batch(source, number).values())
             if source != lane:
-                places = [p for p in found if p[0] == "sample" and p[1] == source]
-                found |= {("sample", lane, p[2]): found[p] for p in places}
+                shown = [p for p in found if p[:2] == ("sample", source)]
+                shown = [p for p in shown if p[2] * (T + 1) <= until]
+                found |= {("sample", lane, p[2]): found[p] for p in shown}
     return found
 
 
@@ -280,7 +280,10 @@ def read(run: Run, *, lazily: bool = False) -> dict[tuple, bytes]:
     for lane, info in run.lanes.items():
         assert info.layout == LAYOUT
         found["lane", lane] = f"{info.title} {info.parent}".encode()
-        found |= dict(_rows(run, lane, lazily))
+        rows = dict(_rows(run, lane, lazily))
+        watched = dict(_watched(run, lane))
+        assert watched == {k: v for k, v in rows.items() if k in watched or k[0] == "row"}
+        found |= rows
         for number, one in run.samples(lane).items():
             found["sample", lane, number] = bytes_of(one.labels, one.images)
         for number, one in enumerate(run.recipes(lane)):
@@ -289,6 +292,7 @@ def read(run: Run, *, lazily: bool = False) -> dict[tuple, bytes]:
             try:
                 held = run.weights(number, lane)
             except Damaged:
+                found["said", lane, number] = b""
                 continue
             found["weights", lane, number] = bytes_of(*held.values())
         logged = run.batches(lane)
@@ -324,6 +328,17 @@ def _rows(run: Run, lane: int, lazily: bool) -> Iterator[tuple[tuple, bytes]]:
     if "frame" in data.dims:
         shown = [data[name].values for name in FRAMES if name in data]
         for k, step in enumerate(data["frame_step"].values):
+            yield ("frame", lane, int(step)), bytes_of(*(one[k] for one in shown))
+
+
+def _watched(run: Run, lane: int) -> Iterator[tuple[tuple, bytes]]:
+    """Rows of a lane, as they come to whoever watches."""
+    for _, part in run.chunks(lane):
+        columns = [part.rows[name] for name in (*ROWS, *INDEX)]
+        for k, step in enumerate(part.rows["step"]):
+            yield ("row", lane, int(step)), bytes_of(*(one[k] for one in columns))
+        shown = [part.frames[name] for name in FRAMES] if part.frames else []
+        for k, step in enumerate(part.frames["frame_row"] if shown else ()):
             yield ("frame", lane, int(step)), bytes_of(*(one[k] for one in shown))
 
 
