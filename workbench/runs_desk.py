@@ -25,7 +25,7 @@ BEGINNING = """\
 <h3>No runs in {folder} yet</h3>
 <ol><li>From your own loop, three lines:
 <pre>log = core.Trace.open("runs/mine", layers=["h1", "h2"])
-for batch in loop: log.append(energy=energies, error=errors)
+log.append(energy=[0.5, 0.2], error=[1.0, 0.6])  # in your loop, once a step
 log.close()</pre></li>
 <li>From a shell: <pre>relaxoscope train --recipe r.toml --batches 500 --out runs/mine</pre></li>
 <li>On the <a href="{relax}">Relax page</a>: record what you do there.</li></ol>"""

@@ -41,7 +41,7 @@ FEW = 30
 
 CURVES = {
     "accuracy": ("accuracy on test data", PLAIN, False),
-    "energy": ("energy of each layer (nat)", POWERS, True),
+    "energy": ("energy of layers (nat)", POWERS, True),
     "imbalance": ("imbalance (decades)", PLAIN, False),
     "update_norm": ("norm of weight updates", POWERS, True),
     "update_alignment": ("cosine of updates to backprop's", PLAIN, False),
@@ -160,7 +160,7 @@ class Lines:
             values = np.log10(np.where(values > 0, values, np.nan))
         foot = self._limit(values)
         values = np.where(values < foot, foot, values)
-        at_foot = f", {power(foot)} and less at the foot" if foot > -math.inf else ""
+        at_foot = f", foot ≤ {power(foot)}" if foot > -math.inf else ""
         self._title.text = self._text + note + at_foot
         L = values.shape[1]
         colours = layer_colours(L, self._theme) if several else [self._look.ink]

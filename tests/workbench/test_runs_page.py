@@ -196,7 +196,7 @@ def test_energies_below_the_axis_are_drawn_at_its_foot_which_is_named(tmp_path):
     low, high = lines.figure.y_range.start, lines.figure.y_range.end
     assert high - low == SPAN
     assert min(y[0] for y in lines._lines.data["ys"]) == low
-    assert "at the foot" in lines.figure.title.text
+    assert "foot ≤ " in lines.figure.title.text
 
 
 def test_a_person_who_has_moved_the_axis_keeps_it_until_it_is_freed(tmp_path):
