@@ -67,8 +67,8 @@ def _wrong_end(experiment: "Experiment") -> bool:
 
 
 def _depth(experiment: "Experiment") -> int:
-    """L of the chain networks."""
-    return len(experiment.network.hidden) + 1
+    """L of the network."""
+    return experiment.network.layers
 
 
 def _lopsided(experiment: "Experiment") -> bool:
@@ -97,8 +97,15 @@ def _unchained(experiment: "Experiment") -> bool:
     network = experiment.network
     linear = getattr(network, "activation", "identity") == "identity"
     before = getattr(network, "site", "post") == "pre" and not linear
-    scaled = _kind(experiment, "network") == "MuPC"
-    return before or scaled or not network.hidden or _kind(experiment, "energy") != "SquaredError"
+    other = _kind(experiment, "network") in ("MuPC", "VGG", "AlexNet")
+    return before or other or network.layers < 2 or _kind(experiment, "energy") != "SquaredError"
+
+
+def _reads_stopped(experiment: "Experiment") -> bool:
+    """Whether samples that stop by themselves meet a network in which samples read each other."""
+    if experiment.stop != "sample" or not experiment.tolerance:
+        return False
+    return getattr(experiment.network, "batch_norm", "none") == "batch"
 
 
 RULES = (
@@ -107,6 +114,12 @@ RULES = (
         _unchained,
         "chain takes linear layers with an activation behind them, two at least, under squared "
         "error; auto, local and plain take any network",
+    ),
+    Rule(
+        "stop",
+        _reads_stopped,
+        "with batch statistics a sample moves as long as the others do; "
+        "batch, or batch_norm frozen or none",
     ),
     Rule(
         "task",

@@ -130,8 +130,8 @@ class NetworkKind(Protocol):
     image_at: ClassVar[str]
 
     @property
-    def hidden(self) -> tuple[int, ...]:
-        """Widths of the hidden layers, L - 1 of them."""
+    def layers(self) -> int:
+        """L, weight layers."""
         ...
 
     def __call__(self, shape: tuple[int, ...], classes: int) -> Network:

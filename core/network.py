@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from core.energies.squared_error import SquaredError
+from core.normalization import BATCH, BatchNorm, Moments, Statistics
 
 if TYPE_CHECKING:
     from core.kinds import Energy
@@ -77,6 +78,8 @@ class Network(nn.Module):
         self.roots = [i for i, node in enumerate(self.nodes) if node.module is None]
         self.maps = nn.ModuleDict({str(i): module for i, module in maps.items()})
         self._held = list(self.parameters())
+        self.norms = [one for one in self.modules() if isinstance(one, BatchNorm)]
+        self.statistics: Statistics | None = None
         self._order: list[int] = []
         self._ask: Callable[[int, Sequence[Tensor]], Tensor] = self.prediction
 
@@ -105,8 +108,9 @@ class Network(nn.Module):
 
     @property
     def weights(self) -> tuple[int, ...]:
-        """Changes whenever a weight does, also where nobody calls `touch`."""
-        return (self.version, *[p._version for p in self._held])
+        """Changes whenever a weight does, also where nobody calls `touch`, and with statistics."""
+        normed = 0 if self.statistics is None else self.statistics.number
+        return (self.version, normed, *[p._version for p in self._held])
 
     def touch(self) -> None:
         """Say that the weights have changed: they get a version that no others ever had."""
@@ -116,6 +120,15 @@ class Network(nn.Module):
     def give_output_energy(self, energy: "Energy") -> None:
         """Let the output layer be judged by another energy."""
         self.nodes[-1] = replace(self.nodes[-1], energy=energy)
+
+    @property
+    def acyclic(self) -> bool:
+        """Whether the graph has no cycle, so that it can be swept."""
+        try:
+            self.order()
+        except ValueError:
+            return False
+        return True
 
     def order(self) -> list[int]:
         """The layers so that parents come first.
@@ -168,6 +181,68 @@ class Network(nn.Module):
             yield
         finally:
             self._ask = self.prediction
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the prediction for a sample reads the others of its batch."""
+        return any(one.how == BATCH for one in self.norms)
+
+    def measured(self, roots: Mapping[int, Tensor]) -> Statistics | None:
+        """Statistics for a relaxation: those of a forward pass of its batch.
+
+        Args:
+            roots: the value of each clamped root, (B, *shape), by index.
+
+        Returns: none of any layer where a free root or a cycle rules the pass out; None where
+            nothing normalises.
+        """
+        if not self.norms:
+            return None
+        if any(i not in roots for i in self.roots) or not self.acyclic:
+            return Statistics()
+        before = self.statistics
+        self.normalise_by(Statistics())
+        states = cast(States, [roots.get(i) for i in range(len(self.nodes))])
+        with torch.no_grad():
+            for one in self.norms:
+                one.measures = True
+            try:
+                for layer in self.order():
+                    states[layer] = self.prediction(layer, states)
+            finally:
+                for one in self.norms:
+                    one.measures = False
+        found = Statistics(tuple(cast(Moments, one.given) for one in self.norms))
+        self.normalise_by(before)
+        return found
+
+    def normalise_by(self, statistics: Statistics | None) -> None:
+        """Put statistics in force; None for the running ones, as outside relaxations."""
+        if statistics is self.statistics:
+            return
+        self.statistics = statistics
+        moments = statistics.moments if statistics is not None else ()
+        for k, one in enumerate(self.norms):
+            one.given = moments[k] if moments else None
+            one.relaxes = statistics is not None
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Predict by the running statistics for a while."""
+        before = self.statistics
+        self.normalise_by(None)
+        try:
+            yield
+        finally:
+            self.normalise_by(before)
+
+    def follow(self, statistics: Statistics | None) -> None:
+        """Let the running statistics follow a batch, once, as the weights did."""
+        if statistics is None or not statistics.moments:
+            return
+        for one, moments in zip(self.norms, statistics.moments, strict=True):
+            one.take(moments)
+        self.touch()
 
     def has_swept(self, i: int, states: Sequence[Tensor]) -> bool:
         """Whether state i is the very tensor that the last sweep predicted from these parents."""

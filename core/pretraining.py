@@ -127,7 +127,6 @@ def _plan(experiment: Experiment) -> Experiment:
         "seed": experiment.seed,
         "pretraining": RANDOM,
     }
-    layers = len(experiment.network.hidden) + 1
     if _what(experiment) == "classifier":
         return Experiment(
             init=Forward(),
@@ -136,7 +135,7 @@ def _plan(experiment: Experiment) -> Experiment:
             learning=ForwardUpdate(),
             task=Classify(),
             weights=AdamW(rate=2e-3),
-            steps=layers,
+            steps=experiment.network.layers,
             batch_size=50,
             **same,
         )

@@ -210,7 +210,7 @@ class Recorder:
             if name not in self.shows:
                 continue
             value = self._image(name, step)
-            found[name] = value[: self.samples]
+            found[name] = value[: self.samples].flatten(1)
             if f"{name}_mse" in self.shows:
                 off = value.clamp(*self.pixels) - step.target
                 found[f"{name}_mse"] = off.flatten(1).square().mean(1)

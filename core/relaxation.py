@@ -15,7 +15,7 @@ from core.experiment import Recipe
 from core.free_energy import Engine, FreeEnergy, residual
 from core.network import Network, States
 from core.phase import Phase
-from core.rows import Rows, in_force, laid_out
+from core.rows import Rows, choices, in_force, laid_out
 from core.settling import goes_on
 from core.snapshot import Snapshot, Weights
 from core.start import Start
@@ -76,6 +76,8 @@ class Relaxation:
         self._ended: tuple[tuple[Phase, States], ...] = ()
         self.precisions = precisions
         clamped, samples = dict(self.phases[0].clamped), self.phase.samples
+        self._statistics = network.measured(clamped)
+        network.normalise_by(self._statistics)
         self.start = Start(network, clamped, labels, classes, memory, previous, generator, samples)
         asks = self.engine.sweeping(clamped) if isinstance(self.engine, Local) else nullcontext()
         with torch.no_grad(), asks:
@@ -131,6 +133,7 @@ class Relaxation:
 
     def step(self) -> Step:
         """The row at the states as they stand."""
+        self.network.normalise_by(self._statistics)
         if self._step is None or self._step.recipe is not self.recipe:
             self._adopt()
             free_energy = self._free_energy()
@@ -222,11 +225,13 @@ class Relaxation:
         return Moment(self.t, self.phase.name, ended, ended and self._phase == len(self.phases) - 1)
 
     def learn(self) -> None:
-        """The weight update at the end of the relaxation, for rules that wait for it."""
+        """The weight update of rules that wait for the end; running statistics follow the batch."""
         if self.optimiser is None or self.held:
             return
         if not self.recipe.learning.every_step:
             self._apply(self.recipe.learning.gradients(self.step()))
+        self.network.follow(self._statistics)
+        self._step = None
 
     def __iter__(self) -> Iterator[Step]:
         """Steps from here to the end of the last phase."""
@@ -259,6 +264,7 @@ class Relaxation:
             self._ended,
             self.precisions,
             self._stopped,
+            self._statistics,
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -268,7 +274,7 @@ class Relaxation:
         self.states, self.before, self.first = snapshot.states, snapshot.before, snapshot.first
         self._memory, self._ended = snapshot.memory, snapshot.ended
         self.precisions, self._stopped = snapshot.precisions, snapshot.stopped
-        self._fits = None
+        self._fits, self._statistics = None, snapshot.statistics
         self._schedule()
         if self.generator is not None and snapshot.generator is not None:
             self.generator.set_state(snapshot.generator)
@@ -291,13 +297,14 @@ class Relaxation:
 
         Samples that had stopped are judged anew.
         """
+        self.network.normalise_by(self._statistics)
         old, new = self._adopted, self.recipe
         if old is new:
             return
         self._stopped = self._fits = None
         if old is not None and type(old.precision) is not type(new.precision):
             self._clock = self.t
-        if old is None or _precisions(old) != _precisions(new):
+        if old is None or choices(old) != choices(new):
             self._schedule()
         if old is None or type(old.dynamics) is not type(new.dynamics):
             self._memory = new.dynamics.init(self._free_energy(), self.states, self.generator)
@@ -390,8 +397,3 @@ class Relaxation:
         self.optimiser.zero_grad(set_to_none=True)
         self.network.touch()
         self._step = None
-
-
-def _precisions(recipe: Recipe) -> tuple[Any, ...]:
-    """The choices that the rows of a schedule follow from."""
-    return recipe.precision, recipe.steps, recipe.window, recipe.output_precision

@@ -33,6 +33,11 @@ class Rows:
         return min(t, len(self.on_host) - 1)
 
 
+def choices(recipe: "Recipe") -> tuple[Any, ...]:
+    """What rows follow from."""
+    return recipe.precision, recipe.steps, recipe.window, recipe.output_precision
+
+
 def laid_out(schedule: Schedule, recipe: "Recipe", T: int, network: Network) -> Rows:
     """A schedule for T steps under a recipe's energy window and output precision.
 

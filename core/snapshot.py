@@ -9,6 +9,7 @@ from torch import Tensor
 
 from core.experiment import Recipe
 from core.network import Network, States
+from core.normalization import Statistics
 from core.phase import Phase
 
 
@@ -29,6 +30,7 @@ class Snapshot:
     ended: tuple[tuple[Phase, States], ...]
     precisions: Any
     stopped: Tensor | None = None
+    statistics: Statistics | None = None
 
     @property
     def bytes(self) -> int:

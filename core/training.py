@@ -132,6 +132,6 @@ def accuracy(network: Network, images: Tensor, labels: Tensor) -> float:
     """
     like = network.example
     x = images.flatten(1).reshape(-1, *network.nodes[0].shape).to(like)
-    with torch.no_grad():
+    with torch.no_grad(), network.evaluating():
         scores = network.sweep({0: x})[network.top]
     return float((scores.argmax(1) == labels.to(like.device)).double().mean())

@@ -42,7 +42,9 @@ Row = Mapping[str, str]
 
 CHOSEN = tuple(kind for kind in KINDS if kind != "dataset")
 TINY = {"hidden": (6, 5, 4), "latent": 3, "width": 5, "depth": 4, "patterns": 4, "embedding": 16}
-"""Dials that decide how much there is to compute: L = 4 in every network."""
+"""Dials that decide how much there is to compute: L = 4 in every network of dense layers."""
+TINY_OF = {"VGG": {"width": 1 / 128, "pools": 0}, "AlexNet": {"width": 1 / 128, "pools": 2}}
+"""The same of single entries, for images of 8 x 8."""
 NUMBERS = {
     "steps": (3, 6),
     "tolerance": (0.0, 0.05),
@@ -105,6 +107,7 @@ def _made(kind: str, name: str, given: tuple[tuple[str, str], ...]) -> Any:
     """An entry of tiny size with these texts and booleans, by factor."""
     types = {one.name: one.type for one in cards(kind)[name].dials}
     dials: dict[str, Any] = {dial: TINY[dial] for dial in types if dial in TINY}
+    dials |= TINY_OF.get(name, {})
     for factor, level in given:
         dial = factor.partition(".")[2]
         dials[dial] = level == "True" if types[dial] is bool else level

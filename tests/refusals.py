@@ -180,6 +180,17 @@ def a_layer_is_never_woken(experiment: Experiment) -> bool:
     return not bool((table == 1.0).any(0).all())
 
 
+def a_sample_reads_the_others(experiment: Experiment) -> bool:
+    """Some prediction for a sample that relaxes changes with the states of another one."""
+    for relaxation in _relaxations(experiment):
+        states = relaxation.step().states
+        other = [torch.cat([h[:1], h[1:].flip(0) + 0.5 * h[1:]]) for h in states]
+        found = [relaxation.network.predictions(one) for one in (states, other)]
+        if any(not torch.allclose(a[:1], b[:1]) for a, b in zip(*found, strict=True)):
+            return True
+    return False
+
+
 LAWS: dict[str, Callable[[Experiment], bool]] = {
     "reconstruct, generate and recall need a network": no_image_at_that_end,
     "cross-entropy needs a distribution clamped at the output; in this": no_distribution,
@@ -198,6 +209,7 @@ LAWS: dict[str, Callable[[Experiment], bool]] = {
     "a table has one column": raises,
     "an Apple GPU has no float64": raises,
     "chain takes linear layers": raises,
+    "with batch statistics a sample moves": a_sample_reads_the_others,
 }
 """The law of each sentence, by its first words."""
 

@@ -172,7 +172,7 @@ def _relaxed(
     check_device(experiment.device)
     images = experiment.dataset() if own is None else None
     source: Any = images or own
-    rows = _rows(experiment, len(experiment.network.hidden) + 1, level)
+    rows = _rows(experiment, experiment.network.layers, level)
     footprint.check(experiment, source.shape, source.classes, rows=rows)
     network = experiment.build(source.shape, source.classes)
     if args.weights is not None:

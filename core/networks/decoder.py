@@ -38,6 +38,11 @@ class Decoder:
 
     image_at: ClassVar[str] = "output"
 
+    @property
+    def layers(self) -> int:
+        """L, weight layers."""
+        return len(self.hidden) + 1
+
     def __call__(self, shape: tuple[int, ...], classes: int) -> Network:
         """The network for images of `shape`."""
         sizes = [self.latent, *self.hidden, prod(shape)]

@@ -37,6 +37,11 @@ class MLP:
 
     image_at: ClassVar[str] = "input"
 
+    @property
+    def layers(self) -> int:
+        """L, weight layers."""
+        return len(self.hidden) + 1
+
     def __call__(self, shape: tuple[int, ...], classes: int) -> Network:
         """The network for images of `shape` and so many classes."""
         sizes = [prod(shape), *self.hidden, classes]

@@ -49,9 +49,9 @@ class MuPC:
     image_at: ClassVar[str] = "input"
 
     @property
-    def hidden(self) -> tuple[int, ...]:
-        """Widths of the hidden layers."""
-        return (self.width,) * (self.depth - 1)
+    def layers(self) -> int:
+        """L, weight layers."""
+        return self.depth
 
     def scales(self, inputs: int) -> list[float]:
         """The factor of each layer, a_1 ... a_L, for so many inputs; the last with its 1/gamma."""
@@ -65,7 +65,7 @@ class MuPC:
 
     def __call__(self, shape: tuple[int, ...], classes: int) -> Network:
         """The network for images of `shape` and so many classes."""
-        sizes = [prod(shape), *self.hidden, classes]
+        sizes = [prod(shape), *[self.width] * (self.depth - 1), classes]
         maps = []
         for i, scale in enumerate(self.scales(sizes[0])):
             inner = 0 < i < self.depth - 1

@@ -62,6 +62,7 @@ class ClampedNudge:
         x, y = images(network, batch, 0), labels(network, batch, classes)
         share, clamp = self.share(batch.epoch), y
         if share != 1.0:
+            network.normalise_by(network.measured({0: x}))
             with torch.no_grad():
                 clamp = torch.lerp(network.sweep({0: x})[network.top], y, share)
         return (Phase("relax", clamped={0: x, network.top: clamp}, target=y, share=share),)

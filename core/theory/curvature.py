@@ -66,7 +66,7 @@ def spectrum(
 ) -> Spectrum:
     """Smallest and largest eigenvalue of the Hessian of F at given states.
 
-    Samples must not read each other (no batch statistics).
+    Samples must not read each other.
 
     Args:
         free_energy: in force: precisions, clamped states, nudge.
@@ -78,7 +78,8 @@ def spectrum(
         steps: of Lanczos' method, at most.
 
     Raises:
-        BadInput: for unknown variables, an unknown sample, no steps, or when nothing is free.
+        BadInput: for unknown variables, an unknown sample, no steps, when nothing is free, or when
+            samples read each other.
     """
     batch = len(states[0])
     if sample is not None and not 0 <= sample < batch:
@@ -115,6 +116,11 @@ class Hessian:
         if variables == "errors" and free_energy.held:
             held = sorted(free_energy.held)
             raise BadInput(f"held: units of state {held[0]}; errors as variables need whole states")
+        if free_energy.network.mixes:
+            raise BadInput(
+                "network.batch_norm: batch; frozen or none: a Hessian is of one sample, "
+                "and with batch statistics samples read each other"
+            )
         if sample is not None:
             free_energy, states = _of_one(free_energy, states, sample)
         free = [i for i in range(len(states)) if i not in free_energy.clamped]

@@ -21,9 +21,11 @@ from core.inits.zero import Zero
 from core.learning.backprop import Backprop
 from core.learning.equilibrium_propagation import EquilibriumPropagation
 from core.learning.local import ForwardUpdate, Incremental, PredictiveCoding
+from core.networks.alexnet import AlexNet
 from core.networks.decoder import Decoder
 from core.networks.mlp import MLP
 from core.networks.mupc import MuPC
+from core.networks.vgg import VGG
 from core.precisions.decaying import Decaying
 from core.precisions.identity import Identity
 from core.precisions.table import Table
@@ -38,7 +40,12 @@ from core.tasks.reconstruct import Reconstruct
 CHOSEN = ("init", "precision", "dynamics", "learning", "energy", "task", "network", "weights")
 """Kinds that are paired; data sets are all alike to the rest."""
 
-SMALL = {"MLP": {"hidden": (5, 4)}, "Decoder": {"latent": 3, "hidden": (5, 4)}}
+SMALL = {
+    "MLP": {"hidden": (5, 4)},
+    "Decoder": {"latent": 3, "hidden": (5, 4)},
+    "VGG": {"width": 1 / 64, "pools": 0},
+    "AlexNet": {"width": 1 / 64, "pools": 0},
+}
 PLAIN = Experiment(network=MLP(hidden=(5, 4)), batch_size=10, steps=3, pretraining="random")
 NUDGED = {"task": Nudge(), "learning": EquilibriumPropagation()}
 DECODING = {"network": Decoder(), "init": Zero()}
@@ -59,7 +66,13 @@ def broken_by(rule):
             {"engine": "chain", "network": MuPC()},
             {"engine": "chain", "network": MLP(site="pre")},
             {"engine": "chain", "network": MLP(hidden=())},
+            {"engine": "chain", "network": VGG()},
+            {"engine": "chain", "network": AlexNet(activation="identity")},
             {"engine": "chain", "energy": CrossEntropy()},
+        ],
+        [
+            {"stop": "sample", "tolerance": 1e-3, "network": one(batch_norm="batch")}
+            for one in (VGG, AlexNet)
         ],
         [{"network": Decoder()}, {"task": Reconstruct(), "init": Zero()}, {"task": Recall()}],
         [
@@ -139,6 +152,9 @@ def test_each_rule_is_raised_with_its_field_and_its_sentence(rule):
         {"precision": Table(rows=((1.0,),))},
         {"precision": Table(rows=((1.0, 0.5, 0.25),) * 9)},
         NUDGED,
+        {"stop": "sample", "tolerance": 1e-3, "network": VGG(batch_norm="frozen")},
+        {"stop": "sample", "network": VGG(batch_norm="batch")},
+        {"stop": "batch", "tolerance": 1e-3, "network": VGG(batch_norm="batch")},
         {"task": Nudge(), "learning": Backprop()},
         {"task": ClampedNudge(beta=1.0), "energy": CrossEntropy()},
         {"task": Generate(), "network": Decoder()},

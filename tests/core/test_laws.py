@@ -472,7 +472,7 @@ class Map:
     """A good network."""
 
     image_at: ClassVar[str] = "input"
-    hidden: ClassVar[tuple[int, ...]] = ()
+    layers: ClassVar[int] = 1
 
     def maps(self, size, classes):
         return [nn.Linear(size, classes)]

@@ -19,6 +19,7 @@ from tests.problems import linear, network_of, relaxed, tanh_mlp
 NETWORKS = list(cards("network"))
 PLAIN = ["MLP", "Decoder"]
 SHAPES = [((1, 8, 8), 10), ((3, 5, 4), 3)]
+UNPOOLED = {"VGG": {"pools": 0}, "AlexNet": {"pools": 0}}
 
 
 def built(name, shape, classes, **dials):
@@ -29,8 +30,9 @@ def built(name, shape, classes, **dials):
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(("shape", "classes"), SHAPES)
 def test_a_network_fits_the_images_it_is_built_for(name, shape, classes):
-    entry = make("network", name)
-    network = built(name, shape, classes)
+    entry = make("network", name, UNPOOLED.get(name))
+    network = entry(shape, classes)
+    assert entry.layers == len(network.layers)
     pixels = torch.Size(shape).numel()
     assert entry.image_at in ("input", "output")
     assert network.image == (0 if entry.image_at == "input" else network.top)
@@ -43,7 +45,7 @@ def test_a_network_fits_the_images_it_is_built_for(name, shape, classes):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_depths_count_from_the_input_side(name):
-    network = built(name, (1, 8, 8), 10)
+    network = built(name, (1, 8, 8), 10, **UNPOOLED.get(name, {}))
     assert network.nodes[0].depth == 0
     assert network.depth.tolist() == list(range(1, len(network.layers) + 1))
 
@@ -174,8 +176,8 @@ def test_the_states_of_mupc_keep_their_size_at_every_depth(depth):
     assert float(h.square().mean()) == pytest.approx((1 + 1 / depth) ** (depth - 2), rel=0.25)
 
 
-def test_mupc_tells_its_hidden_widths():
-    assert MuPC(width=7, depth=4).hidden == (7, 7, 7)
+def test_mupc_tells_its_depth():
+    assert MuPC(width=7, depth=4).layers == 4
     network = MuPC(width=7, depth=4)((1, 2, 2), 3)
     assert tuple(node.size for node in network.nodes[1:-1]) == (7, 7, 7)
     assert len(MuPC(width=7, depth=2)((1, 2, 2), 3).layers) == 2
