@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import numpy as np
@@ -404,8 +405,10 @@ def test_a_closed_pipe_is_borne(place, root, trained):
     assert (ran.returncode, ran.stderr) == (141, b"")
 
 
-def test_on_a_terminal_one_bar_moves():
+@pytest.mark.parametrize("size", [(24, 90), (0, 90), (0, 0)])
+def test_on_a_terminal_one_bar_moves(size):
     reading, writing = pty.openpty()
+    termios.tcsetwinsize(writing, size)
     with os.fdopen(writing, "w") as terminal, progress.Progress(terminal) as tell:
         for share in (0.25, 0.5, 1.0):
             tell("epoch 1 of 1", share)

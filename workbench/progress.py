@@ -53,8 +53,10 @@ class Progress:
         if self._bar is None:
             from tqdm import tqdm
 
-            wide = os.get_terminal_size(self._stream.fileno()).columns  # 0 where nobody knows
-            size: dict[str, Any] = {"dynamic_ncols": True} if wide else {"ncols": 80}
+            wide, high = os.get_terminal_size(self._stream.fileno())  # 0 where it is not known
+            size: dict[str, Any] = {"dynamic_ncols": True}
+            if not (wide and high):
+                size = {"ncols": wide or 80, "nrows": high or 24}
             self._bar = tqdm(total=1.0, file=self._stream, bar_format=STYLE, **size)
         self._bar.set_description_str(line, refresh=False)
         self._bar.update(share - self._bar.n)
