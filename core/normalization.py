@@ -30,12 +30,12 @@ class Moments(NamedTuple):
     Args:
         mean: (C,).
         variance: biased, (C,).
-        count: values behind each of them.
+        values: behind each of them.
     """
 
     mean: Tensor
     variance: Tensor
-    count: int
+    values: int
 
     @classmethod
     def of(cls, a: Tensor) -> "Moments":
@@ -105,7 +105,7 @@ class BatchNorm(nn.Module):
     def take(self, moments: Moments) -> None:
         """Let the running statistics follow a batch; their variance is the unbiased one."""
         with torch.no_grad():
-            unbiased = moments.variance * (moments.count / max(moments.count - 1, 1))
+            unbiased = moments.variance * (moments.values / max(moments.values - 1, 1))
             self.running_mean.lerp_(moments.mean, self.momentum)
             self.running_var.lerp_(unbiased, self.momentum)
 
