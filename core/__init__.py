@@ -4,7 +4,8 @@ Choices come in kinds, one folder each: `inits` (where a relaxation begins), `pr
 each layer weighs), `dynamics` (how states move), `learning` (how weights move), `energies` (what an
 error costs), `tasks` (what is clamped), `networks`, `datasets` and `weights` (torch's optimisers).
 An `Experiment` picks one of each; a `Relaxation` iterates its steps; a `Recorder` measures them; a
-`Trace` keeps them as an xarray Dataset. `theory` is what mathematics says about all of it.
+`Trace` keeps them as an xarray Dataset, and `runs` keep them for good. `theory` is what mathematics
+says about all of it.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -31,6 +32,7 @@ from core import (  # isort: skip  # registers every entry of every kind
     learning,
     networks,
     precisions,
+    runs,
     tasks,
     theory,
     weights,
@@ -77,6 +79,7 @@ __all__ = [
     "networks",
     "precisions",
     "relax",
+    "runs",
     "tasks",
     "theory",
     "weights",
