@@ -13,8 +13,9 @@ import tempfile
 import threading
 import weakref
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ class Source:
             except sqlite3.DatabaseError as failed:
                 lines = self._salvaged(after, failed)
         found = Found(trouble=[self.trouble] if self.trouble else [])
-        for line in lines:
+        # Sorted here too: pages that lie in each other's place come out of order.
+        for line in sorted(lines, key=itemgetter(0)):
             part = _read(*line)
             if part is None:
                 found.bad.append(int(line[0]))
@@ -152,32 +154,31 @@ class Source:
     # Opening -------------------------------------------------------------------------------------
 
     def _opened(self) -> sqlite3.Connection:
+        """Where it lies; or, if that cannot be, from a copy."""
         path = self.folder / ROWS
-        short = _cut_off(path)
-        if not short:
-            for how in self._ways(path):
-                where = f"{path.resolve().as_uri()}?{how}"
-                base = None
-                try:
-                    base = sqlite3.connect(where, uri=True, check_same_thread=False, timeout=10)
-                    base.execute("select count(*) from part").fetchone()
-                    self.frozen = "immutable" in how
-                    return base
-                except sqlite3.DatabaseError:
-                    if base is not None:
-                        base.close()
-        if short:
+        # The file may be shorter than it says while a log beside it holds the rest.
+        moves = is_held(self.folder) or any(self._beside(end).exists() for end in LOGS)
+        if not moves and _cut_off(path):
             return self._copied(path, f"{ROWS} was cut off")
-        # A flush that a rollback journal holds was not finished: the copy takes it back, no loss.
-        journal = path.with_name(f"{ROWS}-journal").exists()
-        return self._copied(path, "" if journal else f"{ROWS} is damaged")
+        # Where nobody writes, nothing is made beside the file.
+        how = "mode=ro" if moves else "mode=ro&immutable=1"
+        base = None
+        try:
+            base = sqlite3.connect(
+                f"{path.resolve().as_uri()}?{how}", uri=True, check_same_thread=False, timeout=10
+            )
+            base.execute("select count(*) from part").fetchone()
+        except sqlite3.DatabaseError:
+            if base is not None:
+                base.close()
+            # A flush that a rollback journal holds was not finished: the copy takes it back.
+            journal = self._beside("-journal").exists()
+            return self._copied(path, "" if journal else f"{ROWS} is damaged")
+        self.frozen = not moves
+        return base
 
-    def _ways(self, path: Path) -> Iterable[str]:
-        """How a store may be opened where it lies, best first."""
-        logged = any(path.with_name(path.name + end).exists() for end in LOGS)
-        if logged or is_held(self.folder):
-            return ("mode=ro",)
-        return ("mode=ro&immutable=1",)  # nobody writes: nothing is made beside the file
+    def _beside(self, end: str) -> Path:
+        return self.folder / f"{ROWS}{end}"
 
     def _copied(self, path: Path, why: str) -> sqlite3.Connection:
         """A private copy.

@@ -81,7 +81,8 @@ class Writer:
             self._store = Store(self.path, durable=durable)
             try:
                 # Only now nobody else can be making it.
-                if self._refuse(resume, is_new=self._store.is_new):
+                there = self._refuse(resume, is_new=self._store.is_new)
+                if there or (resume and self._store.count.parts):
                     self._go_on()
                 else:
                     self._begin(manifests.made(experiment, about or {}))
