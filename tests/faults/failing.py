@@ -69,7 +69,7 @@ class Faults:
             self.calls.append(what)
             hit = number == self._at or (self._lasting and number > self._at >= 0)
             self.struck += hit
-        if hit and self._mode == KILL:
+        if hit and (self._mode == KILL or (self._mode == TORN and what not in HALVES)):
             die()
         return self._mode if hit else ""
 
@@ -91,6 +91,9 @@ PLAIN = ("ftruncate", "truncate", "fsync", "replace", "rename", "mkdir", "unlink
 
 WRITING = ("write", "pwrite")
 """Functions of `os` that may do half of it; the second argument is what they write."""
+
+HALVES = ("os.write", "os.pwrite", "file.write", "sqlite.write")
+"""Calls that can be done by half."""
 
 CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

@@ -349,7 +349,7 @@ def judge(path: Path, *candidates: list[Deed]) -> Run:
     """
     run = Run(path)
     found = read(run)
-    assert run.recovered == ""
+    assert run.recovered == "", run.recovered
     wanted = [content(one) for one in candidates]
     if run.state == "live":
         wanted = [{k: v for k, v in one.items() if k != ("ended",)} for one in wanted]

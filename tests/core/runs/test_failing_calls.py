@@ -11,15 +11,21 @@ from core.catalogue import BadInput
 from core.runs import NotWritten, Run, Writer, annotate, rename, restore, trash
 from core.runs import manifest as manifests
 from core.runs import store as stores
-from tests.faults.failing import BROKEN, DENIED, FAILING, FULL, SHORT, Faults, python_calls
+from tests.faults.failing import (
+    BROKEN,
+    DENIED,
+    FAILING,
+    FULL,
+    HALVES,
+    SHORT,
+    Faults,
+    python_calls,
+)
 from tests.faults.known import ABOUT, Deed, content, course, judge, read
 from tests.faults.sqlite import Unavailable, sqlite_calls
 
 WAYS = ((FULL, False), (FULL, True), (BROKEN, False), (DENIED, False), (SHORT, False))
 """How a call fails, and whether all later ones do too."""
-
-HALVES = ("os.write", "os.pwrite", "file.write", "sqlite.write")
-"""Calls that can be done by half."""
 
 BASE = course(flushes=2, size=4, forks=False)
 """What the run holds before a call fails; the last deed closes it."""
