@@ -50,7 +50,7 @@ class AlexNet:
     """
 
     activation: str = dial("gelu", choices=ACTIVATIONS, symbol="φ", help="of the hidden layers")
-    width: float = dial(0.125, bounds=(1 / 512, 8.0), help=WIDTH_HELP, log=True)
+    width: float = dial(1 / 8, bounds=(1 / 512, 8.0), help=WIDTH_HELP, log=True)
     pools: int = dial(3, bounds=(0, 3), help=POOLS_HELP)
     batch_norm: str = dial(NONE, choices=NORMS, symbol="N", help=NORM_HELP)
     site: str = dial(POST, choices=SITES, help=SITE_HELP)

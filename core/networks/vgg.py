@@ -67,7 +67,7 @@ class VGG:
 
     layout: str = dial("VGG5", choices=LAYOUTS, help="brackets; L is the number, but VGG19 has 17")
     activation: str = dial("gelu", choices=ACTIVATIONS, symbol="φ", help="of the hidden layers")
-    width: float = dial(0.125, bounds=(1 / 512, 8.0), help=WIDTH_HELP, log=True)
+    width: float = dial(1 / 16, bounds=(1 / 512, 8.0), help=WIDTH_HELP, log=True)
     pools: int = dial(5, bounds=(0, 5), help=POOLS_HELP)
     batch_norm: str = dial(NONE, choices=NORMS, symbol="N", help=NORM_HELP)
     site: str = dial(POST, choices=SITES, help=SITE_HELP)
