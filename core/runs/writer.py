@@ -21,6 +21,7 @@ from core.layout import Layout
 from core.runs import manifest as manifests
 from core.runs import shelf
 from core.runs.errors import Damaged, told
+from core.runs.fits import Fits
 from core.runs.kept import keep
 from core.runs.lock import NAME as LOCK
 from core.runs.lock import Lock
@@ -75,8 +76,7 @@ class Writer:
         self._ended = False
         self._lanes = 0
         self._events = 0
-        self._shapes: dict[tuple[int, str], tuple[int, ...]] = {}
-        self._layers: dict[int, int] = {}
+        self._fits: dict[int, Fits] = {}
         try:
             self._store = Store(self.path, durable=durable)
             try:
@@ -120,10 +120,11 @@ class Writer:
 
         before = Parts(self.path)
         self._lanes, self._events = before.given_lanes, before.given_events
-        self._layers = {k: len(one.layout.layers) for k, one in before.lanes.items()}
+        self._fits = {k: Fits(one.layout) for k, one in before.lanes.items()}
         for part in [*before.of("rows"), *before.of("frames")]:
-            for name, spec in part.specs.items():
-                self._shapes.setdefault((part.lane, name), tuple(spec["shape"][1:]))
+            if part.lane in self._fits:
+                shapes = ((name, tuple(spec["shape"][1:])) for name, spec in part.specs.items())
+                self._fits[part.lane].know(shapes)
         before.close()
         try:
             manifests.read(self.path)
@@ -154,6 +155,8 @@ class Writer:
             attrs: experiment, engine, dtype, whatever belongs to the lane.
         """
         number = self._lanes
+        if parent is not None:
+            self._check_lane(parent)
         said = {
             "layout": layout.to_dict(),
             "title": title,
@@ -163,7 +166,7 @@ class Writer:
         }
         self._put("lane", number, 0, 0, more=said)
         self._lanes += 1
-        self._layers[number] = len(layout.layers)
+        self._fits[number] = Fits(layout)
         return number
 
     def append(self, lane: int, chunk: "Chunk") -> None:
@@ -173,6 +176,7 @@ class Writer:
         one: so a row can be measured again.
 
         Raises:
+            BadInput: naming an array that does not fit the lane.
             NotWritten: if the disk refuses; nothing of the chunk is stored then.
         """
         self._check_lane(lane)
@@ -182,7 +186,7 @@ class Writer:
         if chunk.frames:
             numbers_ = chunk.frames["frame_row"]
             values = {k: v for k, v in chunk.frames.items() if k != "frame_row"}
-            self._check(lane, values)
+            self._fits[lane].check(values, len(numbers_))
             first, last = int(numbers_[0]), int(numbers_[-1])
             parts.append(New("frames", lane, first, last, {"frame_row": numbers_}, values, {}))
         if parts:
@@ -214,7 +218,7 @@ class Writer:
             BadInput: naming the value that is neither a number nor one for each layer.
         """
         self._check_lane(lane)
-        layers = self._layers[lane]
+        layers = self._fits[lane].layers
         index: dict[str, NDArray[Any]] = {"batch": np.array(numbers, dtype=np.int64)}
         for name, value in values.items():
             held = array_of(name, value)
@@ -319,22 +323,18 @@ class Writer:
         said = (*schema.INDEX, schema.CLOCK)
         index = {name: np.asarray(rows[name]) for name in said if name in rows}
         values = {name: np.asarray(v) for name, v in rows.items() if name not in said}
-        self._check(lane, values)
+        step = index["step"]
+        if (np.diff(step) <= 0).any():
+            raise BadInput("step: not in order; each row has a larger number than the one before")
+        self._fits[lane].check(values, len(step))
         if "energy" in values:
             index |= blocks(index["step"], index["batch"], values["energy"])
-        step = index["step"]
         return New("rows", lane, int(step[0]), int(step[-1]), index, values, {})
 
     def _check_lane(self, lane: int) -> None:
-        if lane not in self._layers:
-            raise BadInput(f"lane: {lane}; one of {sorted(self._layers)}")
-
-    def _check(self, lane: int, values: Mapping[str, NDArray[Any]]) -> None:
-        """A variable keeps the shape of its first row."""
-        for name, held in values.items():
-            shape = self._shapes.setdefault((lane, name), held.shape[1:])
-            if held.shape[1:] != shape:
-                raise BadInput(f"{name}: shape {held.shape[1:]}; {shape}, as in the rows before")
+        if lane not in self._fits:
+            known = ", ".join(map(str, sorted(self._fits))) or "there is none yet"
+            raise BadInput(f"lane: {lane}; one of run {self.path.name}: {known}")
 
 
 def _is_own(name: str) -> bool:
