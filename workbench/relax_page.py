@@ -4,7 +4,6 @@ The page paints before torch is imported: figures and bar are built at once, the
 by a thread, and frames are pulled by a beat that drops what the browser has no credit for.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -265,7 +264,7 @@ class RelaxPage:
         said = readout(session, drawn)
         said |= {"frame": self._sent, "fps": self.fps}
         said |= {"drawer": bool(opened), "wide": opened == "self-test", "theory": self._brief()[0]}
-        self._pulse.text = json.dumps(said)
+        self._pulse.text = shell.telling(said)
 
     @property
     def fps(self) -> float:

@@ -5,7 +5,6 @@ when it says so, also of a run that another process is writing.
 """
 
 import html
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -331,7 +330,7 @@ class RunsPage:
                 "points": {name: one.points for name, one in lines.items()},
                 "why": {name: one.why for name, one in lines.items() if one.why},
             }
-        self._pulse.text = json.dumps(said)
+        self._pulse.text = shell.telling(said)
 
 
 class _Leave:

@@ -3,6 +3,7 @@
 A page gives its own part as HTML that embeds its roots, and its widgets by the names of the roots.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -75,6 +76,11 @@ def doors(page: str, theme: str) -> list[Door]:
 def sheet() -> str:
     """The style sheet of widgets, which see none of the page's."""
     return (assets() / "look" / "widgets.css").read_text("utf-8")
+
+
+def telling(said: Mapping[str, Any]) -> str:
+    """What a page says to the browser, as JSON for a `Div`, which takes its text for HTML."""
+    return json.dumps(said).replace("<", "\\u003c")
 
 
 def template(
