@@ -64,9 +64,19 @@ def places(
 
 
 def batch_ends(rows: xr.Dataset) -> NDArray[np.bool_]:
-    """Which rows are the last of their batch so far, (rows,)."""
+    """Which rows are the last of their batch, (rows,).
+
+    The newest batch counts when it has come as far as the one before, or is the only one.
+    """
     batch = rows["batch"].values
-    return np.append(batch[1:] != batch[:-1], True) if len(batch) else np.zeros(0, bool)
+    if not len(batch):
+        return np.zeros(0, bool)
+    ends = np.append(batch[1:] != batch[:-1], True)
+    before = np.flatnonzero(ends)[:-1]
+    if len(before):
+        t, T, phase = rows["t"].values, rows["T"].values, rows["phase"].values
+        ends[-1] = t[-1] >= T[-1] and phase[-1] == phase[before[-1]]
+    return ends
 
 
 @dataclass(frozen=True)

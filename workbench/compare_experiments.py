@@ -63,7 +63,7 @@ def other_images(a: Plain | None, b: Plain | None) -> str:
     differ = [
         name for name in ("dataset", "task", "batch_size", "seed") if a.get(name) != b.get(name)
     ]
-    return f"they saw other images: {', '.join(differ)} differ" if differ else ""
+    return f"they saw other images: not the same {', '.join(differ)}" if differ else ""
 
 
 def live_changes(trace: xr.Dataset) -> list[tuple[int, str]]:

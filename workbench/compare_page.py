@@ -4,7 +4,6 @@ A thread reads and computes (workbench/compare_worker.py). Figures are built ane
 compared changes; rows that come are piped into them, so that zoom, cursor and selection stay.
 """
 
-import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -82,7 +81,7 @@ class ComparePage:
             )
             for name in self.heads
         }
-        panels |= {"pulse": pn.pane.Bokeh(self._pulse), "heard": pn.pane.Bokeh(self._heard)}
+        panels |= {"pulse": pn.pane.Bokeh(self._pulse), "back": pn.pane.Bokeh(self._heard)}
         return shell.template(
             "compare",
             theme,
@@ -98,10 +97,15 @@ class ComparePage:
         threading.Thread(target=self._load, name="compare import", daemon=True).start()
 
     def _load(self) -> None:
-        from core import plugins
-        from workbench import compare_desk
+        try:
+            from core import plugins
+            from workbench import compare_desk
 
-        plugins.load_installed()  # also where the server was not started by our command
+            plugins.load_installed()  # also where the server was not started by our command
+        except Exception as failed:  # the page must say it, whatever it is
+            line = f"could not start: {failed}"
+            self.later(lambda: self.say({"ready": False, "message": line, "refused": True}))
+            raise
 
         def ready() -> None:
             self._desk = compare_desk.Desk(self, self._asked_for, self._heard, self._sheet)
@@ -122,7 +126,7 @@ class ComparePage:
 
     def say(self, said: dict[str, Any]) -> None:
         """Tell the browser, and whoever reads the page, what is shown."""
-        self._pulse.text = json.dumps(said)
+        self._pulse.text = shell.telling(said)
 
 
 class _Leave:

@@ -1,5 +1,6 @@
 """What can be chosen on the Compare page? Its dials, and why some of their choices are grey."""
 
+import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from workbench.compare_axes import TITLES
 from workbench.compare_choices import LEGAL, MOST_LANES, Choices
 from workbench.compare_experiments import seed_groups
 from workbench.compare_lanes import Offer
+from workbench.compare_picker import Picker
 from workbench.compare_scene import SAMPLES, SEEDS
 from workbench.compare_work import Shown
 
@@ -47,10 +49,7 @@ class Dials:
             "sizing_mode": "stretch_width",
             "margin": (2, 4),
         }
-        self.lanes = pn.widgets.MultiChoice(
-            label="runs and lanes: A, B, …", options=[], max_items=MOST_LANES, **style
-        )
-        self.lanes.param.watch(self._picked, "value")
+        self.picker = Picker(sheet, lambda run: self._tell(run=run))
         self.group = pn.widgets.Select(
             label="add runs that differ in their seed alone", options=[NO_GROUP], **style
         )
@@ -70,7 +69,7 @@ class Dials:
         self.reasons = pn.pane.HTML("", **style)
         menus = self.menus
         self.view = pn.Column(
-            self.lanes, self.swap, self.group, menus["x"], menus["curve"], menus["other"],
+            self.picker.view, self.swap, self.group, menus["x"], menus["curve"], menus["other"],
             menus["several"], menus["band"], menus["map"], self.part, menus["distance"],
             self.reasons, sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
@@ -80,10 +79,6 @@ class Dials:
     def _tell(self, **choices: Any) -> None:
         if not self._quiet and None not in choices.values():
             self._changed(**choices)
-
-    def _picked(self, event: Any) -> None:
-        stay = [one for one in self._run if one in event.new]
-        self._tell(run=(*stay, *(one for one in event.new if one not in stay)))
 
     def _grouped(self, event: Any) -> None:
         added = self.groups.get(event.new, ())
@@ -106,9 +101,7 @@ class Dials:
         self._quiet = True
         self._run = choices.run
         try:
-            options = _ordered(choices.run, offers)
-            if self.lanes.options != options or tuple(self.lanes.value) != choices.run:
-                self.lanes.param.update(options=options, value=list(choices.run))
+            self.picker.show(choices.run, offers)
             self._show_groups(offers)
             self.swap.disabled = len(choices.run) < 2
             for name, menu in self.menus.items():
@@ -149,20 +142,6 @@ def _options(name: str) -> dict[str, str]:
     return {told.get(one, one): one for one in LEGAL[name]}
 
 
-def _unlike(one: Offer, offers: Sequence[Offer]) -> str:
-    """Its title, with its name where another lane has the same title."""
-    alike = sum(other.title == one.title for other in offers) > 1
-    named = one.title == one.key or (not alike and one.key.startswith("~"))
-    return one.title if named else f"{one.title} ({one.key})" if alike else one.title
-
-
-def _ordered(run: Sequence[str], offers: Sequence[Offer]) -> dict[str, str]:
-    """Labels with names of lanes: first those that are chosen, in their order, as it is shown."""
-    labels = {one.key: _unlike(one, offers) for one in offers}
-    chosen = {labels.get(key, key): key for key in run}
-    return chosen | {label: key for key, label in labels.items() if key not in run}
-
-
 def _seed(one: Offer) -> int:
     return int((one.experiment or {}).get("seed", 0))
 
@@ -199,8 +178,6 @@ def _missing(rows: Any, names: Sequence[str]) -> str:
 
 def _told(shown: Shown | None) -> str:
     """Why choices are grey, in one list."""
-    import html
-
     lines = []
     for name in NAMES:
         titles = {value: label for label, value in _options(name).items()}

@@ -25,11 +25,22 @@ HEIGHT = 232
 DASHES = ("solid", "dashed", "dotdash", "dotted")
 """After all colours were used the next style of line begins."""
 
+STROKES = {"solid": "", "dashed": "6 4", "dotdash": "2 4 6 4", "dotted": "2 4"}
+"""The same in SVG."""
+
 DECADES = """
 const sup = n => String(n).replace(/[-0-9]/g, c => '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.indexOf(c)]);
 if (Number.isInteger(tick)) return '10' + sup(tick);
 return ticks.filter(Number.isInteger).length > 1 ? '' : String(+(10 ** tick).toPrecision(2));"""
 """Ticks of a logarithm: powers of ten, and plain numbers where fewer than two are in sight."""
+
+PLACES = """
+const a = Math.abs(tick), short = n => String(+n.toPrecision(6)).replace('-', '−');
+return a >= 1e6 ? short(tick / 1e6) + ' M' : a >= 1e4 ? short(tick / 1e3) + ' k' : short(tick);"""
+"""Ticks of the shared axis."""
+
+CLEAR = "rgba(0, 0, 0, 0)"
+"""Of what is not there: the background is seen."""
 
 HOVER = "for (const one of spans) one.setv({location: cb_obj.x}, {sync: false});"
 LEAVE = "for (const one of spans) one.setv({location: null}, {sync: false});"
@@ -47,6 +58,15 @@ def colour(k: int) -> str:
 def dash(k: int) -> str:
     """The style of a lane's line: with its colour no two of 24 are alike."""
     return DASHES[(k + k // len(OKABE_ITO)) % len(DASHES)]
+
+
+def key(k: int) -> str:
+    """A stroke as the lane's lines are drawn."""
+    strokes = STROKES[dash(k)]
+    return (
+        f'<svg class="key" viewBox="0 0 30 10"><line x1="0" y1="5" x2="30" y2="5" '
+        f'stroke="{colour(k)}" stroke-width="3" stroke-dasharray="{strokes}"/></svg>'
+    )
 
 
 class Followed:
@@ -69,6 +89,10 @@ class Followed:
         shown, full = self.shown, self._full
         slack = 1e-6 * max(abs(full[1] - full[0]), 1e-12)
         return any(abs(a - b) > slack for a, b in zip(shown, full, strict=True))
+
+    def free(self) -> None:
+        """Show all again."""
+        self.range.update(start=self._full[0], end=self._full[1])
 
     def fit(self, low: float, high: float, *, force: bool = False) -> None:
         """Take over what there is to see; the view moves along unless somebody has zoomed."""
@@ -207,8 +231,8 @@ class Canvas:
     def _map(self, data: tuple[Map, tuple[float, float], bool], hook: Any) -> Any:
         look, (shown, limits, log) = self.look, data
         return _image(shown.values[:, :, None], shown.bounds, ["value"]).opts(
-            cmap=shades(look.energy), clim=limits, clipping_colors={"NaN": look.unreached},
-            colorbar=True, colorbar_opts=self._bar(log), responsive=True, height=HEIGHT,
+            cmap=shades(look.energy), clim=limits, clipping_colors={"NaN": CLEAR},
+            colorbar=True, clabel=" ", colorbar_opts=self._bar(log), responsive=True, height=HEIGHT,
             apply_ranges=False, hooks=[hook], toolbar=None, active_tools=["xbox_zoom"],
             default_tools=["xpan", "xbox_zoom", "xwheel_zoom", "reset"],
         )  # fmt: skip
@@ -219,7 +243,7 @@ class Canvas:
         held = np.dstack([grid.laid(one) for one in (shown.found.values, shown.a, shown.b)])
         return _image(held, grid.bounds, ["difference", "A", "B"]).opts(
             cmap=shades(look.diverging), clim=(-size, size),
-            clipping_colors={"NaN": look.unreached}, colorbar=True,
+            clipping_colors={"NaN": CLEAR}, colorbar=True, clabel=" ",
             colorbar_opts=self._bar(False), responsive=True, height=HEIGHT, apply_ranges=False,
             hooks=[hook], toolbar="right", active_tools=["box_select"], tools=["box_select"],
             default_tools=["xpan", "xbox_zoom", "xwheel_zoom", "reset"],
@@ -232,7 +256,7 @@ class Canvas:
         only = np.nan_to_num(data.grid.laid(only), nan=-1.0)
         return _image(only[:, :, None], data.grid.bounds, ["only"]).opts(
             cmap=[colour(0), colour(1)], clim=(0, 1), alpha=0.45, apply_ranges=False,
-            clipping_colors={"min": "rgba(0, 0, 0, 0)"},
+            clipping_colors={"min": CLEAR},
         )  # fmt: skip
 
     def _cloud(self, data: Pair, label: str) -> Any:
@@ -269,7 +293,6 @@ class Canvas:
         look = self.look
         shown = {"formatter": CustomJSTickFormatter(code=DECADES)} if log else {}
         return shown | {
-            "title": "",
             "width": 8, "padding": 4, "label_standoff": 4, "background_fill_alpha": 0,
             "major_label_text_color": look.muted, "major_label_text_font": FONT,
             "major_label_text_font_size": "10px", "bar_line_color": None,
@@ -299,8 +322,11 @@ class Canvas:
             figure.js_on_event("tap", CustomJS(args={"heard": self.heard}, code=TAP))
             style(figure, self.look)
             figure.xaxis.axis_label = TITLES[self.axis]
+            figure.xaxis.formatter = CustomJSTickFormatter(code=PLACES)
             figure.yaxis.axis_label = title
-            if layers:
+            if layers:  # what is not drawn is not reached
+                figure.background_fill_color = self.look.unreached
+                figure.grid.visible = False
                 figure.yaxis.ticker = BasicTicker(min_interval=1, mantissas=[1, 2, 5])
             if log:
                 figure.yaxis.formatter = CustomJSTickFormatter(code=DECADES)
@@ -344,7 +370,7 @@ def style(figure: Any, look: Palette) -> None:
         axis.update(
             axis_line_color=look.grid, major_tick_line_color=look.grid, minor_tick_line_color=None,
             major_label_text_color=look.muted, major_label_text_font=FONT,
-            major_label_text_font_size="11px", axis_label_text_color=look.muted,
+            major_label_text_font_size="10.5px", axis_label_text_color=look.muted,
             axis_label_text_font=FONT, axis_label_text_font_size="12px",
             axis_label_text_font_style="normal", axis_label_standoff=4,
         )  # fmt: skip

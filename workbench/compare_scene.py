@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.catalogue import BadInput
 from workbench import comparing as c
 from workbench.compare_experiments import seed_groups
-from workbench.compare_lanes import Drawn
+from workbench.compare_rows import Drawn
 
 Rows = NDArray[np.float64]
 

@@ -15,14 +15,12 @@ from workbench import comparing as c
 from workbench.compare_axes import STEPS, TIME
 from workbench.compare_experiments import differing, live_changes
 from workbench.compare_lanes import SESSION
-from workbench.compare_plots import colour, dash
+from workbench.compare_plots import key
 from workbench.compare_scene import LETTERS, row_at
 from workbench.compare_work import Shown
 
 MOST_LINES = 100
 """Rows of the table of A against B."""
-
-STROKES = {"solid": "", "dashed": "6 4", "dotdash": "2 4 6 4", "dotted": "2 4"}
 
 NOTHING = """<div class="why"><b>Choose runs or lanes at the left.</b> The first two are A and B,
 whose difference is drawn.<br>Runs are recorded on the Relax page, by
@@ -41,15 +39,6 @@ def title(text: str, more: str = "") -> str:
 def why(reason: str) -> str:
     """Why there is nothing to see."""
     return f'<div class="why">{html.escape(reason)}</div>'
-
-
-def key(k: int) -> str:
-    """A stroke as the lane's lines are drawn."""
-    strokes = STROKES[dash(k)]
-    return (
-        f'<svg class="key" viewBox="0 0 30 10"><line x1="0" y1="5" x2="30" y2="5" '
-        f'stroke="{colour(k)}" stroke-width="3" stroke-dasharray="{strokes}"/></svg>'
-    )
 
 
 def lanes(shown: Shown, cursor: float | None, theme: str) -> str:
@@ -113,9 +102,10 @@ def parting(shown: Shown) -> str:
     quantity = c.QUANTITIES[shown.choices.map]
     unit = " decades" if quantity.log else f" {quantity.unit}".rstrip()
     found, amount = shown.pair.parting, f"{shown.choices.part:g}{unit}"
-    thinned = " of the rows drawn" if shown.rule.by else ""
+    rows = "rows drawn" if shown.rule.by else "rows in sight" if shown.choices.zoom else ""
     if found is None:
-        return f"never more than {amount} apart{', in the rows drawn' if thinned else ''}"
+        return f"never more than {amount} apart{f' in the {rows}' if rows else ''}"
+    thinned = f" of the {rows}" if rows else ""
     what = "batch" if shown.choices.x == "batches" else "step"
     place = f"{quantity.over} {found.layer}"
     said = f"part by more than {amount} first at {what} {found.step:,}{thinned}, in {place}: "
@@ -144,9 +134,9 @@ def table(points: Mapping[str, Any], selected: Sequence[int], of: Shown) -> str:
         f"<td>{points['difference'][k]:+.3f}</td>".replace("-", "−")
         for k in order
     ]
-    chosen = "all" if len(some) == count else "selected"
+    chosen = "all" if len(some) == count else f"{len(some):,} selected"
     mean, most = float(size.mean()), float(size.max())
-    shown = f"{len(order)} of {len(some):,} {chosen}" if len(order) < len(some) else chosen
+    shown = f"{chosen}, of these the first {len(order)}" if len(order) < len(some) else chosen
     said = f"{shown}, mean |A − B| {mean:.3g}, largest {most:.3g}{unit}"
     rows = "".join(f"<tr>{one}</tr>" for one in lines)
     heads = "".join(f"<th>{html.escape(x)}</th>" for x in head)

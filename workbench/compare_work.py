@@ -12,7 +12,8 @@ from core.catalogue import BadInput
 from workbench import comparing as c
 from workbench.compare_choices import Choices
 from workbench.compare_experiments import other_images
-from workbench.compare_lanes import Drawn, Lane, Thinning, drawn, opened
+from workbench.compare_lanes import Lane, opened
+from workbench.compare_rows import Drawn, Thinning, drawn
 from workbench.compare_scene import (
     Line,
     Map,
@@ -24,6 +25,8 @@ from workbench.compare_scene import (
     variables,
 )
 from workbench.compare_states import Distances, distances, recorded_states, replayed
+
+NOT_RECORDED = "full states were not recorded"
 
 MOST_MAPS = 4
 """Maps side by side."""
@@ -129,8 +132,7 @@ def work(lanes: Lanes, choices: Choices, again: Mapping[str, xr.Dataset] | None 
         again: states that were made again, by name of the lane.
     """
     held, refused = lanes.open(choices.run)
-    names = variables(choices.curve, choices.other, choices.map, choices.several)
-    found, rule = drawn(held, choices.x, names, choices.zoom) if held else ([], Thinning())
+    found, rule = _drawn(held, choices, refused)
     made, limits = maps(found[:MOST_MAPS], choices.map)
     two: Pair | str = "two lanes have a difference: choose another one"
     apart: Apart | str = two
@@ -150,6 +152,30 @@ def work(lanes: Lanes, choices: Choices, again: Mapping[str, xr.Dataset] | None 
         apart=apart,
         readings=[readings(one) for one in found],
     )
+
+
+def _drawn(
+    lanes: list[Lane], choices: Choices, refused: dict[str, str]
+) -> tuple[list[Drawn], Thinning]:
+    """The rows that are drawn; a lane that is damaged there goes to those that are refused."""
+    from core.runs.errors import Damaged
+
+    names = variables(choices.curve, choices.other, choices.map, choices.several)
+    if not lanes:
+        return [], Thinning()
+    try:
+        return drawn(lanes, choices.x, names, choices.zoom)
+    except Damaged:
+        before = len(lanes)
+        for one in list(lanes):
+            try:
+                drawn([one], choices.x, names, choices.zoom)
+            except Damaged as failed:
+                refused[one.key] = str(failed)
+                lanes.remove(one)
+        if len(lanes) == before:  # each can be drawn alone, at other rows
+            raise
+        return _drawn(lanes, choices, refused)
 
 
 def _or_why(make: Callable[[], T]) -> T | str:
@@ -178,7 +204,7 @@ def _apart(a: Drawn, b: Drawn, how: str, again: Mapping[str, xr.Dataset]) -> Apa
         elif one.states:
             states.append(one.lazy.assign_coords(x=("step", one.x)))
         else:
-            raise BadInput(f"{letter}: full states were not recorded")
+            raise BadInput(f"{letter}: {NOT_RECORDED}{once_more(one)}")
     size = sum(8 * rows[f"state_{k}"].size for rows in states for k in recorded_states(rows))
     every = max(1, -(-size // MOST_STATES))
     one, other = (rows.isel(step=slice(None, None, every)) for rows in c.aligned(states))
@@ -186,15 +212,18 @@ def _apart(a: Drawn, b: Drawn, how: str, again: Mapping[str, xr.Dataset]) -> Apa
     there = np.asarray(found.values > 0)
     logs = np.log10(found.values, out=np.full(found.values.shape, np.nan), where=there)
     said = [f"every {every}th of the rows drawn is read"] if every > 1 else []
-    equal = [
-        f"h{k}" for k, apart in zip(found.state, there.any(0).tolist(), strict=True) if not apart
-    ]
+    equal = [f"h{k}" for k in found.state[np.nanmax(found.values, axis=0, initial=0) == 0]]
     said += [f"{', '.join(equal)} equal throughout"] if equal else []
     if any(one.lane.key in again for one in (a, b)):
         said.append("by replay, as far as the rows had come")
     if note := other_images(a.lane.experiment, b.lane.experiment):
         said.append(note)
     return Apart(one["x"].values, logs, found, "; ".join(said))
+
+
+def once_more(one: Drawn) -> str:
+    """Why states cannot be made again either, as the end of a sentence; "" where they can."""
+    return f", nor can they be made again: {why}" if (why := one.lane.once) else ""
 
 
 def _placed(one: Drawn, states: xr.Dataset) -> xr.Dataset:

@@ -59,7 +59,9 @@ def record(path, experiment=SMALL, batches=2, *, states=False, level=FULL, title
         chunk.rows["seconds"] = 0.001 * np.arange(first, row)
         if states:
             for k in range(len(held[0])):
-                chunk.rows[f"state_{k}"] = np.stack([one[k].reshape(len(one[k]), -1) for one in held])
+                chunk.rows[f"state_{k}"] = np.stack(
+                    [one[k].reshape(len(one[k]), -1) for one in held]
+                )
         writer.append(lane, chunk)
         training.finish(relaxation)
     if close:
