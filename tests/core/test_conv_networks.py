@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from core import BadInput, Experiment, Recipe, chain, make
+from core import BadInput, Experiment, Recipe, accuracy, chain, make, pretraining
 from core.dynamics.cascade import Cascade
 from core.dynamics.fixed_prediction import FixedPrediction
 from core.dynamics.gradient import GradientDescent, Nesterov
@@ -381,3 +381,16 @@ def test_a_vgg_learns_the_digits(tmp_path):
     )
     run = train(experiment, tmp_path / "run", batches=60)
     assert float(run.batches()["accuracy"].values[-1]) > 0.8
+
+
+def test_first_weights_come_with_running_statistics_after_half_the_epochs(cache, monkeypatch):
+    monkeypatch.setattr(pretraining, "EPOCHS", {"classifier": 5})
+    experiment = SMALL.changed(
+        network=VGG(width=1 / 32, pools=2, batch_norm="frozen"), pretraining="trained"
+    )
+    images = experiment.dataset()
+    network = experiment.build(images.shape, images.classes)
+    course = pretraining.first_weights(experiment, images, network, lambda line, share: None)
+    assert course.epochs == 2
+    assert "T 5" in course.how
+    assert accuracy(network, images.test_x, images.test_y) == course.scores[-1] > 0.5
