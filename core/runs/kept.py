@@ -31,6 +31,7 @@ def keep(run: Path, lane: int, number: int, tensors: Mapping[str, Tensor]) -> No
     def write(beside: Path) -> None:
         try:
             save_file(held, beside, about)
+            beside.chmod(0o644)  # as the other files of a run: others may read it
         except SafetensorError as failed:
             raise OSError(f"{beside.name}: {failed}") from failed
 
