@@ -218,6 +218,9 @@ PLAIN = (
 )
 """What a task may bring in the place of what it refuses."""
 
+PLAIN_NETWORKS = ("MLP", "Decoder")
+"""What a task may bring: one for each end at which the image can be."""
+
 PLAIN_TASKS = ("Classify", "Reconstruct", "Nudge")
 """What a learning rule may bring."""
 
@@ -272,7 +275,7 @@ def companions(experiment: "Experiment", choice: Any) -> dict[str, Any]:
             changed["task"] = task
     task = changed.get("task", experiment.task)
     if kind in ("task", "learning") and experiment.network.image_at != task.image_at:
-        fitting = (card.entry for card in cards("network").values())
+        fitting = (cards("network")[name].entry for name in PLAIN_NETWORKS)
         changed["network"] = next(e() for e in fitting if e.image_at == task.image_at)
     if kind in ("task", "learning"):
         for other, plain in PLAIN:

@@ -234,6 +234,16 @@ def test_every_task_can_be_taken_up_with_its_companions(old, task):
     is_reached(old, "task", task)
 
 
+@pytest.mark.parametrize("network", [Decoder(), VGG(), MuPC()])
+def test_a_task_brings_a_plain_network_where_the_image_is_at_the_other_end(network):
+    at_input = network.image_at == "input"
+    old = replace(
+        PLAIN, network=network, init=Zero(), task=Classify() if at_input else Reconstruct()
+    )
+    changed = companions(old, Reconstruct() if at_input else Classify())
+    assert changed["network"] == (Decoder() if at_input else MLP())
+
+
 @pytest.mark.parametrize("rule", cards("learning"))
 @pytest.mark.parametrize("old", list(legal()))
 def test_every_learning_rule_can_be_taken_up_with_its_companions(old, rule):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.catalogue import KINDS, BadInput, card_of, cards
+from core.catalogue import KINDS, BadInput, card_of, cards, make
 from core.compatibility import refused_choices
 from core.experiment import TERMS, Experiment
 from tests.workbench.sessions import SMALL, do, opened
@@ -17,6 +17,9 @@ from workbench.summary import of_preset, terms, words
 
 ON_DISK = {"MNIST", "FashionMNIST"}
 """Data that this machine may not have."""
+
+POOLED = {"VGG": 2, "AlexNet": 2}
+"""Networks that images of 8 x 8 are too small for, with the pools that they have room for."""
 
 ENTRIES = [(kind, name) for kind in KINDS for name in cards(kind) if name not in ON_DISK]
 
@@ -48,6 +51,11 @@ def test_every_entry_of_every_menu_relaxes_or_is_greyed_with_its_sentence(kind, 
         return
     session = opened()
     do(session, "change", **choices)
+    if kind == "network" and name in POOLED:
+        assert session.message.startswith("network.pools: ")
+        assert "images of 8 x 8; fewer pools, or images of 1" in session.message
+        assert session.wanted == SMALL
+        do(session, "change", network=make("network", name, {"pools": POOLED[name]}))
     assert session.message == ""
     assert type(getattr(session.wanted, kind)).__name__ == name
     do(session, "step", 2)
