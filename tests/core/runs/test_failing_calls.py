@@ -116,6 +116,7 @@ SECTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SECTIONS)
 def test_a_call_that_fails_is_named_and_what_was_stored_stays(
     name, base, memory, faults, monkeypatch
@@ -158,6 +159,7 @@ def test_a_call_that_fails_is_named_and_what_was_stored_stays(
         shutil.rmtree(path)
 
 
+@pytest.mark.slow
 def test_a_run_whose_making_failed_can_be_made_again(memory, faults):
     with faults.armed():
         Writer(memory / "counted", **ABOUT).close()
@@ -262,6 +264,7 @@ def test_bringing_a_run_back_that_fails_leaves_it_whole(base, memory, faults):
 # Exports -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".zarr", ".nc", ".csv"])
 def test_an_export_that_fails_leaves_nothing_and_the_run_as_it_was(suffix, base, memory, faults):
     from core.runs.exports import export
