@@ -66,5 +66,8 @@ class Layout:
         Raises:
             KeyError, TypeError: for anything else.
         """
-        held = {one.name: data[one.name] for one in fields(cls)}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in held.items()})
+        held: dict[str, Any] = {}
+        for one in fields(cls):
+            value = data[one.name]
+            held[one.name] = tuple(value) if isinstance(value, list) else value
+        return cls(**held)
