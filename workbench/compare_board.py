@@ -160,8 +160,8 @@ class Board:
         heads["maps"].object = words.title(
             f"{quantity.label}, on the same colours" if shown.maps else "", rest
         )
-        parted = words.parting(shown)
-        heads["difference"].object = words.title(quantity.difference, parted)
+        said = [one for one in (words.parting(shown), words.tinted(shown)) if one]
+        heads["difference"].object = words.title(quantity.difference, " · ".join(said))
         heads["cloud"].object = words.title(f"{quantity.label}: A against B")
         note = shown.apart.note if isinstance(shown.apart, Apart) else ""
         heads["distances"].object = words.title("distance of the states of A and B", note)

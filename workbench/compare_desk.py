@@ -51,14 +51,14 @@ class Desk:
         self._anew = pn.widgets.Button(label="look for new runs", width=130, **style)
         self._anew.on_click(lambda _: self._ask(offers=True))
         self._clear = pn.widgets.Button(label="select nothing", width=110, **style)
-        self._clear.on_click(lambda _: self._deselect())
+        self._clear.on_click(lambda _: page.later(self._deselect))
         self._again = pn.widgets.Button(label="make the states again by replay", width=230, **style)
         self._again.on_click(lambda _: self._replay())
         page.side[:] = [self.dials.view]
         page.bar[:] = [self._fit, self._anew, self._clear]
         self.board = Board(page, heard, self._again)
         self.board.on_select = self._select
-        heard.on_change("value", self._hear)
+        heard.on_change("value", lambda attr, old, new: page.later(lambda: self._hear(new)))
         for end in ("start", "end"):
             self.board.x.range.on_change(end, self._moved)
         self.worker = Worker(lambda: page.later(self.show))
@@ -98,7 +98,7 @@ class Desk:
         self._again.disabled = True
         self._ask(again=True)
 
-    def _hear(self, attr: str, old: str, new: str) -> None:
+    def _hear(self, new: str) -> None:
         word, *rest = new.split()
         shown = self._shown
         if shown is None or not shown.lanes:

@@ -39,6 +39,9 @@ const a = Math.abs(tick), short = n => String(+n.toPrecision(6)).replace('-', 'â
 return a >= 1e6 ? short(tick / 1e6) + ' M' : a >= 1e4 ? short(tick / 1e3) + ' k' : short(tick);"""
 """Ticks of the shared axis."""
 
+TINT = "73"
+"""Opacity of what only one lane has, as the end of a colour."""
+
 CLEAR = "rgba(0, 0, 0, 0)"
 """Of what is not there: the background is seen."""
 
@@ -223,15 +226,17 @@ class Canvas:
         if not drawn:
             drawn = [hv.Curve(([], []), "x", "y")]
         return hv.Overlay(drawn).opts(
-            responsive=True, height=HEIGHT, apply_ranges=False, hooks=[hook], show_legend=True,
-            legend_position="top_right", toolbar=None, active_tools=["xbox_zoom"],
+            responsive=True, height=HEIGHT, apply_ranges=False, hooks=[hook], show_title=False,
+            show_legend=True, legend_position="top_right", toolbar=None, active_tools=["xbox_zoom"],
             default_tools=["xpan", "xbox_zoom", "xwheel_zoom", "reset"],
         )  # fmt: skip
 
     def _map(self, data: tuple[Map, tuple[float, float], bool], hook: Any) -> Any:
         look, (shown, limits, log) = self.look, data
-        return _image(shown.values[:, :, None], shown.bounds, ["value"]).opts(
-            cmap=shades(look.energy), clim=limits, clipping_colors={"NaN": CLEAR},
+        values = np.where(shown.gaps, limits[0] - 1e6, shown.values)
+        return _image(values[:, :, None], shown.bounds, ["value"]).opts(
+            cmap=shades(look.energy), clim=limits,
+            clipping_colors={"NaN": look.unreached, "min": CLEAR},
             colorbar=True, clabel=" ", colorbar_opts=self._bar(log), responsive=True, height=HEIGHT,
             apply_ranges=False, hooks=[hook], toolbar=None, active_tools=["xbox_zoom"],
             default_tools=["xpan", "xbox_zoom", "xwheel_zoom", "reset"],
@@ -250,12 +255,13 @@ class Canvas:
         )  # fmt: skip
 
     def _tints(self, data: Pair) -> Any:
-        """Layers that only A or only B has reached, in the colours of these."""
-        there = data.found.there
-        only = np.where(there == c.ONLY_A, 0.0, np.where(there == c.ONLY_B, 1.0, -1.0))
+        """Layers that only A or only B has reached, in the colours of these; or neither."""
+        kinds = (c.ONLY_A, c.ONLY_B, c.NEITHER)
+        only = np.select([data.found.there == one for one in kinds], [0.0, 1.0, 2.0], -1.0)
         only = np.nan_to_num(data.grid.laid(only), nan=-1.0)
         return _image(only[:, :, None], data.grid.bounds, ["only"]).opts(
-            cmap=[colour(0), colour(1)], clim=(0, 1), alpha=0.45, apply_ranges=False,
+            cmap=[colour(0) + TINT, colour(1) + TINT, self.look.unreached], clim=(-0.5, 2.5),
+            apply_ranges=False,
             clipping_colors={"min": CLEAR},
         )  # fmt: skip
 
@@ -295,7 +301,7 @@ class Canvas:
         return shown | {
             "width": 8, "padding": 4, "label_standoff": 4, "background_fill_alpha": 0,
             "major_label_text_color": look.muted, "major_label_text_font": FONT,
-            "major_label_text_font_size": "10px", "bar_line_color": None,
+            "major_label_text_font_size": "10.5px", "bar_line_color": None,
             "major_tick_line_color": None, "ticker": BasicTicker(desired_num_ticks=5),
         }  # fmt: skip
 
@@ -324,8 +330,7 @@ class Canvas:
             figure.xaxis.axis_label = TITLES[self.axis]
             figure.xaxis.formatter = CustomJSTickFormatter(code=PLACES)
             figure.yaxis.axis_label = title
-            if layers:  # what is not drawn is not reached
-                figure.background_fill_color = self.look.unreached
+            if layers:
                 figure.grid.visible = False
                 figure.yaxis.ticker = BasicTicker(min_interval=1, mantissas=[1, 2, 5])
             if log:

@@ -161,12 +161,14 @@ class Map:
         lane: position of the lane.
         values: as they are drawn, (L, W).
         bounds: left, bottom, right, top.
+        gaps: columns without a row, (W,).
         why: there is none, or "".
     """
 
     lane: int
     values: Rows
     bounds: tuple[float, float, float, float]
+    gaps: NDArray[np.bool_]
     why: str = ""
 
 
@@ -176,12 +178,12 @@ def maps(lanes: Sequence[Drawn], name: str) -> tuple[list[Map], tuple[float, flo
     for k, one in enumerate(lanes):
         why = one.why or c.absent(one.trace, name)
         if why:
-            made.append(Map(k, np.zeros((0, 0)), (0, 0, 1, 1), why))
+            made.append(Map(k, np.zeros((0, 0)), (0, 0, 1, 1), np.zeros(0, bool), why))
             continue
         held = c.values(one.trace, name)
         x, held = _placed(one.x, held)
         grid = raster(x, held.shape[1])
-        made.append(Map(k, grid.laid(held), grid.bounds))
+        made.append(Map(k, grid.laid(held), grid.bounds, grid.row < 0))
     finite = [one.values[np.isfinite(one.values)] for one in made]
     finite = np.concatenate(finite) if finite else np.zeros(0)
     if not finite.size:

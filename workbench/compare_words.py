@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import numpy as np
 
 from workbench import comparing as c
-from workbench.compare_axes import STEPS, TIME
+from workbench.compare_axes import BATCHES, STEPS, TIME
 from workbench.compare_experiments import differing, live_changes
 from workbench.compare_lanes import SESSION
 from workbench.compare_plots import key
@@ -47,7 +47,7 @@ def lanes(shown: Shown, cursor: float | None, theme: str) -> str:
         return NOTHING
     axis = shown.choices.x
     heads = ["lane", "step", "batch", "t"]
-    heads += [] if axis == STEPS else ["s" if axis == TIME else axis]
+    heads += [] if axis in (STEPS, BATCHES) else ["s" if axis == TIME else axis]
     heads += [name for _, name in READ]
     lines = []
     for k, one in enumerate(shown.lanes):
@@ -64,7 +64,7 @@ def lanes(shown: Shown, cursor: float | None, theme: str) -> str:
             lines.append(f"<tr><td>{cells[0]}</td>{cells[1]}</tr>")
             continue
         numbers = [_whole(one.number[row]), *(_whole(held[n][row]) for n in ("batch", "t"))]
-        numbers += [] if axis == STEPS else [_number(one.x[row])]
+        numbers += [] if axis in (STEPS, BATCHES) else [_number(one.x[row])]
         cells += numbers
         for name, _ in READ:
             cells.append(_number(held[name][row]) if name in held else "not logged")
@@ -106,7 +106,7 @@ def parting(shown: Shown) -> str:
     if found is None:
         return f"never more than {amount} apart{f' in the {rows}' if rows else ''}"
     thinned = f" of the {rows}" if rows else ""
-    what = "batch" if shown.choices.x == "batches" else "step"
+    what = "batch" if shown.choices.x == BATCHES else "step"
     place = f"{quantity.over} {found.layer}"
     said = f"part by more than {amount} first at {what} {found.step:,}{thinned}, in {place}: "
     if found.there == c.BOTH:
@@ -114,6 +114,19 @@ def parting(shown: Shown) -> str:
     who = "A" if found.there == c.ONLY_A else "B"
     at_least = f", at least {abs(found.by):.3g}{unit}" if np.isfinite(found.by) else ""
     return f"{said}only {who} has it{at_least}"
+
+
+def tinted(shown: Shown) -> str:
+    """What the colours of a difference mean that are no number; "" where there are none."""
+    if isinstance(shown.pair, str):
+        return ""
+    there = shown.pair.found.there
+    names = {
+        c.ONLY_A: "tinted blue: only A has it",
+        c.ONLY_B: "tinted orange: only B has it",
+        c.NEITHER: "grey: reached by neither",
+    }
+    return ", ".join(said for kind, said in names.items() if (there == kind).any())
 
 
 def table(points: Mapping[str, Any], selected: Sequence[int], of: Shown) -> str:
@@ -127,7 +140,9 @@ def table(points: Mapping[str, Any], selected: Sequence[int], of: Shown) -> str:
     order = some[np.argsort(-size, kind="stable")][:MOST_LINES]
     unit = " (decades)" if quantity.log else ""
     scale = (lambda v: _number(10.0**v)) if quantity.log else _number
-    head = ("step", quantity.over, "A", "B", f"A − B{unit}" if not quantity.log else f"A/B{unit}")
+    first = "batch" if of.choices.x == BATCHES else "step"
+    last = f"A/B{unit}" if quantity.log else f"A − B{unit}"
+    head = (first, quantity.over, "A", "B", last)
     lines = [
         f"<td>{_whole(points['step'][k])}</td><td>{_whole(points['layer'][k])}</td>"
         f"<td>{scale(points['A'][k])}</td><td>{scale(points['B'][k])}</td>"

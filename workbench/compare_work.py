@@ -210,6 +210,8 @@ def _apart(a: Drawn, b: Drawn, how: str, again: Mapping[str, xr.Dataset]) -> Apa
     one, other = (rows.isel(step=slice(None, None, every)) for rows in c.aligned(states))
     found = distances(one, other, how)
     there = np.asarray(found.values > 0)
+    if not there.any():
+        raise BadInput("the states of A and B are equal in all rows that are drawn")
     logs = np.log10(found.values, out=np.full(found.values.shape, np.nan), where=there)
     said = [f"every {every}th of the rows drawn is read"] if every > 1 else []
     equal = [f"h{k}" for k in found.state[np.nanmax(found.values, axis=0, initial=0) == 0]]
