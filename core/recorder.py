@@ -81,6 +81,7 @@ class Recorder:
         new = network.example.new_empty
         self._rings: dict[str, Tensor] = {"energy": new(capacity, L), "precision": new(capacity, L)}
         self._rings["energy"].zero_()
+        self._slots = self._rings["energy"].unbind()
         self.batch = batch
         self._rings["cost"] = new(capacity)
         self._curved = [
@@ -128,7 +129,7 @@ class Recorder:
         moment = relaxation.moment
         precisions = None
         if self.level == LEAN and not (self.shows or self.align or self._curved):
-            precisions = relaxation.norms(self._rings["energy"][self._n])
+            precisions = relaxation.norms(self._slots[self._n])
         if precisions is not None:
             self._normed[self._n] = precisions
         else:

@@ -164,8 +164,7 @@ class Relaxation:
         if descent is None:
             return None
         assert self._rows is not None
-        with torch.no_grad():
-            descent.norms(out)
+        descent.norms(out)  # of tensors without a graph
         return self._rows.on_host[self._at()]
 
     def advance(self) -> None:

@@ -189,6 +189,7 @@ class InPlace:
         if swept and savings and not by_value:  # with the arguments that derivatives need
             self.front = self.layers
         self._known = False
+        self._normed: tuple[int, list[tuple[Tensor, slice]]] | None = None
         self._steered: tuple[float, Rows | None] = (0.0, None)
 
     def of(self, network: Network) -> bool:
@@ -257,9 +258,11 @@ class InPlace:
     def norms(self, out: Tensor) -> None:
         """|e_l| over units and samples into `out`, (L,), which holds zeros."""
         self._errors()
-        for run, k, _ in self._reached(self.front):
-            part = run.part(k)
-            torch.linalg.vector_norm(part.E.flatten(1), dim=1, out=out[part.layers])
+        if self._normed is None or self._normed[0] != self.front:
+            parts = [run.part(k) for run, k, _ in self._reached(self.front)]
+            self._normed = self.front, [(part.E.flatten(1), part.layers) for part in parts]
+        for E, layers in self._normed[1]:
+            torch.linalg.vector_norm(E, dim=1, out=out[layers])
 
     def states(self) -> States:
         """A copy of the states, h_0 ... h_L."""
