@@ -43,19 +43,30 @@ class Board:
         self._canvas: Canvas | None = None
         self._profiled: Canvas | None = None
         self._shown: Shown | None = None
-        page.bodies["profile"][:] = [pn.pane.Bokeh(self.profile.view, sizing_mode="stretch_width")]
+        self._over_depth = pn.pane.Bokeh(self.profile.view, sizing_mode="stretch_width")
 
     @property
     def stands(self) -> bool:
         """Whether there are figures."""
         return self._built is not None
 
-    def draw(self, shown: Shown, replay_refused: str) -> None:
+    def draw(
+        self,
+        shown: Shown,
+        replay_refused: str,
+        at: float | None,
+        zoom: tuple[float, float] | None,
+    ) -> None:
         """Show a comparison.
+
+        New figures get their limits and cursor before they are put in their places: on a busy
+        connection changes of a model may else be heard before the model itself.
 
         Args:
             shown: what was computed.
             replay_refused: why states could not be made again, where that was tried.
+            at: place of the cursor, None for the newest rows.
+            zoom: from where to where on the axis from now on; None to leave it.
         """
         self._shown = shown
         if shown.span is not None:
@@ -64,43 +75,51 @@ class Board:
             self.x.fit(low - room, high + room, force=not self.stands)
         built = (_built(shown), replay_refused)
         if built != self._built:
-            self._build(shown, replay_refused)
+            made = self._build(shown, replay_refused)
             self._built = built
         else:
+            made = {}
             self._renew(shown)
         self._fit_limits(shown)
+        if zoom is not None and shown.span is not None:
+            self.x.range.update(start=zoom[0], end=zoom[1])
+        self.place_cursor(at)
+        for name, objects in made.items():
+            self.page.bodies[name][:] = objects
         self._tell_heads(shown)
         self.page.views["experiments"].object = words.experiments(shown)
         self.show_rows()
 
-    def _build(self, shown: Shown, replay_refused: str) -> None:
-        """New figures for what is compared now."""
-        choices, bodies = shown.choices, self.page.bodies
+    def _build(self, shown: Shown, replay_refused: str) -> dict[str, list[Any]]:
+        """New figures for what is compared now, by the place into which they go."""
+        choices = shown.choices
+        bodies: dict[str, list[Any]] = {"profile": [self._over_depth]}
         canvas = self._canvas = Canvas(self.page.look, choices.x, self.x, self.heard)
         for name, (drawn, reasons) in (("curve", shown.curve), ("other", shown.other)):
             label, unit, log = c.CURVES[getattr(choices, name)]
             text = f"{label} ({unit})" if unit else label
             held = [canvas.curves(name, text, log, drawn)] if drawn else []
-            bodies[name][:] = [*held, *self._reasons(reasons)]
-        bodies["maps"][:] = [self._row_of_maps(canvas, shown)]
+            bodies[name] = [*held, *self._reasons(reasons)]
+        bodies["maps"] = [self._row_of_maps(canvas, shown)]
         quantity = c.QUANTITIES[choices.map]
         if isinstance(shown.pair, Pair):
-            bodies["difference"][:] = [canvas.difference(f"{quantity.over} ℓ", shown.pair)]
-            bodies["cloud"][:] = [canvas.cloud(quantity.drawn, shown.pair)]
+            bodies["difference"] = [canvas.difference(f"{quantity.over} ℓ", shown.pair)]
+            bodies["cloud"] = [canvas.cloud(quantity.drawn, shown.pair)]
             # It is called outside of the document's lock: the table waits for the next turn.
             canvas.linked.param.watch(lambda _: self.page.later(self.on_select), "selection_expr")
         else:
             for name in ("difference", "cloud"):
-                bodies[name][:] = [self.page.html(words.why(shown.pair))]
+                bodies[name] = [self.page.html(words.why(shown.pair))]
         if isinstance(shown.apart, Apart):
             apart = shown.apart
             label = f"distance of states, {choices.distance}"
-            bodies["distances"][:] = [canvas.distances(label, _of_states(apart))]
+            bodies["distances"] = [canvas.distances(label, _of_states(apart))]
         else:
             reason = shown.apart + (f": {replay_refused}" if replay_refused else "")
             held = [self.page.html(words.why(reason))]
             can = shown.apart.endswith(NOT_RECORDED) and not replay_refused
-            bodies["distances"][:] = [*held, *([self._again] if can else [])]
+            bodies["distances"] = [*held, *([self._again] if can else [])]
+        return bodies
 
     def _row_of_maps(self, canvas: Canvas, shown: Shown) -> Any:
         """The maps side by side, each under the name of its lane."""

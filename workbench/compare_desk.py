@@ -183,13 +183,11 @@ class Desk:
         self._select()
 
     def _draw(self, shown: Shown) -> None:
-        self.board.draw(shown, self.worker.replay_refused)
-        if self._zoom is not None and shown.span is not None:
-            self.board.x.range.update(start=self._zoom[0], end=self._zoom[1])
-            self._zoom = None
         if self._at_step is not None:
             self._keep_step(shown)
-        self.board.place_cursor(self.choices.at)
+        self.board.draw(shown, self.worker.replay_refused, self.choices.at, self._zoom)
+        if shown.span is not None:
+            self._zoom = None
 
     def _keep_step(self, shown: Shown) -> None:
         """The axis has changed: the cursor stays at its row."""

@@ -116,22 +116,13 @@ class ComparePage:
     def later(self, act: Callable[[], None]) -> None:
         """Do something on the page's own turn; called from any thread."""
         try:
-            self.document.add_next_tick_callback(lambda: self._at_once(act))
+            self.document.add_next_tick_callback(act)
         except RuntimeError:  # the page has gone
             pass
 
     def soon(self, act: Callable[[], None]) -> Any:
         """Do something when nothing has changed for a moment."""
-        return self.document.add_timeout_callback(lambda: self._at_once(act), SETTLE_MS)
-
-    def _at_once(self, act: Callable[[], None]) -> None:
-        """All that an act changes goes to the browser in the order in which it was changed.
-
-        Panel writes some changes past a connection that is busy; they may then name models of
-        which the browser hears only later.
-        """
-        with pn.io.hold(self.document):
-            act()
+        return self.document.add_timeout_callback(act, SETTLE_MS)
 
     def say(self, said: dict[str, Any]) -> None:
         """Tell the browser, and whoever reads the page, what is shown."""

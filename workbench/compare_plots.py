@@ -225,9 +225,11 @@ class Canvas:
             drawn.append(curve.opts(color=own, line_dash=dash(one.lane), line_width=1.8))
         if not drawn:
             drawn = [hv.Curve(([], []), "x", "y")]
+        bands = any(one.low is not None for one in shown)  # they have long names
         return hv.Overlay(drawn).opts(
             responsive=True, height=HEIGHT, apply_ranges=False, hooks=[hook], show_title=False,
-            show_legend=True, legend_position="top_right", toolbar=None, active_tools=["xbox_zoom"],
+            show_legend=True, legend_position="top", legend_cols=1 if bands else 6,
+            toolbar=None, active_tools=["xbox_zoom"],
             default_tools=["xpan", "xbox_zoom", "xwheel_zoom", "reset"],
         )  # fmt: skip
 
@@ -385,5 +387,5 @@ def style(figure: Any, look: Palette) -> None:
         legend.update(
             background_fill_color=look.background, background_fill_alpha=0.7,
             border_line_color=None, label_text_color=look.ink, label_text_font=FONT,
-            label_text_font_size="11px", padding=2, margin=2, glyph_height=12, spacing=0,
+            label_text_font_size="10.5px", padding=2, margin=2, glyph_height=12, spacing=0,
         )  # fmt: skip

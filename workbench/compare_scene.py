@@ -90,12 +90,13 @@ def _shown(name: str, values: Rows) -> Rows:
 
 
 def _said(how: str, name: str) -> str:
-    return f"{how} of log₁₀" if c.CURVES[name][2] else how
+    short = how.replace(" and", ",")
+    return f"{short} of log₁₀" if c.CURVES[name][2] else short
 
 
 def _of_samples(k: int, one: Drawn, name: str, how: str) -> Line:
     found = c.band(_shown(name, c.sample_curves(one.trace, name)), how)
-    label = f"{LETTERS[k]}: {_said(how, name)}, samples, {found.count}"
+    label = f"{LETTERS[k]}: {_said(how, name)}, {found.count} samples"
     return Line(k, label, one.x, found.centre, found.low, found.high)
 
 
@@ -105,7 +106,7 @@ def _of_seeds(group: Sequence[int], lanes: Sequence[Drawn], name: str, how: str)
     rows = c.aligned(placed)
     found = c.band(np.stack([_shown(name, c.curve(one, name)) for one in rows]), how)
     x = np.mean([one["x"].values for one in rows], axis=0)
-    label = f"{''.join(LETTERS[k] for k in group)}: {_said(how, name)}, seeds, {found.count}"
+    label = f"{''.join(LETTERS[k] for k in group)}: {_said(how, name)}, {found.count} seeds"
     return Line(group[0], label, x, found.centre, found.low, found.high)
 
 

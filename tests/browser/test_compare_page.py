@@ -18,6 +18,7 @@ from core import make
 from core.layout import Layout
 from core.recorder import Chunk
 from core.runs import Writer, annotate
+from workbench.look import OKABE_ITO, layer_colours
 
 HOSTILE = '<img src=x onerror="window.hit=1">'
 
@@ -65,6 +66,12 @@ def compare(visit):
     return opened
 
 
+def has(pixels, colour):
+    """Whether more than a few pixels are of a colour."""
+    wanted = [int(colour[k : k + 2], 16) for k in (1, 3, 5)]
+    return (np.abs(pixels.astype(int) - wanted).max(-1) <= 8).sum() > 8
+
+
 def drag(page, section, begin, end):
     """Draw a box over a plot, by shares of its width and height."""
     box = page.locator(f"#{section} canvas").first.bounding_box()
@@ -94,7 +101,14 @@ def test_two_runs_are_drawn_side_by_side_with_what_differs(compare):
         page.locator(f"#{name} canvas").first.wait_for()
     page.wait_for_timeout(500)
     page.locator("#distances").scroll_into_view_if_needed()
-    assert all(colours(canvas_pixels(page, name)) > 20 for name in PLOTS)
+    drawn = {name: canvas_pixels(page, name) for name in PLOTS}
+    for name in ("curve", "other", "profile"):  # the lines of A and B
+        assert has(drawn[name], OKABE_ITO[0]) and has(drawn[name], OKABE_ITO[1]), name
+    for name, count in (("distances", 5), ("cloud", 4)):  # of inner states and layers
+        inner = layer_colours(count, "light")[1:-1]
+        assert any(has(drawn[name], one) for one in inner), name
+    assert colours(drawn["maps"]) > 40
+    assert colours(drawn["difference"]) > 40
 
 
 def test_one_cursor_is_moved_by_click_and_key_and_stands_in_the_address(compare):
@@ -172,7 +186,7 @@ def test_runs_that_differ_in_their_seed_are_offered_as_one(compare):
     menu = page.locator("#side select", has=page.locator("option", has_text="seeds 0, 1"))
     menu.select_option(index=1)
     shown = wait_for(page, lambda r: len(r["curves"]) == 1, 30, "a band")
-    assert shown["curves"] == ["AB: mean ± sd of log₁₀, seeds, n = 2"]
+    assert shown["curves"] == ["AB: mean ± sd of log₁₀, n = 2 seeds"]
 
 
 def test_what_cannot_be_opened_is_said_and_hostile_titles_are_text(compare, root):

@@ -117,7 +117,7 @@ def test_seeds_as_one_are_the_mean_of_their_logarithms(runs):
     logs = [np.log10(stored(runs, n)["energy"].values.astype(float).sum(1)) for n in names]
     np.testing.assert_allclose(group.y, np.mean(logs, axis=0))
     np.testing.assert_allclose(group.high - group.y, np.std(logs, axis=0, ddof=1), atol=1e-12)
-    assert group.label == "ABC: mean ± sd of log₁₀, seeds, n = 3"
+    assert group.label == "ABC: mean ± sd of log₁₀, n = 3 seeds"
     assert alone.label == "D"
 
 
@@ -125,7 +125,7 @@ def test_samples_as_one_have_the_median_of_their_logarithms(runs):
     found = shown("plain", several=SAMPLES, band=c.MEDIAN, curve="E")
     each = stored(runs, "plain")["energy_sample"].values.astype(float).sum(1)  # (rows, samples)
     np.testing.assert_allclose(found.curve[0][0].y, np.median(np.log10(each), axis=1))
-    assert "n = 10" in found.curve[0][0].label
+    assert found.curve[0][0].label == "A: median, quartiles of log₁₀, n = 10 samples"
 
 
 # A against B
