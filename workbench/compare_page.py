@@ -115,10 +115,7 @@ class ComparePage:
 
     def later(self, act: Callable[[], None]) -> None:
         """Do something on the page's own turn; called from any thread."""
-        try:
-            self.document.add_next_tick_callback(act)
-        except RuntimeError:  # the page has gone
-            pass
+        shell.later(self.document, act)
 
     def soon(self, act: Callable[[], None]) -> Any:
         """Do something when nothing has changed for a moment."""

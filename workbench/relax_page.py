@@ -108,7 +108,7 @@ class RelaxPage:
             from core.catalogue import BadInput
 
             line = str(error) if isinstance(error, BadInput) else f"could not start: {error}"
-            self.document.add_next_tick_callback(lambda: self._line.refuse(line))
+            shell.later(self.document, lambda: self._line.refuse(line))
             return
         if not self.address.watches:
             from workbench.theorist import Theorist
@@ -121,9 +121,7 @@ class RelaxPage:
         """A command has had its effect: look once, soon; called from any thread."""
         if not self._woken:
             self._woken = True
-            try:
-                self.document.add_next_tick_callback(self._look_now)
-            except RuntimeError:  # the page has gone
+            if not shell.later(self.document, self._look_now):
                 self._woken = False
 
     def _ended(self) -> None:

@@ -157,9 +157,7 @@ class RunsPage:
         """
         if not self._due:
             self._due = True
-            try:
-                self.document.add_next_tick_callback(self._show)
-            except RuntimeError:  # the page has gone
+            if not shell.later(self.document, self._show):
                 self._due = False
 
     # What a person does --------------------------------------------------------------------------

@@ -4,7 +4,7 @@ A page gives its own part as HTML that embeds its roots, and its widgets by the 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -134,3 +134,17 @@ def template(
     for name, panel in panels.items():
         made.add_panel(name, panel)
     return made
+
+
+def later(document: Any, act: Callable[[], None]) -> bool:
+    """Let a page do something on its own turn, asked from any thread; whether it is still there.
+
+    Args:
+        document: of the page.
+        act: done soon, once.
+    """
+    try:
+        document.add_next_tick_callback(act)
+    except (RuntimeError, AttributeError):  # the page has gone, or Bokeh is taking it apart
+        return False
+    return True
