@@ -414,8 +414,16 @@ def test_on_a_terminal_one_bar_moves(size):
             tell("epoch 1 of 1", share)
             tell._bar.refresh()  # at once, and not ten times a second
         tell("writing", 0.5)
-    said = os.read(reading, 65536).decode()
-    os.close(reading)
+    said = ""
+    with os.fdopen(reading, "rb", buffering=0) as screen:
+        while True:
+            try:
+                piece = screen.read(65536)
+            except OSError:  # the other end is closed
+                break
+            if not piece:
+                break
+            said += piece.decode("utf-8", "replace")
     assert "100%|" in said and "epoch 1 of 1" in said and "writing" in said
     assert said.count("\n") == 2  # two bars, one for each stage
 

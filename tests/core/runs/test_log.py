@@ -446,6 +446,10 @@ def script(path, text):
 
 
 LOOP = "for _ in range(3): log.append(energy=[1.0])\n"
+CTRL_C = (  # a job in the background of a shell inherits that Ctrl-C is ignored
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "signal.raise_signal(signal.SIGINT)"
+)
 ENDS = {
     "a loop that is through": (LOOP, "finished"),
     "a function that is through": (
@@ -453,7 +457,7 @@ ENDS = {
         "finished",
     ),
     "an error that nobody catches": (LOOP + "1 / 0", "failed: ZeroDivisionError: division by zero"),
-    "ctrl-c": (LOOP + "import signal; signal.raise_signal(signal.SIGINT)", "interrupted"),
+    "ctrl-c": (LOOP + CTRL_C, "interrupted"),
     "kill -9 after a flush": (LOOP + "log.flush(); os.kill(os.getpid(), 9)", "interrupted"),
 }
 
