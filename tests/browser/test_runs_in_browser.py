@@ -290,7 +290,7 @@ def test_an_unknown_page_offers_the_nearest(visit):
 def test_a_page_that_has_gone_holds_no_file_of_a_run(visit, runs, server):
     files = Path(f"/proc/{server.process.pid}/fd")
     if not files.is_dir():
-        pytest.skip("the open files of a process are listed in /proc")
+        pytest.skip("no /proc here, which lists the open files of a process: Linux has it")
 
     def held():
         targets = []

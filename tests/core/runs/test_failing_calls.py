@@ -43,7 +43,7 @@ def faults(memory, monkeypatch):
         with sqlite_calls(held), python_calls(held, memory):
             yield held
     except Unavailable as failed:
-        pytest.skip(str(failed))
+        pytest.skip(f"missing here: a SQLite that takes a VFS from ctypes ({failed})")
 
 
 @pytest.fixture(scope="module")

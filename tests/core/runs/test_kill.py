@@ -93,7 +93,7 @@ def test_a_writer_that_dies_in_any_call_leaves_all_that_it_acknowledged(network,
     try:
         library()
     except Unavailable as failed:
-        pytest.skip(str(failed))
+        pytest.skip(f"missing here: a SQLite that takes a VFS from ctypes ({failed})")
     deeds = course(flushes=2, size=3, forks=False)
     child = Elsewhere(write_and_die, str(memory / "whole"), deeds, -1, KILL, network)
     (_, calls) = child.end()[-1]

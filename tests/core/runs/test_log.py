@@ -518,7 +518,7 @@ log.append(energy=[3.0])
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork: Linux or macOS")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no os.fork here: Linux and macOS have it")
 def test_a_forked_process_neither_writes_nor_ends_the_run(path):
     done = script(path, FORKED)
     assert done.returncode == 0, done.stderr
@@ -570,7 +570,7 @@ def test_appending_copies_tensors_where_they_are_and_reads_nothing_back(path):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_on_a_gpu_nothing_is_waited_for_until_the_flush(path, monkeypatch):
     monkeypatch.setattr(buffer, "BEAT", 1e9)
     log = opened(path)
