@@ -20,7 +20,6 @@ from bokeh.models import (
     Span,
     Title,
 )
-from bokeh.plotting import figure
 
 from workbench.axes import (
     COMPARISONS,
@@ -31,6 +30,7 @@ from workbench.axes import (
     ROW_AXIS,
     TOTAL_LIMITS,
 )
+from workbench.blank import blank
 from workbench.look import FONT, palette, shades
 from workbench.pictures import Pictures
 
@@ -80,38 +80,10 @@ class Plots:
         return {name: getattr(self, name) for name in names}
 
     def _figure(self, name: str, y_range: Range1d, title: Title, **options: Any) -> Any:
-        look = self.look
-        plot = figure(
-            name=name,
-            y_range=y_range,
-            title=title,
-            tools="",
-            toolbar_location=None,
-            sizing_mode="stretch_both",
-            min_width=150,
-            min_height=110,
-            background_fill_color=look.background,
-            border_fill_color=look.background,
-            outline_line_color=None,
-            output_backend="canvas",
-            lod_threshold=None,
-            **options,
-        )
-        plot.min_border_top = 2
+        own = {"y_range": y_range, "min_height": 110, **options}
+        plot = blank(name, self.look, title, **own)
         plot.min_border_right = 12
         plot.min_border_bottom = 24
-        plot.grid.grid_line_color = look.grid
-        plot.grid.grid_line_alpha = 0.6
-        axes = plot.axis
-        axes.axis_line_color = look.grid
-        axes.major_tick_line_color = look.grid
-        axes.minor_tick_line_color = None
-        axes.major_label_text_color = look.muted
-        axes.axis_label_text_color = look.muted
-        axes.major_label_text_font = axes.axis_label_text_font = FONT
-        axes.major_label_text_font_size = axes.axis_label_text_font_size = "11px"
-        axes.axis_label_text_font_style = "normal"
-        axes.axis_label_standoff = 2
         return plot
 
     def _title(self, text: str) -> Title:

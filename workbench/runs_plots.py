@@ -20,9 +20,9 @@ from bokeh.models import (
     Range1d,
     Title,
 )
-from bokeh.plotting import figure
 
 from workbench.axes import PLAIN, POWERS
+from workbench.blank import blank
 from workbench.look import FONT, Palette, layer_colours, palette, shades
 from workbench.runs_course import WIDTH, Course, Curve
 
@@ -310,37 +310,9 @@ def dressed(
     name: str, look: Palette, title: Title, x_range: Any, y_range: Any, tools: str = MOVES
 ) -> Any:
     """An empty figure in the colours of the page."""
-    plot = figure(
-        name=name,
-        title=title,
-        x_range=x_range,
-        y_range=y_range,
-        tools=tools,
-        toolbar_location=None,
-        sizing_mode="stretch_both",
-        min_width=150,
-        min_height=90,
-        background_fill_color=look.background,
-        border_fill_color=look.background,
-        outline_line_color=None,
-        output_backend="canvas",
-        lod_threshold=None,
-    )
-    plot.min_border_top = 2
+    plot = blank(name, look, title, x_range=x_range, y_range=y_range, tools=tools)
     plot.min_border_left = 52
     plot.min_border_right = 14
-    plot.grid.grid_line_color = look.grid
-    plot.grid.grid_line_alpha = 0.6
-    axes = plot.axis
-    axes.axis_line_color = look.grid
-    axes.major_tick_line_color = look.grid
-    axes.minor_tick_line_color = None
-    axes.major_label_text_color = look.muted
-    axes.axis_label_text_color = look.muted
-    axes.major_label_text_font = axes.axis_label_text_font = FONT
-    axes.major_label_text_font_size = axes.axis_label_text_font_size = "11px"
-    axes.axis_label_text_font_style = "normal"
-    axes.axis_label_standoff = 2
     plot.xaxis.ticker = BasicTicker(desired_num_ticks=5, min_interval=1)
     plot.xaxis.formatter = CustomJSTickFormatter(code="return tick % 1 ? '' : String(tick)")
     return plot

@@ -1,0 +1,46 @@
+"""What does a live figure look like before anything is drawn in it? In the colours of its page."""
+
+from typing import Any
+
+from bokeh.models import Title
+from bokeh.plotting import figure
+
+from workbench.look import FONT, Palette
+
+
+def blank(name: str, look: Palette, title: Title, **options: Any) -> Any:
+    """An empty figure of Bokeh that fills its place.
+
+    Args:
+        name: by which tests and scripts find it.
+        look: colours.
+        title: its line of text.
+        **options: ranges, tools and whatever else is its own.
+    """
+    given: dict[str, Any] = {"tools": "", "min_width": 150, "min_height": 90, **options}
+    plot = figure(
+        name=name,
+        title=title,
+        toolbar_location=None,
+        sizing_mode="stretch_both",
+        background_fill_color=look.background,
+        border_fill_color=look.background,
+        outline_line_color=None,
+        output_backend="canvas",
+        lod_threshold=None,
+        **given,
+    )
+    plot.min_border_top = 2
+    plot.grid.grid_line_color = look.grid
+    plot.grid.grid_line_alpha = 0.6
+    axes = plot.axis
+    axes.axis_line_color = look.grid
+    axes.major_tick_line_color = look.grid
+    axes.minor_tick_line_color = None
+    axes.major_label_text_color = look.muted
+    axes.axis_label_text_color = look.muted
+    axes.major_label_text_font = axes.axis_label_text_font = FONT
+    axes.major_label_text_font_size = axes.axis_label_text_font_size = "11px"
+    axes.axis_label_text_font_style = "normal"
+    axes.axis_label_standoff = 2
+    return plot
