@@ -38,13 +38,8 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def server(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose cache holds the trained weights after the first test."""
-    folder = tmp_path_factory.mktemp("server")
-    running = Server(folder / "cache", folder / "log.txt", GRACE)
-    try:
-        running.wait()
+    with driving.serving(tmp_path_factory.mktemp("server"), grace=GRACE) as running:
         yield running
-    finally:
-        running.stop()
 
 
 Visit = Callable[..., Page]

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,9 @@ def launch(playwright: Playwright, executable: str) -> Browser:
 
 
 class Server:
-    """`panel serve apps/` on a free port, with its own cache folder, and what it writes."""
+    """`panel serve apps/` on a free port, with its own cache and runs, and what it writes."""
 
-    def __init__(self, cache: Path, log: Path, grace: float = 60) -> None:
+    def __init__(self, cache: Path, log: Path, grace: float = 60, runs: Path | None = None) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -92,7 +93,7 @@ class Server:
             "500",
         ]
         given = {"RELAXOSCOPE_CACHE": str(cache), "RELAXOSCOPE_DATA": str(cache / "no-data")}
-        self.runs = Path(os.environ.get("RELAXOSCOPE_RUNS", cache / "runs"))
+        self.runs = runs or cache / "runs"
         given["RELAXOSCOPE_RUNS"] = str(self.runs)
         with log.open("wb") as out:
             self.process = subprocess.Popen(
@@ -139,6 +140,17 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+@contextmanager
+def serving(folder: Path, *, grace: float = 60, runs: Path | None = None) -> Iterator[Server]:
+    """A server that answers, and is stopped at the end."""
+    running = Server(folder / "cache", folder / "log.txt", grace, runs)
+    try:
+        running.wait()
+        yield running
+    finally:
+        running.stop()
 
 
 class Witness:

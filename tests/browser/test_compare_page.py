@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from driving import Server, canvas_pixels, colours, readout, wait_for
+from driving import canvas_pixels, colours, readout, serving, wait_for
 from playwright.sync_api import expect
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -39,15 +39,8 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(chromium, tmp_path_factory, root):
     """A server that looks for runs there."""
-    folder = tmp_path_factory.mktemp("server")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RELAXOSCOPE_RUNS", str(root))
-        running = Server(folder / "cache", folder / "log.txt")
-    try:
-        running.wait()
+    with serving(tmp_path_factory.mktemp("server"), runs=root) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture

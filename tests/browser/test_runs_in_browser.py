@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from driving import Server, canvas_pixels, colours, wait_for
+from driving import canvas_pixels, colours, serving, wait_for
 from playwright.sync_api import expect
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workbench"))
@@ -37,15 +37,8 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(chromium, tmp_path_factory, root):
     """A server that looks for runs there."""
-    folder = tmp_path_factory.mktemp("server")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RELAXOSCOPE_RUNS", str(root))
-        running = Server(folder / "cache", folder / "log.txt")
-    try:
-        running.wait()
+    with serving(tmp_path_factory.mktemp("server"), runs=root) as running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture
