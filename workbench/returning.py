@@ -126,6 +126,7 @@ class Returning:
         training.memory, training.previous = mark.memory, mark.previous
         self._row, self._batch = mark.row, mark.batch
         self._relaxation = relaxation or self._begin(lane, mark.batch)
+        self._relaxation.optimiser = training.optimiser
         training.network.version = -1  # so that the optimiser's memory comes back in any case
         self._relaxation.restore(mark.snapshot)
         training.renew_optimiser()  # weights that several marks share have the dials of the first

@@ -230,6 +230,17 @@ def test_a_session_goes_on_as_if_nobody_had_asked_for_its_states():
     np.testing.assert_array_equal(weights(session), weights(control))
 
 
+def test_the_optimiser_goes_on_with_its_own_memory_after_a_look_at_an_earlier_batch():
+    session, control = opened(), opened()
+    for one in (session, control):
+        do(one, "set_gear", "batch")
+        do(one, "step", 18)
+    states_of(session, 0, steps=[3])
+    for one in (session, control):
+        do(one, "step", 14)
+    np.testing.assert_array_equal(weights(session), weights(control))
+
+
 def test_a_session_that_plays_in_its_thread_gives_its_states():
     session = Session(SMALL)
     session.start()
