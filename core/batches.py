@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.augment import Augment
 from core.catalogue import BadInput, unknown
 
 SPLITS = ("train", "test")
@@ -31,8 +32,11 @@ class ImageSet:
         test_y: class of each, (m,).
         classes: number of classes.
         class_names: one name for each class.
-        low: value of the darkest pixel.
-        high: value of the brightest pixel.
+        low: value of the darkest pixel, in any channel.
+        high: value of the brightest pixel, in any channel.
+        black: value of a black pixel in each channel, where channels differ; empty: low in all.
+        white: value of a white pixel in each channel, where channels differ; empty: high in all.
+        augment: how training images are varied whenever they are dealt out; None for not at all.
 
     Raises:
         BadInput: for pixels that are not finite, labels that are no class, or shapes that disagree.
@@ -47,6 +51,9 @@ class ImageSet:
     class_names: tuple[str, ...]
     low: float
     high: float
+    black: tuple[float, ...] = ()
+    white: tuple[float, ...] = ()
+    augment: Augment | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would fail, or mislead, much later."""
@@ -64,12 +71,44 @@ class ImageSet:
         if self.test_x.shape[1:] != self.train_x.shape[1:]:
             came, wanted = tuple(self.test_x.shape[1:]), self.shape
             raise BadInput(f"dataset.test_x: images of shape {came}; {wanted}, as in train_x")
+        for name in ("black", "white"):
+            count = len(getattr(self, name))
+            if count not in (0, self.shape[0]):
+                wanted = f"{self.shape[0]}, one for each channel, or none"
+                raise BadInput(f"dataset.{name}: {count} values; {wanted}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of one image, (C, H, W)."""
         channels, rows, columns = self.train_x.shape[1:]
         return channels, rows, columns
+
+    def channel(self, c: int) -> tuple[float, float]:
+        """Values of a black and of a white pixel in channel c."""
+        black = self.black[c] if self.black else self.low
+        white = self.white[c] if self.white else self.high
+        return black, white
+
+    @property
+    def pixels(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest legal value of each pixel, (C, H, W) each, float64.
+
+        Images are clipped to them before their error is told.
+        """
+        ranges = [self.channel(c) for c in range(self.shape[0])]
+        bounds = torch.tensor(ranges, dtype=torch.float64).T[:, :, None, None]  # (2, C, 1, 1)
+        low, high = bounds.expand(2, *self.shape)
+        return low, high
+
+    def brightness(self, x: Tensor) -> Tensor:
+        """Images as they are looked at, black 0 and white 1, whatever the scale of the pixels.
+
+        Args:
+            x: in the scale of the set, (..., C, H, W).
+        """
+        ranges = [self.channel(c) for c in range(self.shape[0])]
+        black, white = torch.tensor(ranges, dtype=x.dtype, device=x.device).T[:, :, None, None]
+        return (x - black) / (white - black)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -110,7 +149,8 @@ class Batches:
     """Batches of one split by number: batch k depends on the arguments and k, and on nothing else.
 
     Every epoch is a new shuffle, drawn from (seed, epoch); the last samples of a shuffle that fill
-    no batch are left out of that epoch, in both splits.
+    no batch are left out of that epoch, in both splits. A set that varies its training images
+    varies those of batch k by lots drawn from (seed, k); test images are never varied.
 
     *Stream-aligned* batches hold size / classes samples of each class, in blocks, class 0 first: a
     slot has the same class in every batch, so that what an init remembers by slot fits. Each class
@@ -170,7 +210,16 @@ class Batches:
             raise BadInput(f"batch: {k!r}; an integer of 0 or more")
         epoch, place = divmod(k, self.per_epoch)
         index = self._order(epoch)[place]  # (B,)
-        return Batch(x=self._x[index], y=self._y[index], index=index.clone(), number=k, epoch=epoch)
+        x = self._varied(index, k)
+        return Batch(x=x, y=self._y[index], index=index.clone(), number=k, epoch=epoch)
+
+    def _varied(self, index: Tensor, k: int) -> Tensor:
+        """The images of batch k, (B, C, H, W), in memory of their own."""
+        augment = self.images.augment
+        if augment is None or self.split != "train":
+            return self._x[index]
+        mixed = np.random.SeedSequence([self.seed, k, 2]).generate_state(1, np.uint64)
+        return augment(self._x, index, torch.Generator().manual_seed(int(mixed[0])))
 
     def _order(self, epoch: int) -> Tensor:
         """Positions of one epoch's samples, (per_epoch, B); the last epoch asked for is kept."""

@@ -246,7 +246,8 @@ def reconstruction_error(plan: Experiment, images: ImageSet, network: Network) -
     with torch.no_grad():
         swept = network.sweep({0: relaxation.states[0]})[network.top]
     target = phases[0].clamped[network.top]
-    return float((swept.clamp(images.low, images.high) - target).square().mean())
+    low, high = (bound.flatten().to(swept) for bound in images.pixels)
+    return float((swept.flatten(1).clamp(low, high) - target.flatten(1)).square().mean())
 
 
 def _words(plan: Experiment) -> str:

@@ -24,6 +24,9 @@ LEAN, FULL = "lean", "full"
 IMAGES = ("prediction", "swept", "image")
 """What can be looked at: mu_L, the sweep from the roots, and the image's own state."""
 
+Pixels = tuple[float | Tensor, float | Tensor]
+"""Lowest and highest legal pixel: one number for all, or one for each, (C, H, W)."""
+
 
 @dataclass
 class Chunk:
@@ -53,7 +56,7 @@ class Recorder:
         *,
         level: str = FULL,
         shows: Collection[str] = (),
-        pixels: tuple[float, float] = (0.0, 1.0),
+        pixels: Pixels = (0.0, 1.0),
         samples: int = 8,
         every: int = 1,
         align: bool = False,
@@ -67,13 +70,16 @@ class Recorder:
             level: `LEAN` or `FULL`.
             shows: further variables: "probability" of the classes, the `IMAGES`, and those with
                 "_mse", their error against what the output should be.
-            pixels: lowest and highest legal pixel, to which images are clipped before their error.
+            pixels: lowest and highest legal pixel, of all or of each, (C, H, W), to which images
+                are clipped before their error.
             samples: images that are kept per frame.
             every: a frame every so many steps.
             align: whether to compare each layer's update with backprop's.
             capacity: rows before the ring is emptied by itself.
         """
-        self.network, self.level, self.pixels = network, level, pixels
+        self.network, self.level = network, level
+        like = {"dtype": network.example.dtype, "device": network.example.device}
+        self.pixels = [torch.as_tensor(one, **like).flatten() for one in pixels]
         self.shows = frozenset(shows)
         self.samples, self.every = min(samples, batch), every
         self.align, self.capacity = align, capacity
@@ -213,8 +219,9 @@ class Recorder:
             value = self._image(name, step)
             found[name] = value[: self.samples].flatten(1)
             if f"{name}_mse" in self.shows:
-                off = value.clamp(*self.pixels) - step.target
-                found[f"{name}_mse"] = off.flatten(1).square().mean(1)
+                low, high = self.pixels
+                off = value.flatten(1).clamp(low, high) - step.target.flatten(1)
+                found[f"{name}_mse"] = off.square().mean(1)
         for name, value in found.items():
             self._frames.setdefault(name, []).append(value)
         self._frames.setdefault("frame_row", []).append(row)

@@ -13,7 +13,7 @@ from core.diagnostics import diverged
 from core.experiment import Experiment
 from core.network import Network
 from core.pretraining import Progress, first_weights
-from core.recorder import FULL, Chunk, Recorder
+from core.recorder import FULL, Chunk, Pixels, Recorder
 from core.relaxation import Relaxation
 from core.trace import Sample, Trace
 from core.training import Training
@@ -65,7 +65,7 @@ def recorder_for(
     network: Network,
     *,
     level: str = FULL,
-    pixels: tuple[float, float] = (-float("inf"), float("inf")),
+    pixels: Pixels = (-float("inf"), float("inf")),
     labels: bool = True,
     align: bool = False,
 ) -> Recorder:
@@ -75,7 +75,7 @@ def recorder_for(
         experiment: whose task says what it shows.
         network: that relaxes.
         level: `LEAN` or `FULL`.
-        pixels: lowest and highest legal pixel.
+        pixels: lowest and highest legal pixel, of all or of each, (C, H, W).
         labels: whether the samples have classes.
         align: whether to compare each layer's update with backprop's, where the task has a loss.
     """
@@ -158,9 +158,7 @@ def relax(
     )
     trace.recipes.append(experiment.recipe.to_dict())
     trace.batches[batch] = Sample(samples.y.cpu().numpy(), samples.x[:8].cpu().numpy())
-    recorder = recorder_for(
-        experiment, network, level=level, pixels=(images.low, images.high), align=align
-    )
+    recorder = recorder_for(experiment, network, level=level, pixels=images.pixels, align=align)
     trace.attrs["diverged"] = record(relaxation, trace, recorder, batch=batch)
     return trace.dataset()
 

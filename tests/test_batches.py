@@ -241,6 +241,8 @@ def poked(field, where, value):
         ),
         ({"class_names": ("a", "b")}, "dataset.class_names: 2 names; 3, one for each class"),
         ({"classes": 0, "class_names": ()}, "dataset.classes: 0; an integer of 1 or more"),
+        ({"black": (0.0, 0.0)}, "dataset.black: 2 values; 1, one for each channel, or none"),
+        ({"white": (1.0, 1.0)}, "dataset.white: 2 values; 1, one for each channel, or none"),
     ],
 )
 def test_a_set_that_would_mislead_is_refused_in_one_line(fields, line):

@@ -372,7 +372,7 @@ class Driver(Returning):
         return recorder_for(
             training.experiment,
             training.network,
-            pixels=(images.low, images.high),
+            pixels=images.pixels,
             align=self.align,
         )
 

@@ -187,7 +187,7 @@ def _relaxed(
         name, fingerprint, pixels = own.name, own.sha256[:16], (-float("inf"), float("inf"))
     else:
         relaxation, batch = _of_set(experiment, images, network, number, watched)
-        name, fingerprint, pixels = images.name, images.fingerprint, (images.low, images.high)
+        name, fingerprint, pixels = images.name, images.fingerprint, images.pixels
     _note_memory(experiment)
     about = recording.about(experiment, level, name, fingerprint, relaxation.engine_name)
     trace = Trace(

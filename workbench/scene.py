@@ -130,7 +130,7 @@ def _pixels(lane: Lane | WatchedLane) -> tuple[float, float]:
     """The pixels that are black and white."""
     if isinstance(lane, WatchedLane):
         return lane.pixels
-    return lane.training.images.low, lane.training.images.high
+    return lane.training.images.channel(0)  # the one that is drawn
 
 
 def _absent(

@@ -47,7 +47,7 @@ class Digits:
         return _load(self.scale)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _load(scale: str) -> ImageSet:
     """One image set for each range, shared by all who ask."""
     x, y = _raw()

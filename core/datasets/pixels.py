@@ -1,24 +1,96 @@
 """How do raw pixels and labels become an image set?"""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
+from core.augment import NONE, PADDINGS, Augment
 from core.batches import ImageSet
-from core.catalogue import dial
+from core.catalogue import BadInput, dial
 
-RANGES = {"0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
-SCALE_HELP = "pixel range; -1..1 is (x - 0.5) / 0.5"
+SCALES = ("0..1", "-1..1", "standard")
+OWN_HELP = (
+    "pixel range; -1..1 is (x - 0.5) / 0.5, standard is (x - mean) / std of each channel "
+    "over the training images"
+)
+PUBLISHED_HELP = (
+    "pixel range; -1..1 is (x - 0.5) / 0.5, standard is (x - mean) / std of each channel "
+    "as published"
+)
+
+AUGMENT_HELP = (
+    "training images of each batch: mirrored by a coin, and cropped from so much black around them"
+)
+
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel, of pixels 0..1."""
 
 
-def scale_dial() -> str:
-    """The dial `scale` that every data set has."""
-    return dial("-1..1", choices=RANGES, symbol="x", help=SCALE_HELP)
+def scale_dial(published: bool = False, more: Iterable[str] = ()) -> str:
+    """The dial `scale` that every data set has.
+
+    Args:
+        published: whether "standard" uses published moments, not those of the training images.
+        more: further scales.
+    """
+    help = PUBLISHED_HELP if published else OWN_HELP
+    return dial("-1..1", choices=(*SCALES, *more), symbol="x", help=help)
 
 
-def scaled(raw: Tensor, full: float, scale: str) -> Tensor:
-    """Raw pixels 0..full as float32 in the range `scale`, same shape."""
-    x = raw.to(torch.float32) / full
-    return x if scale == "0..1" else x.sub_(0.5).div_(0.5)
+def augment_dial(more: Iterable[str] = ()) -> str:
+    """The dial `augment` of sets whose images may be mirrored.
+
+    Args:
+        more: further choices.
+    """
+    return dial(NONE, choices=(NONE, *PADDINGS, *more), help=AUGMENT_HELP)
+
+
+def moments(raw: Tensor, full: float) -> Moments:
+    """Mean and standard deviation of each channel over all images and pixels, of pixels 0..1.
+
+    Args:
+        raw: pixels (n, C, H, W) in 0..full.
+        full: raw value of the brightest pixel.
+
+    Raises:
+        BadInput: for a channel that has one value only, which cannot be standardised.
+    """
+    found = []
+    for c in range(raw.shape[1]):
+        channel = raw[:, c]
+        if raw.dtype == torch.uint8:  # counted, because 60,000 images would be copied as float64
+            count = torch.bincount(channel.flatten(), minlength=256).to(torch.float64)
+            values = torch.arange(256, dtype=torch.float64) / full
+        else:
+            values = channel.flatten().to(torch.float64) / full
+            count = torch.ones_like(values)
+        mean = (count * values).sum() / count.sum()
+        std = ((count * (values - mean).square()).sum() / count.sum()).sqrt()
+        if not float(std) > 0:
+            raise BadInput(
+                f"dataset.scale: standard, and channel {c} of the training images has one value; "
+                "0..1 or -1..1"
+            )
+        found.append((float(mean), float(std)))
+    means, stds = zip(*found, strict=True)
+    return means, stds
+
+
+def scaled(raw: Tensor, full: float, scale: Moments | None) -> Tensor:
+    """Raw pixels as float32, same shape, in memory of their own.
+
+    Args:
+        raw: pixels (n, C, H, W) in 0..full.
+        full: raw value of the brightest pixel.
+        scale: what is subtracted from and divides pixels 0..1 in each channel; None for 0..1.
+    """
+    x = raw.to(torch.float32, copy=True).div_(full)
+    if scale is None:
+        return x
+    mean, std = (torch.tensor(one)[:, None, None] for one in scale)  # (C, 1, 1)
+    return x.sub_(mean).div_(std)
 
 
 def last_of_each_class(y: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -36,6 +108,14 @@ def last_of_each_class(y: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return torch.nonzero(~test).flatten(), torch.nonzero(test).flatten()
 
 
+def centre(x: Tensor, side: int | None) -> Tensor:
+    """The square at the centre of images (n, C, H, W), in the same memory; None for all of it."""
+    if side is None or x.shape[2:] == (side, side):
+        return x
+    top, left = (round((size - side) / 2) for size in x.shape[2:])
+    return x[:, :, top : top + side, left : left + side]
+
+
 def image_set(
     name: str,
     train: tuple[Tensor, Tensor],
@@ -44,26 +124,52 @@ def image_set(
     full: float,
     scale: str,
     class_names: tuple[str, ...],
+    published: Moments | None = None,
+    augment: str = NONE,
+    side: int | None = None,
 ) -> ImageSet:
-    """Grey images as an image set.
+    """Raw images as an image set.
 
     Args:
         name: as in the menu.
-        train: raw pixels (n, H, W) in 0..full and labels (n,).
+        train: raw pixels (n, H, W) or (n, C, H, W) in 0..full and labels (n,).
         test: the same of the test split.
         full: raw value of the brightest pixel.
-        scale: a key of `RANGES`.
+        scale: one of `SCALES`.
         class_names: one for each class.
+        published: moments for the scale "standard"; by default those of the training images.
+        augment: how training images are varied.
+        side: of the square at the centre that each image is cropped to, which varied training
+            images are cropped beside; None for whole images.
     """
-    low, high = RANGES[scale]
+    train_x, test_x = (x if x.dim() == 4 else x[:, None] for x in (train[0], test[0]))
+    channels = train_x.shape[1]
+    by: Moments | None = None
+    if scale == "-1..1":
+        by = (0.5,) * channels, (0.5,) * channels
+    elif scale != "0..1":
+        by = published or moments(train_x, full)
+    ends = torch.tensor([0.0, full])[:, None, None, None].expand(2, channels, 1, 1)
+    black, white = scaled(ends, full, by).flatten(1).tolist()  # as the pixels are rounded
+    uneven = len(set(black)) > 1 or len(set(white)) > 1
+    varied = None
+    if augment == NONE:
+        x = scaled(centre(train_x, side), full, by)
+    else:
+        wide = scaled(train_x, full, by)
+        x = centre(wide, side)
+        varied = Augment(PADDINGS.get(augment, 0), tuple(black), None if x is wide else wide)
     return ImageSet(
         name=name,
-        train_x=scaled(train[0], full, scale)[:, None],  # (n, 1, H, W)
+        train_x=x,
         train_y=train[1].to(torch.int64),
-        test_x=scaled(test[0], full, scale)[:, None],
+        test_x=scaled(centre(test_x, side), full, by),
         test_y=test[1].to(torch.int64),
         classes=len(class_names),
         class_names=class_names,
-        low=low,
-        high=high,
+        low=min(black),
+        high=max(white),
+        black=tuple(black) if uneven else (),
+        white=tuple(white) if uneven else (),
+        augment=varied,
     )

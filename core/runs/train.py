@@ -334,8 +334,7 @@ def _recorder(experiment: Experiment, network: Network, images: ImageSet, level:
     """The recorder of a level; a lean one holds many rows, because they are few numbers."""
     if level == LEAN:
         return Recorder(network, experiment.batch_size, level=LEAN, capacity=CAPACITY)
-    pixels = images.low, images.high
-    return recorder_for(experiment, network, level=level, pixels=pixels)
+    return recorder_for(experiment, network, level=level, pixels=images.pixels)
 
 
 def _flat(network: Network) -> Tensor:
