@@ -21,7 +21,7 @@ from core.datasets import digits, download
 from core.datasets.fetch import NotFetched, is_whole, raw_files, root_folder
 
 PACKED = ("Digits", "SmallDigits")
-ON_DISK = ("MNIST", "FashionMNIST")
+ON_DISK = ("MNIST", "FashionMNIST", "KMNIST")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -128,6 +128,19 @@ def test_the_two_scales_are_one_image_under_an_affine_map(name, parsed):
     assert signed.fingerprint != unit.fingerprint
 
 
+@pytest.mark.oracle("closed form")
+@pytest.mark.parametrize("name", PACKED)
+def test_packed_sets_are_standardised_by_their_training_images(name, parsed):
+    images = make("dataset", name, {"scale": "standard"})()
+    x = images.train_x.double()
+    assert abs(float(x.mean())) < 1e-5 and abs(float(x.std(correction=0)) - 1) < 1e-5
+    assert (images.train_x.min(), images.train_x.max()) == (images.low, images.high)
+    unit = make("dataset", name, {"scale": "0..1"})()
+    for split in ("train", "test"):
+        bright = images.brightness(images.split(split)[0])
+        torch.testing.assert_close(bright, unit.split(split)[0], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", PACKED)
 def test_a_second_call_shares_the_memory_of_the_first(name, parsed):
     assert make("dataset", name)() is make("dataset", name)()
@@ -136,8 +149,8 @@ def test_a_second_call_shares_the_memory_of_the_first(name, parsed):
 @pytest.mark.parametrize("name", sorted(cards("dataset")))
 def test_every_set_has_the_dial_of_the_pixel_range(name):
     (scale,) = (one for one in cards("dataset")[name].dials if one.name == "scale")
-    assert (scale.default, scale.choices) == ("-1..1", ("0..1", "-1..1"))
-    with pytest.raises(BadInput, match=r"^dataset.scale: 0..255; one of 0..1, -1..1"):
+    assert (scale.default, scale.choices[:3]) == ("-1..1", ("0..1", "-1..1", "standard"))
+    with pytest.raises(BadInput, match=r"^dataset.scale: 0..255; one of 0..1, -1..1, standard"):
         make("dataset", name, {"scale": "0..255"})
 
 
@@ -293,6 +306,33 @@ def test_pixels_are_torchvisions_to_tensor_and_normalize(tmp_path):
     theirs = torchvision.datasets.MNIST(str(tmp_path), train=True, transform=transform)
     ours = make("dataset", "MNIST", {"root": str(tmp_path)})()
     assert torch.equal(ours.train_x, torch.stack([theirs[i][0] for i in range(40)]))
+
+
+@pytest.mark.oracle("paper")
+def test_mnist_is_standardised_as_published(tmp_path):
+    train_x, *_ = tiny_files("MNIST", tmp_path)  # of another mean and deviation
+    found = make("dataset", "MNIST", {"root": str(tmp_path), "scale": "standard"})().train_x
+    expected = torch.from_numpy((train_x / 255 - 0.1307) / 0.3081).float()[:, None]
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.oracle("closed form")
+@pytest.mark.parametrize("name", ["FashionMNIST", "KMNIST"])
+def test_its_relatives_are_standardised_by_their_training_images(name, tmp_path):
+    train_x, _, test_x, _ = tiny_files(name, tmp_path)
+    images = make("dataset", name, {"root": str(tmp_path), "scale": "standard"})()
+    mean, std = (train_x / 255).mean(), (train_x / 255).std()
+    for found, raw in ((images.train_x, train_x), (images.test_x, test_x)):
+        expected = torch.from_numpy((raw / 255 - mean) / std).float()[:, None]
+        torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+
+
+def test_images_of_one_grey_cannot_be_standardised(tmp_path):
+    tiny_files("KMNIST", tmp_path)
+    raw_files("KMNIST", tmp_path)[0].write_bytes(idx(np.full((40, 4, 5), 7)))
+    line = r"^dataset.scale: standard, and channel 0 of the training images has one value; 0..1 or"
+    with pytest.raises(BadInput, match=line):
+        make("dataset", "KMNIST", {"root": str(tmp_path), "scale": "standard"})()
 
 
 def test_the_folder_of_sets_is_the_dial_then_the_variable_then_the_users_own(monkeypatch, tmp_path):

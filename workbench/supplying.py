@@ -6,8 +6,9 @@ from importlib.util import find_spec
 from typing import Any
 
 DATASETS_MORE = """\
-MNIST and FashionMNIST are read from --root, else from RELAXOSCOPE_DATA, else from the user's own
-folder of data; `relaxoscope data NAME` puts them there. The others come with a package.
+MNIST, FashionMNIST, KMNIST, CIFAR10 and CIFAR100 are read from --root, else from RELAXOSCOPE_DATA,
+else from the user's own folder of data; `relaxoscope data NAME` puts them there. Others come with a
+package, or are images of your own, whose path is a dial.
 
 """
 
@@ -49,7 +50,7 @@ def data(args: argparse.Namespace) -> int:
 
 def _known(name: str, entry: Any, root: str) -> dict[str, Any]:
     """What is known of a set without reading it; None where its entry does not say."""
-    from core.datasets.fetch import SETS, how_to_get, is_whole, raw_files, root_folder
+    from core.datasets.fetch import SETS, how_to_get, missing, place, root_folder
 
     train, test = getattr(entry, "images", (None, None))
     about = {
@@ -61,9 +62,9 @@ def _known(name: str, entry: Any, root: str) -> dict[str, Any]:
     }
     if name in SETS:
         folder = root_folder(root)
-        here = all(is_whole(path) for path in raw_files(name, folder))
+        here = not missing(name, folder)
         get = "" if here else how_to_get(name, folder)
-        return about | {"here": here, "where": str(folder / name), "get": get}
+        return about | {"here": here, "where": str(place(name, folder)), "get": get}
     package = getattr(entry, "comes_with", "")
     if not package:
         return about | {"here": True, "where": f"module {entry.__module__}", "get": ""}

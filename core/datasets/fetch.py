@@ -13,8 +13,13 @@ from typing import Any
 import platformdirs
 
 from core.catalogue import BadInput, unknown
+from core.datasets.archives import ARCHIVES, Unsound, unpack
 
-SETS = ("MNIST", "FashionMNIST")
+IDX = ("MNIST", "FashionMNIST", "KMNIST")
+"""Sets of four compressed files, which torchvision knows where to get."""
+
+SETS = (*IDX, *ARCHIVES)
+ROOT_HELP = "folder of image sets; empty for RELAXOSCOPE_DATA or the user's data folder"
 PATIENCE = 30.0  # seconds without a byte until a server counts as gone
 
 
@@ -48,13 +53,37 @@ def is_whole(path: Path) -> bool:
         return False
 
 
+def place(name: str, root: Path) -> Path:
+    """The folder of one set."""
+    return root / (ARCHIVES[name].folder if name in ARCHIVES else name)
+
+
+def missing(name: str, root: Path) -> list[tuple[Path, str]]:
+    """The files of a set that are not there whole, each with what is wrong with it."""
+    if name in ARCHIVES:
+        archive = ARCHIVES[name]
+        sizes = dict(zip(archive.paths(root), archive.sizes(), strict=True))
+        bad = [path for path, size in sizes.items() if not _is_long(path, size)]
+    else:
+        bad = [path for path in raw_files(name, root) if not is_whole(path)]
+    return [(path, "is damaged" if path.exists() else "is not there") for path in bad]
+
+
+def _is_long(path: Path, size: int) -> bool:
+    """Whether there is a file of so many bytes."""
+    try:
+        return path.is_file() and path.stat().st_size == size
+    except OSError:
+        return False
+
+
 def how_to_get(name: str, root: Path) -> str:
     """The command that downloads a set."""
     return f"relaxoscope data {name} --root {shlex.quote(str(root))}"
 
 
 def download(name: str, root: str, progress: Callable[[str, float], None]) -> Path:
-    """Download a set with torchvision's downloader, which checks the published MD5 of every file.
+    """Download a set with torchvision's downloader, which checks the published MD5 of what comes.
 
     Files that are there and whole are left alone, so calling it again repairs a broken download.
 
@@ -72,23 +101,19 @@ def download(name: str, root: str, progress: Callable[[str, float], None]) -> Pa
     if name not in SETS:
         raise BadInput(f"dataset: {unknown(name, SETS)}")
     folder = root_folder(root)
-    files = raw_files(name, folder)
-    with _folders(files[0].parent):
+    inside = raw_files(name, folder)[0].parent if name in IDX else place(name, folder)
+    with _folders(inside):
         try:
-            files[0].parent.mkdir(parents=True, exist_ok=True)
+            inside.mkdir(parents=True, exist_ok=True)
         except OSError as refused:
             line = f"root: {folder}; a folder that can be written ({refused.strerror})"
             raise BadInput(line) from refused
-        if not os.access(files[0].parent, os.W_OK):
+        if not os.access(inside, os.W_OK):
             raise BadInput(f"root: {folder}; a folder that can be written")
-        for done, path in enumerate(files):
-            label = f"{path.name}.gz ({done + 1} of {len(files)})"
-            if is_whole(path):
-                progress(f"{label} is here already", (done + 1) / len(files))
-                continue
-            progress(f"{label} is being fetched", done / len(files))
-            _fetch(name, path)
-            progress(f"{label} is here", (done + 1) / len(files))
+        if name in IDX:
+            _fetch_all(name, folder, progress)
+        else:
+            _fetch_archive(name, folder, progress)
     return folder
 
 
@@ -97,6 +122,45 @@ def torchvision_set(name: str) -> Any:
     import torchvision
 
     return getattr(torchvision.datasets, name)
+
+
+def _fetch_all(name: str, root: Path, progress: Callable[[str, float], None]) -> None:
+    """Fetch the files of a set that are not there."""
+    files = raw_files(name, root)
+    for done, path in enumerate(files):
+        label = f"{path.name}.gz ({done + 1} of {len(files)})"
+        if is_whole(path):
+            progress(f"{label} is here already", (done + 1) / len(files))
+            continue
+        progress(f"{label} is being fetched", done / len(files))
+        _fetch(name, path)
+        progress(f"{label} is here", (done + 1) / len(files))
+
+
+def _fetch_archive(name: str, root: Path, progress: Callable[[str, float], None]) -> None:
+    """Fetch and unpack the archive of a set, unless all of its files are there."""
+    from torchvision.datasets.utils import download_url
+
+    archive = ARCHIVES[name]
+    if not missing(name, root):
+        progress(f"{archive.folder} is here already", 1.0)
+        return
+    progress(f"{archive.name} is being fetched", 0.0)
+    packed = place(name, root) / archive.name
+    try:
+        with _patience():
+            download_url(archive.url, str(packed.parent), packed.name, archive.md5)
+        progress(f"{archive.name} is being unpacked", 0.9)
+        unpack(packed, archive, root)
+    except (Unsound, OSError, EOFError, RuntimeError, HTTPException) as failed:
+        reason = " ".join(str(failed).split()) or type(failed).__name__
+        raise NotFetched(
+            f"{name}: {archive.name} did not arrive ({archive.url}: {reason}); "
+            f"go online, or copy its files into {packed.parent}"
+        ) from failed
+    finally:
+        packed.unlink(missing_ok=True)
+    progress(f"{archive.folder} is here", 1.0)
 
 
 def _fetch(name: str, path: Path) -> None:
