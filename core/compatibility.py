@@ -97,7 +97,7 @@ def _unchained(experiment: "Experiment") -> bool:
     network = experiment.network
     linear = getattr(network, "activation", "identity") == "identity"
     before = getattr(network, "site", "post") == "pre" and not linear
-    other = _kind(experiment, "network") in ("MuPC", "VGG", "AlexNet")
+    other = _kind(experiment, "network") in ("MuPC", "VGG", "EquilibriumVGG", "AlexNet")
     return before or other or network.layers < 2 or _kind(experiment, "energy") != "SquaredError"
 
 

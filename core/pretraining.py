@@ -30,6 +30,7 @@ from core.inits.zero import Zero
 from core.learning.local import ForwardUpdate, PredictiveCoding
 from core.network import Network
 from core.networks.alexnet import AlexNet
+from core.networks.equilibrium import EquilibriumVGG
 from core.networks.vgg import VGG
 from core.precisions.identity import Identity
 from core.precisions.spiking import Spiking
@@ -163,7 +164,8 @@ BATCHES = 80
 def _epochs(plan: Experiment) -> int:
     """Half of them where images are convolved: such an epoch costs more and teaches more."""
     whole = EPOCHS[_what(plan)]
-    return max(1, whole // 2) if isinstance(plan.network, VGG | AlexNet) else whole
+    convolved = isinstance(plan.network, VGG | EquilibriumVGG | AlexNet)
+    return max(1, whole // 2) if convolved else whole
 
 
 def _key(plan: Experiment, images: ImageSet) -> str:

@@ -43,7 +43,11 @@ Row = Mapping[str, str]
 CHOSEN = tuple(kind for kind in KINDS if kind != "dataset")
 TINY = {"hidden": (6, 5, 4), "latent": 3, "width": 5, "depth": 4, "patterns": 4, "embedding": 16}
 """Dials that decide how much there is to compute: L = 4 in every network of dense layers."""
-TINY_OF = {"VGG": {"width": 1 / 128, "pools": 0}, "AlexNet": {"width": 1 / 128, "pools": 2}}
+TINY_OF = {
+    "VGG": {"width": 1 / 128, "pools": 0},
+    "EquilibriumVGG": {"width": 1 / 128, "pools": 0},
+    "AlexNet": {"width": 1 / 128, "pools": 2},
+}
 """The same of single entries, for images of 8 x 8."""
 NUMBERS = {
     "steps": (3, 6),

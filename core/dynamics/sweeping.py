@@ -36,8 +36,10 @@ class Sweeping:
     ("auto"), in every layer that is neither the output nor a root ("relu"), or nothing ("none").
     *mod-pgd* reads the pre-activation $a_\ell$ in the place of $\mu_\ell = \mathrm{ReLU}(a_\ell)$:
     an inhibited unit then stays silent until what pulls it exceeds the inhibition, so the rest
-    points are not the equilibria of F. It acts where a layer ends in a ReLU and is projected;
-    elsewhere, and with *pgd*, $a_\ell$ is $\mu_\ell$. At $\alpha = \Pi_\ell = 1$ the old state
+    points are not the equilibria of F. They keep the centered estimate of equilibrium propagation
+    of second order: with *pgd* an inhibited unit wakes in proportion to $\beta$ in one of the two
+    phases, and the pair errs as $\beta$, not as $\beta^2$. In a layer that ends in no ReLU or is
+    not projected, and with *pgd*, $a_\ell$ is $\mu_\ell$. At $\alpha = \Pi_\ell = 1$ the old state
     cancels: a fixed-point iteration, no minimiser. It suits a gentle nudge, whose loop gain is
     small; with a clamped output it can diverge, and F may rise on the way.
 

@@ -106,25 +106,25 @@ def classifier(
     Raises:
         BadInput: if nothing of an image is left behind some bracket.
     """
-    _check(layout, shape, name)
+    check(layout, shape, name)
     at: tuple[int, ...] = tuple(shape)
     shapes, maps = [at], []
     waiting: list[nn.Module] = []  # what stands between a state and the next linear map
     for one in layout:
-        linear, between = _linear(one, at, norm), _between(one, activation)
-        bare, at = _shapes(one, at)
+        linear, between = linear_map(one, at, norm), _between(one, activation)
+        bare, at = shapes_behind(one, at)
         if site == PRE:
-            maps.append(_joined([*waiting, *linear]))
+            maps.append(joined([*waiting, *linear]))
             shapes.append(bare)
             waiting = between
         else:
-            maps.append(_joined([*linear, *between]))
+            maps.append(joined([*linear, *between]))
             shapes.append(at)
-    maps.append(_joined([*waiting, *_linear(Dense(classes), at, NONE)]))
+    maps.append(joined([*waiting, *linear_map(Dense(classes), at, NONE)]))
     return chain(maps, [*shapes, (classes,)], image=0)
 
 
-def _linear(one: Bracket, at: tuple[int, ...], norm: str) -> list[nn.Module]:
+def linear_map(one: Bracket, at: tuple[int, ...], norm: str) -> list[nn.Module]:
     """The linear map over a state of a shape, and the norm behind a convolution."""
     if isinstance(one, Dense):
         flat = [nn.Flatten()] if len(at) > 1 else []
@@ -139,7 +139,7 @@ def _between(one: Bracket, activation: str) -> list[nn.Module]:
     return [*found, nn.MaxPool2d(2)] if isinstance(one, Conv) and one.pool else found
 
 
-def _shapes(one: Bracket, at: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def shapes_behind(one: Bracket, at: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Shapes behind the linear map, and behind the bracket."""
     if isinstance(one, Dense):
         return (one.units,), (one.units,)
@@ -147,11 +147,12 @@ def _shapes(one: Bracket, at: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[i
     return (one.channels, rows, columns), (one.channels, low, narrow)
 
 
-def _joined(parts: list[nn.Module]) -> nn.Module:
+def joined(parts: list[nn.Module]) -> nn.Module:
+    """Modules one after the other."""
     return parts[0] if len(parts) == 1 else nn.Sequential(*parts)
 
 
-def _check(layout: Sequence[Bracket], shape: tuple[int, ...], name: str) -> None:
+def check(layout: Sequence[Bracket], shape: tuple[int, ...], name: str) -> None:
     """Refuse images of which some bracket leaves nothing."""
     least = next(side for side in range(1, LARGEST) if _fits(layout, side))
     if min(shape[1:]) >= least:

@@ -103,6 +103,18 @@ class ScaledLinear(nn.Module):
         return f"scale={self.scale:g}, skip={self.skip}"
 
 
+class Gathered(nn.Sequential):
+    """Modules one after the other, of which the first takes several states."""
+
+    def forward(self, input: Tensor, *further: Tensor) -> Tensor:
+        """The prediction, (B, *shape)."""
+        first, *rest = self
+        found = first(input, *further)
+        for one in rest:
+            found = one(found)
+        return found
+
+
 def layer(
     wide: int, out: int, activation: str = "identity", *, bias: bool = True, site: str = POST
 ) -> nn.Module:
@@ -163,7 +175,8 @@ def pre_activation(module: nn.Module) -> nn.Module | None:
         if isinstance(parts[i], _ELEMENTWISE):
             if pooled and not isinstance(parts[i], _MONOTONE):
                 return None
-            return nn.Sequential(*parts[:i], *parts[i + 1 :])
+            kind = Gathered if isinstance(module, Gathered) else nn.Sequential
+            return kind(*parts[:i], *parts[i + 1 :])
         pooled = pooled or isinstance(parts[i], _MAXIMUM)
         if not isinstance(parts[i], (*_RESHAPING, *_MAXIMUM)):
             return None

@@ -23,6 +23,7 @@ from core.learning.equilibrium_propagation import EquilibriumPropagation
 from core.learning.local import ForwardUpdate, Incremental, PredictiveCoding
 from core.networks.alexnet import AlexNet
 from core.networks.decoder import Decoder
+from core.networks.equilibrium import EquilibriumVGG
 from core.networks.mlp import MLP
 from core.networks.mupc import MuPC
 from core.networks.vgg import VGG
@@ -44,6 +45,7 @@ SMALL = {
     "MLP": {"hidden": (5, 4)},
     "Decoder": {"latent": 3, "hidden": (5, 4)},
     "VGG": {"width": 1 / 64, "pools": 0},
+    "EquilibriumVGG": {"width": 1 / 64, "pools": 0},
     "AlexNet": {"width": 1 / 64, "pools": 0},
 }
 PLAIN = Experiment(network=MLP(hidden=(5, 4)), batch_size=10, steps=3, pretraining="random")
@@ -67,6 +69,7 @@ def broken_by(rule):
             {"engine": "chain", "network": MLP(site="pre")},
             {"engine": "chain", "network": MLP(hidden=())},
             {"engine": "chain", "network": VGG()},
+            {"engine": "chain", "network": EquilibriumVGG(activation="identity")},
             {"engine": "chain", "network": AlexNet(activation="identity")},
             {"engine": "chain", "energy": CrossEntropy()},
         ],

@@ -19,7 +19,7 @@ from tests.problems import linear, network_of, relaxed, tanh_mlp
 NETWORKS = list(cards("network"))
 PLAIN = ["MLP", "Decoder"]
 SHAPES = [((1, 8, 8), 10), ((3, 5, 4), 3)]
-UNPOOLED = {"VGG": {"pools": 0}, "AlexNet": {"pools": 0}}
+UNPOOLED = {"VGG": {"pools": 0}, "EquilibriumVGG": {"pools": 0}, "AlexNet": {"pools": 0}}
 
 
 def built(name, shape, classes, **dials):
