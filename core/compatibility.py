@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from core.catalogue import BadInput, Card, card_of, cards
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ def _unchained(experiment: "Experiment") -> bool:
     network = experiment.network
     linear = getattr(network, "activation", "identity") == "identity"
     before = getattr(network, "site", "post") == "pre" and not linear
-    other = _kind(experiment, "network") in ("MuPC", "VGG", "EquilibriumVGG", "AlexNet")
+    other = _kind(experiment, "network") in ("MuPC", "VGG", "EquilibriumVGG", "AlexNet", "ResNet")
     return before or other or network.layers < 2 or _kind(experiment, "energy") != "SquaredError"
 
 
@@ -108,7 +110,60 @@ def _reads_stopped(experiment: "Experiment") -> bool:
     return getattr(experiment.network, "batch_norm", "none") == "batch"
 
 
+def _unsynchronised(experiment: "Experiment") -> bool:
+    """Whether delays meet a rule that goes by more than one step of all states at once."""
+    others = ("ErrorBased", "ExactBlocks", "FixedPrediction", "Sweeping")
+    return _skips(experiment) == "relay" and _kind(experiment, "dynamics") in others
+
+
+def _overdriven(experiment: "Experiment") -> bool:
+    """Whether auxiliary neurons with an energy of weight 1 / rate may diverge at every rate.
+
+    Below the chain of two of them rate times Hessian is [[1, -1, 0], [-1, 2, -1], [0, -1, 1]] times
+    the precision, whose eigenvalue 3 must stay below 2.
+    """
+    if _skips(experiment) != "published":
+        return False
+    if _kind(experiment, "dynamics") != "GradientDescent":
+        return True
+    if _kind(experiment, "precision") not in RESTING:
+        return True
+    L, T = _depth(experiment), max(experiment.steps, 1)
+    depth = torch.arange(1, L + 1)
+    awake = torch.arange(T)[:, None] == L - depth
+    resting = experiment.precision.table(T, depth)[~awake]
+    return bool((resting > LARGEST_REST).any())
+
+
+def _skips(experiment: "Experiment") -> str:
+    return getattr(experiment.network, "skips", "")
+
+
+RESTING = ("Spiking", "Decaying")
+"""Precisions that are one on the step at which the error arrives, and rest on all others."""
+
+LARGEST_REST = 0.5
+"""Of a layer at rest beside auxiliary neurons as published; theirs diverge from 0.55 on at 0.8."""
+
 RULES = (
+    Rule(
+        "dynamics",
+        _unsynchronised,
+        "a relay delays a skip by one step of all states at once; "
+        "network.skips none, or gradient descent, momentum, Adam, Langevin, one layer a step",
+    ),
+    Rule(
+        "pretraining",
+        lambda e: getattr(e.network, "has_weights", False) and e.pretraining != "random",
+        "this network begins with the weights that it came with: random leaves them as they are",
+    ),
+    Rule(
+        "network",
+        _overdriven,
+        "with network.skips published, auxiliary neurons diverge unless states move by plain "
+        "gradient descent under a spiking or decaying precision whose resting value is at most "
+        f"{LARGEST_REST:g}; skips relay takes any",
+    ),
     Rule(
         "engine",
         _unchained,
@@ -264,11 +319,14 @@ def companions(experiment: "Experiment", choice: Any) -> dict[str, Any]:
 
     A task brings a network whose image is at the right end, and plain entries in the place of those
     that it refuses; a learning rule brings a task that it can learn from, with all that this task
-    brings. Any other entry comes alone. Without it, two entries that need each other would refuse
+    brings; a network with weights of its own brings first weights that are not trained here. Any
+    other entry comes alone. Without it, two entries that need each other would refuse
     each other.
     """
     kind = card_of(choice).kind
     changed: dict[str, Any] = {kind: choice}
+    if kind == "network" and getattr(choice, "has_weights", False):
+        changed["pretraining"] = "random"
     if kind == "learning":
         task = _task_for(experiment, choice)
         if task is not None:

@@ -22,7 +22,8 @@ class Balance:
         energies: E_l, bare, (L, B), in nats.
         cost: C(h_N, target), (B,), zero where nothing nudges.
         decay: c / 2 |h|^2 over the free states, (B,).
-        pull: computes `moving`; called when that is first asked for.
+        pull: computes dF/dh of the free states and of the relays; called when first asked for.
+        relays: indices of the states that hand on what pulls at them.
     """
 
     states: States
@@ -31,6 +32,11 @@ class Balance:
     cost: Tensor
     decay: Tensor
     pull: Callable[[], dict[int, Tensor]]
+    relays: Collection[int] = ()
+
+    @cached_property
+    def _pulled(self) -> dict[int, Tensor]:
+        return self.pull()
 
     @cached_property
     def moving(self) -> dict[int, Tensor]:
@@ -38,7 +44,12 @@ class Balance:
 
         A rule that follows the force alone may leave the others as they are.
         """
-        return self.pull()
+        return {i: g for i, g in self._pulled.items() if i not in self.relays}
+
+    @cached_property
+    def handed(self) -> dict[int, Tensor]:
+        """What pulls at the relays, (B, *shape): their parents feel it one step later."""
+        return {i: g for i, g in self._pulled.items() if i in self.relays}
 
     @cached_property
     def forces(self) -> list[Tensor]:
@@ -87,6 +98,7 @@ class FreeEnergy:
         target: Tensor | None = None,
         held: Mapping[int, Tensor] | None = None,
         decay: float = 0.0,
+        handed: Mapping[int, Tensor] | None = None,
         engine: Engine | None = None,
     ) -> None:
         """Describe one phase at one step.
@@ -100,16 +112,19 @@ class FreeEnergy:
             target: of the cost, (B, *shape).
             held: masks (B, *shape) of the units of free states that do not move, by index.
             decay: c, of the free states.
+            handed: what pulled at the relays one step ago, (B, *shape), by index.
             engine: computes the balance; None for automatic differentiation of the total.
         """
         self.network = network
         self.precision = precision
-        self.clamped = frozenset(clamped)
+        self.fixed = frozenset(clamped)
+        self.clamped = self.fixed | frozenset(network.relays)
         self.nudge = nudge
         self.cost = cost
         self.target = target
         self.held = dict(held or {})
         self.decay = decay
+        self.handed = dict(handed or {})
         self.engine = engine
         self._last: tuple[States, Balance] | None = None
 
@@ -127,24 +142,25 @@ class FreeEnergy:
     def _by_differentiation(self, states: States) -> Balance:
         """The reference: automatic differentiation of the total."""
         with torch.enable_grad():
-            leaves = [
-                h.detach().requires_grad_(i not in self.clamped) for i, h in enumerate(states)
-            ]
+            leaves = [h.detach().requires_grad_(i not in self.fixed) for i, h in enumerate(states)]
             predictions = self.network.predictions(leaves)
             energies = self._energies(leaves, predictions)
             cost = self._cost(leaves)
             free = [h for i, h in enumerate(leaves) if i not in self.clamped]
             decay = self._decay(free, like=cost)
             total = self._sum(energies, cost, decay)
-            forces = iter(torch.autograd.grad(total, free, allow_unused=True) if free else ())
+            pulled = [h for h in leaves if h.requires_grad]
+            forces = iter(torch.autograd.grad(total, pulled, allow_unused=True) if pulled else ())
         found: dict[int, Tensor] = {}
         for i, h in enumerate(states):
-            if i not in self.clamped:
+            if i not in self.fixed:
                 g = next(forces)
-                found[i] = self._free_part(i, torch.zeros_like(h) if g is None else g)
+                found[i] = torch.zeros_like(h) if g is None else g
+        self._hand_on(found)
+        found = {i: self._free_part(i, g) for i, g in found.items()}
         mu = [m.detach() for m in predictions]
         terms = energies.detach(), cost.detach(), decay.detach()
-        return Balance(states, mu, *terms, lambda: found)
+        return Balance(states, mu, *terms, lambda: found, self.network.relays)
 
     def balanced(
         self,
@@ -174,9 +190,18 @@ class FreeEnergy:
                 if self.decay and i not in self.clamped:
                     decay = self.decay * h
                     found[i] = found[i] + decay if i in found else decay
-            return {i: self._free_part(i, g) for i, g in found.items() if i not in self.clamped}
+            self._hand_on(found)
+            return {i: self._free_part(i, g) for i, g in found.items() if i not in self.fixed}
 
-        return Balance(states, predictions, energies, cost, self._decay(free, like=cost), pull)
+        terms = energies, cost, self._decay(free, like=cost)
+        return Balance(states, predictions, *terms, pull, self.network.relays)
+
+    def _hand_on(self, found: dict[int, Tensor]) -> None:
+        """Add what pulled at the relays one step ago to the forces on their parents."""
+        for relay, pull in self.handed.items():
+            for p in self.network.nodes[relay].parents:
+                if p not in self.fixed:
+                    found[p] = found[p] + pull if p in found else pull
 
     def _nudge_pull(self, states: States) -> Tensor | None:
         """The force of the cost on the output, (B, *shape); None where it acts on nothing."""
@@ -208,6 +233,22 @@ class FreeEnergy:
     def forces(self, states: States) -> list[Tensor]:
         """dF/dh of each state, (B, *shape), per sample; zero where clamped."""
         return self.balance(states).forces
+
+    def relayed(self, states: States, moved: States) -> tuple[States, dict[int, Tensor]]:
+        """Let the relays take their step, beside the states.
+
+        Args:
+            states: h_0 ... h_N before it.
+            moved: after it, the relays as they were.
+
+        Returns: the moved states with each relay at what its parents had, and what pulled at the
+            relays, (B, *shape), by index.
+        """
+        relays = self.network.relays
+        if not relays:
+            return moved, {}
+        taken = {i: self.network.relayed(i, states) for i in relays}
+        return [taken.get(i, h) for i, h in enumerate(moved)], self.balance(states).handed
 
     def total(self, states: States) -> Tensor:
         """F, weighted, summed over the batch, a scalar."""

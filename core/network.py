@@ -1,7 +1,9 @@
 """What predicts what? A network of states with any directed graph of parents.
 
 State 0 is the input side, state N the output side. A node with a module is a *layer*: its module
-maps its parents' states to a prediction of its own state. A node without one is a *root*.
+maps its parents' states to a prediction of its own state. A node without one is a *root*, or a
+*relay*: it takes the sum of its parents over one step later, and hands what its readers pull with
+down to them one step later. It has no energy and no weights.
 """
 
 import itertools
@@ -32,11 +34,14 @@ class Node:
 
     Args:
         shape: the state's shape without the batch.
-        parents: indices of the states that its module reads; empty for a root.
-        module: maps the parents' states to the prediction; None for a root.
+        parents: indices of the states that its module reads or a relay sums; empty for a root.
+        module: maps the parents' states to the prediction; None for a root and for a relay.
         depth: distance from the input side, read by precision schedules.
         name: as plots label it.
         energy: of this layer; takes (h, mu) and gives nats per sample.
+        relay: whether it is a step of delay, of its parents' sum and of its readers' pull.
+        auxiliary: whether its energy counts 1 / rate times, so that a step of plain descent takes
+            its state to its prediction.
     """
 
     shape: tuple[int, ...]
@@ -45,6 +50,8 @@ class Node:
     depth: int = 0
     name: str = ""
     energy: "Energy" = field(default_factory=SquaredError)
+    relay: bool = False
+    auxiliary: bool = False
 
     @property
     def size(self) -> int:
@@ -56,7 +63,8 @@ class Network(nn.Module):
     """Nodes in depth order, with any directed graph of parents.
 
     Raises:
-        ValueError: when a layer has no parent, a root has one, or a parent does not exist.
+        ValueError: when a layer has no parent, a root has one, a parent does not exist, or a relay
+            has none, has a module, or differs from a parent in shape.
     """
 
     def __init__(self, nodes: Sequence[Node], image: int | None = None) -> None:
@@ -68,14 +76,12 @@ class Network(nn.Module):
         self._swept: list[weakref.ref[Tensor]] = []
         self._swept_by: tuple[int, ...] = ()
         for i, node in enumerate(self.nodes):
-            if (node.module is None) != (not node.parents):
-                raise ValueError(f"node {i}: a layer has a module and parents, a root has neither")
-            bad = [p for p in node.parents if not 0 <= p < len(self.nodes)]
-            if bad:
-                raise ValueError(f"node {i}: parent {bad[0]}; nodes are 0..{len(self.nodes) - 1}")
+            self._check(i, node)
         maps = {i: node.module for i, node in enumerate(self.nodes) if node.module is not None}
         self.layers = list(maps)
-        self.roots = [i for i, node in enumerate(self.nodes) if node.module is None]
+        self.relays = [i for i, node in enumerate(self.nodes) if node.relay]
+        self.roots = [i for i, node in enumerate(self.nodes) if not node.parents]
+        self.auxiliary = any(node.auxiliary for node in self.nodes)
         self.maps = nn.ModuleDict({str(i): module for i, module in maps.items()})
         self._held = list(self.parameters())
         self.norms = [one for one in self.modules() if isinstance(one, BatchNorm)]
@@ -83,10 +89,28 @@ class Network(nn.Module):
         self._order: list[int] = []
         self._ask: Callable[[int, Sequence[Tensor]], Tensor] = self.prediction
 
+    def _check(self, i: int, node: Node) -> None:
+        """Refuse a node that is neither layer nor relay nor root."""
+        if node.relay and (node.module is not None or not node.parents):
+            raise ValueError(f"node {i}: a relay has parents and no module")
+        if not node.relay and (node.module is None) != (not node.parents):
+            raise ValueError(f"node {i}: a layer has a module and parents, a root has neither")
+        for p in node.parents:
+            if not 0 <= p < len(self.nodes):
+                raise ValueError(f"node {i}: parent {p}; nodes are 0..{len(self.nodes) - 1}")
+            if node.relay and self.nodes[p].shape != node.shape:
+                came = self.nodes[p].shape
+                raise ValueError(f"node {i}: a relay of {node.shape} reads {came}; equal shapes")
+
     @property
     def top(self) -> int:
         """Index of the output state, N."""
         return len(self.nodes) - 1
+
+    @property
+    def deepest(self) -> int:
+        """L, the largest depth index: products in sequence from the input to the output."""
+        return max(self.nodes[i].depth for i in self.layers)
 
     @property
     def depth(self) -> Tensor:
@@ -101,6 +125,18 @@ class Network(nn.Module):
     def prediction(self, layer: int, states: Sequence[Tensor]) -> Tensor:
         """The prediction mu of one node from its parents' states, (B, *shape)."""
         return self.maps[str(layer)](*[states[p] for p in self.nodes[layer].parents])
+
+    def relayed(self, relay: int, states: Sequence[Tensor]) -> Tensor:
+        """What a relay takes over from its parents, (B, *shape)."""
+        first, *others = (states[p] for p in self.nodes[relay].parents)
+        return sum(others, first)
+
+    def at_rest(self, states: Sequence[Tensor]) -> States:
+        """The states with every relay at what its parents have, as if they had long been there."""
+        found = list(states)
+        for i in self.relays:
+            found[i] = self.relayed(i, found)
+        return found
 
     def predictions(self, states: Sequence[Tensor]) -> list[Tensor]:
         """The prediction mu of every layer, each (B, *shape), from the states as they stand."""
@@ -131,14 +167,14 @@ class Network(nn.Module):
         return True
 
     def order(self) -> list[int]:
-        """The layers so that parents come first.
+        """The layers and relays so that parents come first.
 
         Raises:
             ValueError: when the graph has a cycle; the cycle is named.
         """
         if self._order:
             return self._order
-        done, open_, order = set(self.roots), list(self.layers), []
+        done, open_, order = set(self.roots), sorted([*self.layers, *self.relays]), []
         while open_:
             ready = [i for i in open_ if all(p in done for p in self.nodes[i].parents)]
             if not ready:
@@ -168,10 +204,19 @@ class Network(nn.Module):
                 )
         states = cast(States, [roots.get(i) for i in range(len(self.nodes))])  # layers follow
         for i in self.order():
-            states[i] = self._ask(i, states)
+            states[i] = self._value(i, states, self._ask)
         self._swept = [weakref.ref(h) for h in states]
         self._swept_by = self.weights
         return states
+
+    def _value(
+        self,
+        i: int,
+        states: Sequence[Tensor],
+        predict: Callable[[int, Sequence[Tensor]], Tensor],
+    ) -> Tensor:
+        """What a layer or a relay has in a feed-forward pass."""
+        return self.relayed(i, states) if self.nodes[i].relay else predict(i, states)
 
     @contextmanager
     def asking(self, predict: Callable[[int, Sequence[Tensor]], Tensor]) -> Iterator[None]:
@@ -207,8 +252,8 @@ class Network(nn.Module):
             for one in self.norms:
                 one.measures = True
             try:
-                for layer in self.order():
-                    states[layer] = self.prediction(layer, states)
+                for i in self.order():
+                    states[i] = self._value(i, states, self.prediction)
             finally:
                 for one in self.norms:
                     one.measures = False

@@ -20,6 +20,7 @@ from core.settling import goes_on
 from core.snapshot import Snapshot, Weights
 from core.start import Start
 from core.step import Moment, Step
+from core.weight_step import weight_step
 
 
 class Relaxation:
@@ -82,7 +83,8 @@ class Relaxation:
         asks = self.engine.sweeping(clamped) if isinstance(self.engine, Local) else nullcontext()
         with torch.no_grad(), asks:
             states = recipe.init(self.start)
-        self.states = self.phase.begun(states)
+        self._handed: dict[int, Tensor] = {}
+        self.states = network.at_rest(self.phase.begun(states))
         self.first = self.states
         self.before: States | None = None
         self._adopted: Recipe | None = None
@@ -191,6 +193,7 @@ class Relaxation:
             moved, self._memory = self.recipe.dynamics.step(
                 step.free_energy, self.states, self._memory
             )
+            moved, self._handed = step.free_energy.relayed(self.states, moved)
             moved = self._kept(moved, step.free_energy)
             self._adapt(step.free_energy)
         if gradients is not None:
@@ -264,6 +267,7 @@ class Relaxation:
             self.precisions,
             self._stopped,
             self._statistics,
+            self._handed,
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -274,6 +278,7 @@ class Relaxation:
         self._memory, self._ended = snapshot.memory, snapshot.ended
         self.precisions, self._stopped = snapshot.precisions, snapshot.stopped
         self._fits, self._statistics = None, snapshot.statistics
+        self._handed = snapshot.handed
         self._schedule()
         if self.generator is not None and snapshot.generator is not None:
             self.generator.set_state(snapshot.generator)
@@ -303,7 +308,7 @@ class Relaxation:
         self._stopped = self._fits = None
         if old is not None and type(old.precision) is not type(new.precision):
             self._clock = self.t
-        if old is None or choices(old) != choices(new):
+        if old is None or choices(old, self.network) != choices(new, self.network):
             self._schedule()
         if old is None or type(old.dynamics) is not type(new.dynamics):
             self._memory = new.dynamics.init(self._free_energy(), self.states, self.generator)
@@ -314,7 +319,8 @@ class Relaxation:
         self._phase, self.t, self._clock = phase, 0, 0
         begin = self.phase.begin_from
         ends = {one.name: states for one, states in self._ended}
-        self.states = self.phase.begun(self.states if begin is None else ends[begin])
+        begun = self.phase.begun(self.states if begin is None else ends[begin])
+        self.states, self._handed = self.network.at_rest(begun), {}
         self.before = self._stopped = self._fits = None
         self._schedule()
         self._memory = self.recipe.dynamics.init(self._free_energy(), self.states, self.generator)
@@ -346,7 +352,7 @@ class Relaxation:
             return self._rows.on_device[self._at()]
         assert isinstance(recipe.precision, kinds.Adaptive)
         row = recipe.precision.row(self.precisions[1]).to(self.network.example)
-        return in_force(recipe, self.network.depth.to(row.device), row, self.t - self._clock)
+        return in_force(recipe, self.network, row, self.t - self._clock)
 
     def _adapt(self, free_energy: FreeEnergy) -> None:
         """Let adaptive precisions take their step, beside that of the states."""
@@ -367,6 +373,7 @@ class Relaxation:
             target=phase.target,
             held={i: mask for i, (_, mask) in phase.held.items()},
             decay=self.recipe.activity_decay,
+            handed=self._handed,
             engine=self.engine,
         )
 
@@ -389,10 +396,5 @@ class Relaxation:
     def _apply(self, gradients: Sequence[Tensor | None]) -> None:
         """One optimiser step on the mean over the batch."""
         assert self.optimiser is not None
-        batch = len(self.states[0])
-        for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
-            parameter.grad = None if gradient is None else gradient.div_(batch)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        self.network.touch()
+        weight_step(self.network, self.optimiser, gradients, len(self.states[0]))
         self._step = None

@@ -33,13 +33,14 @@ class Rows:
         return min(t, len(self.on_host) - 1)
 
 
-def choices(recipe: "Recipe") -> tuple[Any, ...]:
+def choices(recipe: "Recipe", network: Network) -> tuple[Any, ...]:
     """What rows follow from."""
-    return recipe.precision, recipe.steps, recipe.window, recipe.output_precision
+    rate = recipe.dynamics.rate if network.auxiliary else None
+    return recipe.precision, recipe.steps, recipe.window, recipe.output_precision, rate
 
 
 def laid_out(schedule: Schedule, recipe: "Recipe", T: int, network: Network) -> Rows:
-    """A schedule for T steps under a recipe's energy window and output precision.
+    """A schedule for T steps as it is in force under a recipe.
 
     Raises:
         BadInput: if its table has another shape than (T, L), or numbers that no precision can be.
@@ -52,21 +53,26 @@ def laid_out(schedule: Schedule, recipe: "Recipe", T: int, network: Network) -> 
     opened = int(depth.max()) + 1
     if recipe.window and T < opened:
         table = torch.cat([table, table[-1:].expand(opened - T, -1)])
-    rows = in_force(recipe, depth, table, torch.arange(len(table))[:, None])
+    rows = in_force(recipe, network, table, torch.arange(len(table))[:, None])
     return Rows(rows.to(like.device), rows.numpy())
 
 
-def in_force(recipe: "Recipe", depth: Tensor, rows: Tensor, t: Tensor | int) -> Tensor:
-    """Precisions (..., L) of step t with the recipe's window and output precision applied.
+def in_force(recipe: "Recipe", network: Network, rows: Tensor, t: Tensor | int) -> Tensor:
+    """Precisions (..., L) of step t under window and output precision, 1 / rate for auxiliaries.
 
     Args:
-        recipe: whose window and output precision act.
-        depth: of each layer, (L,), on the device of `rows`.
+        recipe: whose window, output precision and state rate act.
+        network: whose layers they are of.
         rows: precisions without them, (..., L).
         t: the step, or the steps, (..., 1).
     """
     if recipe.window:
+        depth = network.depth.to(rows.device)
         rows = torch.where(depth >= depth.max() - t, rows, 0.0)
     if recipe.output_precision != 1.0:
         rows = torch.cat([rows[..., :-1], recipe.output_precision * rows[..., -1:]], dim=-1)
+    if network.auxiliary:
+        weighted = [network.nodes[i].auxiliary for i in network.layers]
+        by = torch.tensor(weighted, device=rows.device)
+        rows = torch.where(by, rows / recipe.dynamics.rate, rows)
     return rows

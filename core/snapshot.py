@@ -1,7 +1,7 @@
 """What must be kept so that a relaxation can go on from an earlier step?"""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,11 +31,12 @@ class Snapshot:
     precisions: Any
     stopped: Tensor | None = None
     statistics: Statistics | None = None
+    handed: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
         """Memory of the states, without the shared weights."""
-        held = [*self.states, *(self.before or ()), *self.first]
+        held = [*self.states, *(self.before or ()), *self.first, *self.handed.values()]
         return sum(h.element_size() * h.nelement() for h in held)
 
 

@@ -70,7 +70,7 @@ class Local:
         terms: list[Terms] = []
         predictions, energies = [], []
         with torch.no_grad():
-            self._begin(free_energy.clamped)
+            self._begin(free_energy.fixed)
             for k, i in enumerate(self.network.layers):
                 known = self._prediction(i, states)
                 predictions.append(known.mu)
@@ -103,7 +103,7 @@ class Local:
             else:
                 down = own if v is None else -pi * v
                 pulled = self._maps[i].pull(self._whole(i, known), down, wanted[i])
-            if i not in free_energy.clamped:  # a loop may hand down this very tensor
+            if i not in free_energy.fixed:  # a loop may hand down this very tensor
                 mine = own.clone() if i in self.network.nodes[i].parents else own
                 forces[i] = forces[i].add_(mine) if i in forces else mine
             for parent, g in zip(self.network.nodes[i].parents, pulled, strict=False):
@@ -141,7 +141,7 @@ class Local:
         """dE/dtheta of every parameter, each layer's by itself; see `FreeEnergy`."""
         found: dict[int, Tensor] = {}
         with torch.no_grad():
-            self._begin(free_energy.clamped)
+            self._begin(free_energy.fixed)
             for k, i in enumerate(self.network.layers):
                 own = list(self.network.maps[str(i)].parameters())
                 known = self._looked_up(i, inputs)

@@ -25,8 +25,9 @@ class ZIL:
     t of the states; all other weights are left out of that optimiser step. The updates are exactly
     backprop's under these conditions: forward init, rate 1 without momentum (One layer a step, or
     gradient descent of all layers: those below have no error yet, those above have learnt), a
-    precision of 1 for layer L - t at step t (spiking gives that too), a clamped output, and
-    T >= L; a layer l gets no update where T <= L - l.
+    precision of 1 for layer L - t at step t (spiking gives that too), a clamped output, T >= L, and
+    no layer that reads one more than a level below it (skips need relays or auxiliary neurons); a
+    layer l gets no update where T <= L - l.
 
     Source: song2020.
     """

@@ -16,7 +16,7 @@ class Table:
     r"""A hand-written table: one row per step, one column per layer in depth order.
 
     $\Pi_\ell(t) = \mathrm{table}[t][\ell]$; past the last row the last row holds. A single column
-    is used for every layer.
+    is used for every layer. Layers at the same depth, as those of a skip, share a column.
 
     Source: this project.
     """
@@ -28,10 +28,11 @@ class Table:
     def table(self, T: int, depth: Tensor) -> Tensor:
         """Precisions, (T, L)."""
         rows = torch.tensor(self.rows, dtype=torch.float64)
-        if rows.shape[1] not in (1, len(depth)):
+        levels, column = depth.unique(return_inverse=True)
+        L = len(levels)
+        if rows.shape[1] not in (1, L):
             raise BadInput(
-                f"precision.rows: {rows.shape[1]} columns; "
-                f"1, or one for each of {len(depth)} layers"
+                f"precision.rows: {rows.shape[1]} columns; 1, or one for each of {L} layers"
             )
         at = torch.arange(T).clamp(max=len(rows) - 1)
-        return rows[at].expand(T, len(depth))
+        return rows[at].expand(T, L)[:, column]

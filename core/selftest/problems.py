@@ -15,7 +15,8 @@ from core.experiment import Recipe
 from core.free_energy import backprop_gradients
 from core.inits.forward import Forward
 from core.learning.local import PredictiveCoding
-from core.network import Network, States, chain
+from core.network import Network, Node, States, chain
+from core.networks.residual import BARE, RELAY, Summed
 from core.phase import Phase
 from core.precisions.identity import Identity
 from core.relaxation import Relaxation
@@ -58,6 +59,29 @@ def linear_net() -> tuple[Network, dict[int, Tensor]]:
         [[1.0, -1.0], [0.5, 1.0]],
     )
     return chain([linear(w) for w in weights], [(2,)] * 4), {0: column(1, -2), 3: column(0.5, -1)}
+
+
+def skipping(skips: str) -> tuple[Network, dict[int, Tensor]]:
+    """V25: s -> a1 -> a2 beside s -> b1 -> b2, output a2 + b2, all weights 1; x = 0, y = 1.
+
+    Args:
+        skips: what the b are: "relay", "published" auxiliary neurons; "none": the output reads s.
+    """
+
+    def layer(depth: int, *parents: int) -> Node:
+        return Node((1,), parents, Summed(linear([[1.0]])), depth)
+
+    def beside(depth: int, parent: int) -> Node:
+        if skips == RELAY:
+            return Node((1,), (parent,), None, depth, relay=True)
+        return Node((1,), (parent,), nn.Identity(), depth, auxiliary=True)
+
+    nodes = [Node((1,)), layer(1, 0), layer(2, 1)]
+    if skips == BARE:
+        nodes += [layer(3, 2), layer(4, 3, 1)]
+    else:
+        nodes += [beside(2, 1), layer(3, 2), beside(3, 3), layer(4, 4, 5)]
+    return Network(nodes), {0: column(0), len(nodes) - 1: column(1)}
 
 
 def tanh_mlp(

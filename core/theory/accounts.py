@@ -43,7 +43,7 @@ def accounts(
         network: that relaxes.
         plan: name and T of each phase.
     """
-    L = len(network.layers)
+    L = network.deepest
     found = options(experiment, L, plan)
     if isinstance(found, str):
         return found
