@@ -5,7 +5,7 @@ each layer weighs), `dynamics` (how states move), `learning` (how weights move),
 error costs), `tasks` (what is clamped), `networks`, `datasets` and `weights` (torch's optimisers).
 An `Experiment` picks one of each; a `Relaxation` iterates its steps; a `Recorder` measures them; a
 `Trace` keeps them as an xarray Dataset, and `runs` keep them for good. `theory` is what mathematics
-says about all of it.
+says about all of it, and `own` brings networks of anybody's modules.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -31,6 +31,7 @@ from core import (  # isort: skip  # registers every entry of every kind
     inits,
     learning,
     networks,
+    own,
     precisions,
     runs,
     tasks,
@@ -77,6 +78,7 @@ __all__ = [
     "learning",
     "make",
     "networks",
+    "own",
     "precisions",
     "relax",
     "runs",

@@ -1,8 +1,9 @@
-"""How do entries of one's own come into the catalogue? From a Python file or a package.
+"""How do entries of one's own come into the catalogue? From a Python file, a package or TOML.
 
-A plugin is Python code that decorates classes with `core.entry`, as the files of this project do.
-It is run when it is loaded, so load only what you would run. A file FILE.bib beside FILE.py holds
-the works that its entries are from.
+A plugin is Python code that decorates classes with `core.entry`, as the files of this project do,
+or hands modules to `core.own.network`. It is run when it is loaded, so load only what you would
+run. A TOML file describes a network and is not run. A file FILE.bib beside it holds the works that
+its entries are from.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from typing import Any
 from core import citations
 from core.catalogue import KINDS, BadInput, Card, card_of, change, withdraw
 from core.experiment import Experiment
+from core.own.toml import read
 
 GROUP = "relaxoscope.plugins"
 """Entry points of this group name modules of installed packages that are plugins."""
@@ -56,15 +58,16 @@ def loaded() -> list[Plugin]:
 
 
 def load(path: str | Path) -> Plugin:
-    """Run a file and take its entries over; one that has not changed is not run again.
+    """Run or read a file and take its entries over; one that has not changed is left alone.
 
     Raises:
         BadPlugin: in one line with the number of the faulty line, where there is one. The catalogue
             is then as it was.
     """
     path = Path(path)
-    if path.suffix != ".py" or not path.is_file():
-        raise BadPlugin(f"plugin: {path}; {'a Python file, .py' if path.exists() else 'no file'}")
+    if path.suffix not in (".py", ".toml") or not path.is_file():
+        wanted = "a Python file, .py, or a network in TOML, .toml" if path.exists() else "no file"
+        raise BadPlugin(f"plugin: {path}; {wanted}")
     try:
         source = path.read_bytes()
     except OSError as failed:
@@ -76,7 +79,11 @@ def load(path: str | Path) -> Plugin:
         works = _works(path.with_suffix(".bib"))
         if key in _loaded:
             withdraw(_loaded[key].cards)
-        _run(path, source, f"relaxoscope_plugin_{hashlib.sha256(key.encode()).hexdigest()[:12]}")
+        if path.suffix == ".toml":
+            _describe(path, source)
+        else:
+            name = hashlib.sha256(key.encode()).hexdigest()[:12]
+            _run(path, source, f"relaxoscope_plugin_{name}")
         cards = added()
         if not cards:
             raise BadPlugin(f"plugin: {path}; adds nothing: decorate a frozen dataclass with entry")
@@ -127,6 +134,14 @@ def _works(path: Path) -> dict[str, citations.Reference]:
         return citations.read(path.read_text("utf-8"), path.name)
     except (BadInput, OSError, UnicodeDecodeError) as failed:
         raise BadPlugin(f"plugin: {path}; {_reason(failed)}") from failed
+
+
+def _describe(path: Path, source: bytes) -> None:
+    """Read a network."""
+    try:
+        read(path, source)
+    except BadInput as refused:
+        raise BadPlugin(f"plugin: {path}; {refused}") from refused
 
 
 class _Loader(SourceFileLoader):

@@ -284,5 +284,5 @@ def _json(one: argparse.ArgumentParser) -> None:
 
 
 def _plugin(one: argparse.ArgumentParser) -> None:
-    line = "Python file with entries of your own, which is run; may be given again"
-    one.add_argument("--plugin", action="append", default=[], metavar="PY", help=line)
+    line = "entries of your own: Python, which is run, or a network in TOML; may be given again"
+    one.add_argument("--plugin", action="append", default=[], metavar="FILE", help=line)
