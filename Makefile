@@ -68,7 +68,7 @@ test: $(TEST)
 	  command -v $$c >/dev/null && exit; done; \
 	echo 'No Chromium: the browser tests will not run. Debian: apt-get install chromium;' \
 	     'elsewhere: CHROMIUM=/path/to/it'
-	$(BIN) -m pytest $(ARGS)
+	$(BIN) -m pytest -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 mutants: $(TEST)
 	$(BIN) -m tests.mutants $(ARGS)

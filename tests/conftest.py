@@ -3,11 +3,22 @@
 import pytest
 import torch
 
-from tests.oracles import pytest_collection_modifyitems, pytest_terminal_summary
+from tests import oracles
+from tests.oracles import pytest_terminal_summary
 
-__all__ = ["cache", "pytest_collection_modifyitems", "pytest_terminal_summary"]
+__all__ = ["pytest_terminal_summary"]
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give the report of each test its oracle; keep those of a file, or of a browser, together."""
+    oracles.give_oracles(items)
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            path = item.path
+            group = "browser" if path.parent.name == "browser" else path.name
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

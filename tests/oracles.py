@@ -32,7 +32,7 @@ def kind_of(item: pytest.Item) -> str | None:
     return str(mark.args[0])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def give_oracles(items: list[pytest.Item]) -> None:
     """Give the report of each test its oracle."""
     for item in items:
         kind = kind_of(item)
