@@ -30,9 +30,8 @@ def datasets(args: argparse.Namespace) -> int:
         sizes = ["-" if one[name] is None else f"{one[name]:,}" for name in ("train", "test")]
         classes = "-" if one["classes"] is None else str(one["classes"])
         where = one["where"] + (f"; get it with: {one['get']}" if one["get"] else "")
-        rows.append(
-            (one["name"], *sizes, shape, classes, "yes" if one["here"] else "no", where),
-        )
+        here = {True: "yes", False: "no", None: "-"}[one["here"]]
+        rows.append((one["name"], *sizes, shape, classes, here, where))
     for line in table(rows):
         print(line)
     return 0
@@ -49,7 +48,10 @@ def data(args: argparse.Namespace) -> int:
 
 
 def _known(name: str, entry: Any, root: str) -> dict[str, Any]:
-    """What is known of a set without reading it; None where its entry does not say."""
+    """What is known of a set without reading it; None where its entry does not say.
+
+    A set of one's own is neither here nor missing: only its path decides.
+    """
     from core.datasets.fetch import SETS, how_to_get, missing, place, root_folder
 
     train, test = getattr(entry, "images", (None, None))
@@ -60,6 +62,9 @@ def _known(name: str, entry: Any, root: str) -> dict[str, Any]:
         "shape": list(getattr(entry, "shape", ())),
         "classes": getattr(entry, "classes", None),
     }
+    if hasattr(entry, "yours"):
+        where = f"yours, by the dial path: {entry.yours}"
+        return about | {"classes": None, "here": None, "where": where, "get": ""}
     if name in SETS:
         folder = root_folder(root)
         here = not missing(name, folder)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCREEN = ("panel", "holoviews", "bokeh", "matplotlib", "param", "PIL")
+SCREEN = ("panel", "holoviews", "bokeh", "matplotlib", "param")
 CORE = {
     *sys.stdlib_module_names,
     *("core", "numpy", "platformdirs", "safetensors", "torch", "torchvision", "xarray", "zarr"),
 }
-LATE = {"mlxtend", "sklearn", "dask", "netCDF4"}
+LATE = {"mlxtend", "sklearn", "dask", "netCDF4", "PIL"}
 """What the core may import inside the functions that need it."""
 
 
