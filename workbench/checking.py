@@ -90,10 +90,10 @@ def _experiment(name: str) -> "Experiment":
     """The experiment of a preset, or of a recipe in a file."""
     from core.experiment import Experiment
     from workbench import files
-    from workbench.presets import presets
+    from workbench.presets import named
     from workbench.refusals import Refused, near
 
-    known = presets()
+    known = named()
     if name in known:
         return Experiment.from_dict(known[name].choices)
     if name != files.STDIN and not Path(name).exists() and Path(name).suffix != ".toml":

@@ -7,7 +7,7 @@ import panel as pn
 
 from workbench.dials import KINDS, Kind
 from workbench.plots_control import PlotsControl
-from workbench.presets import presets
+from workbench.presets import named
 from workbench.scalars import OF_THE_RUN, TERMS_OF_F, Scalars
 
 RECIPE = ("init", "precision", "dynamics", "learning")
@@ -43,8 +43,9 @@ class ChoicesTab:
 
     def show(self, session: Any) -> None:
         """Set every choice to the session's newest."""
-        preset = presets()[self._page.bar.preset]
-        self._about.object = f"<small>{html.escape(preset.about)}</small>"
+        preset = named()[self._page.bar.preset]
+        told = [preset.about, *(preset.printed.lines if preset.printed else [])]
+        self._about.object = f"<small>{'<br>'.join(map(html.escape, told))}</small>"
         for kind in self._kinds.values():
             kind.show(session.wanted)
             kind.complain(session.message)

@@ -8,7 +8,7 @@ from typing import Any
 from core.catalogue import card_of
 from core.experiment import Experiment, difference
 from workbench.dials import text_of
-from workbench.presets import presets
+from workbench.presets import named
 
 CALM = "color:var(--muted)"
 
@@ -18,7 +18,7 @@ SHOWN = ("init", "precision", "dynamics", "learning", "energy", "task", "network
 @lru_cache(maxsize=32)
 def of_preset(name: str) -> Experiment:
     """The experiment of a preset."""
-    return Experiment.from_dict(presets()[name].choices)
+    return Experiment.from_dict(named()[name].choices)
 
 
 def words(experiment: Experiment, kind: str) -> str:

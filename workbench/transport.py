@@ -7,7 +7,7 @@ import panel as pn
 from bokeh.models import Tooltip
 
 from workbench.plan import rows_of
-from workbench.presets import presets, whole
+from workbench.presets import menu, presets, whole
 
 PATHS = {
     "restart": "M4 4v5h5M4.6 9A8 8 0 1 1 4 14",
@@ -70,13 +70,11 @@ class Bar:
         self._quiet = False
         self._slid = 0.0
         self.preset = next(iter(presets()))
-        titles = {one.title: name for name, one in presets().items()}
+        listed: dict[str, Any] = {"options": {run: self.preset}} if run else {"groups": menu()}
         self._preset = pn.widgets.Select(
-            options=titles, value=self.preset, width=178, **self._style("preset")
+            value=self.preset, disabled=bool(run), width=178, **listed, **self._style("preset")
         )
         self._preset.param.watch(self._chosen, "value")
-        if run:
-            self._preset.param.update(options={run: self.preset}, disabled=True)
         self._play = self._button("play", "play or pause  [space]", self._toggle)
         self._speed = pn.widgets.Select(
             options=SPEEDS, value=6.0, width=84, **self._style("speed: steps per second")
