@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.mutants.__main__ import RESULT, misplaced
+from tests.mutants.__main__ import RESULT, copied, misplaced
 from tests.mutants.mutation import ROOT, Mutant, listed
 
 MUTANTS = listed()
@@ -46,3 +46,10 @@ def test_a_mutant_that_does_not_fit_is_an_error(old, new):
 def test_a_mutant_changes_its_line_and_nothing_else():
     mutant = Mutant("core/x.py", "a mistake", "1 + 2", "1 - 2", "")
     assert mutant.of("a = 1 + 2\nb = 2\n") == "a = 1 - 2\nb = 2\n"
+
+
+def test_the_copy_that_is_mutated_has_every_file_of_the_packages(tmp_path):
+    tree = copied(str(tmp_path))
+    for package in ("core", "workbench", "tests"):
+        files = {path.relative_to(ROOT) for path in (ROOT / package).rglob("*.py")}
+        assert files == {path.relative_to(tree) for path in (tree / package).rglob("*.py")}

@@ -24,7 +24,9 @@ RESULT = Path(__file__).with_name("result.json")
 WORKERS = 2
 SECONDS = 300
 """Longest run of a mutant's tests; one that hangs is killed, too."""
-LEFT_OUT = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "build", "dist", "runs")
+LEFT_OUT = (".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
+BUILT = ("build", "dist", "runs")
+"""Left out where they lie beside the packages: `core/runs` is one of them."""
 
 FAILED, TIMED_OUT = 1, 124
 
@@ -44,8 +46,13 @@ def pytest_in(tree: Path, arguments: Iterable[str]) -> tuple[int, str]:
 
 def copied(folder: str) -> Path:
     """A copy of the checkout, whose tests import the copy."""
+
+    def left_out(where: str, names: list[str]) -> set[str]:
+        found = shutil.ignore_patterns(*LEFT_OUT)(where, names)
+        return found | set(BUILT) if Path(where) == ROOT else found
+
     tree = Path(folder) / "tree"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    shutil.copytree(ROOT, tree, ignore=left_out)
     return tree
 
 
