@@ -1,0 +1,293 @@
+"""What is in one layer for one sample at a row? State, prediction, error and force of each unit.
+
+The worker of a session looks between two steps, where it stands or at a row that it replays; a
+replay is given up as soon as something else is asked of the worker, and it always goes back to
+where it stood.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.energies.cross_entropy import CrossEntropy
+from core.network import Network
+from core.rounding import floor_of
+from core.step import Step
+from workbench.lanes import Lane
+from workbench.maps_field import (
+    IMAGE,
+    Box,
+    Field,
+    Outline,
+    Places,
+    Unit,
+    as_maps,
+    field,
+    has_places,
+    outline_of,
+)
+from workbench.returning import Returning
+from workbench.session import Session
+
+STATE, PREDICTION, ERROR, FORCE = "state", "prediction", "error", "force"
+
+SHOWN = {
+    STATE: ("state h", r"h_\ell"),
+    PREDICTION: ("prediction μ", r"\mu_\ell = f_\ell(h_{\mathrm{below}})"),
+    ERROR: ("error e", r"e_\ell = h_\ell - \mu_\ell"),
+    FORCE: ("force ∂F/∂h", r"\partial F / \partial h_\ell"),
+}
+"""What can be looked at: its name, and its formula."""
+
+SOFTMAX = r"e_\ell = h_\ell - \mathrm{softmax}(\mu_\ell)"
+"""The error of a layer whose energy is the cross-entropy."""
+
+SPREAD = r"\sqrt{\frac{1}{C} \sum_c e_{cij}^2}"
+"""What a map of the error over places shows."""
+
+REST = 0.25
+"""Seconds between two looks while the session plays, at least."""
+
+SHARE = 0.2
+"""Of the worker's time that looks may take while the session plays."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be looked at; what a network does not have is brought to the nearest that it has.
+
+    Args:
+        layer: its number, from 1 in depth order.
+        sample: number in the batch.
+        unit: channel, row and column; None for the one in the middle of the first channel.
+        reads: by what the unit's prediction is differentiated, "image" or "below".
+    """
+
+    layer: int = 1
+    sample: int = 0
+    unit: Unit | None = None
+    reads: str = IMAGE
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """One layer for one sample at one row; arrays are (C, H, W), a dense layer's (units, 1, 1).
+
+    Args:
+        wanted: what was looked at.
+        row: number of the row in its lane.
+        lane: number of the lane.
+        batch: number of the batch.
+        t: steps taken in the phase.
+        phase: its name.
+        label: class of the sample.
+        values: of each of `SHOWN`, by name; the force is missing where the state is clamped.
+        formula: of each.
+        image: what the image's state holds, (C, H, W); None where there is no image.
+        image_state: index of that state.
+        pixels: the values that are black and white.
+        read: what the prediction of the chosen unit reads.
+        shapes: of all layers in depth order.
+        samples: in the batch.
+        noise: whether the layer's mean energy is not zero and yet not above its rounding floor.
+        took: seconds of the worker.
+    """
+
+    wanted: Wanted
+    row: int
+    lane: int
+    batch: int
+    t: int
+    phase: str
+    label: int
+    values: dict[str, NDArray[Any]]
+    formula: dict[str, str]
+    image: NDArray[Any] | None
+    image_state: int
+    pixels: tuple[float, float]
+    read: Field
+    shapes: tuple[Places, ...]
+    samples: int
+    noise: bool
+    took: float = 0.0
+
+    @property
+    def unit(self) -> Unit:
+        """The chosen unit."""
+        return self.read.unit
+
+    @property
+    def has_places(self) -> bool:
+        """Whether the units of the layer lie over an image."""
+        return has_places(self.shapes[self.wanted.layer - 1])
+
+    @property
+    def spread(self) -> NDArray[Any] | None:
+        """RMS of the error over the channels of each place, (H, W); None without places."""
+        return np.sqrt(np.square(self.values[ERROR]).mean(0)) if self.has_places else None
+
+
+class Outlines:
+    """Receptive fields that were asked for before; they depend on the wiring of a network alone."""
+
+    def __init__(self) -> None:
+        """Know none."""
+        self._network: Network | None = None
+        self._found: dict[tuple[int, int, Unit, bool], Box | None] = {}
+
+    def __call__(
+        self, network: Network, layer: int, source: int, unit: Unit, shape: Places, sweeps: bool
+    ) -> Box | None:
+        """As `outline_of`."""
+        if network is not self._network:
+            self._network, self._found = network, {}
+        key = layer, source, unit, sweeps
+        if key not in self._found:
+            self._found[key] = outline_of(network, layer, source, unit, shape, sweeps)
+        return self._found[key]
+
+
+def looked(session: Session, wanted: Wanted, outline: Outline = outline_of) -> Maps | None:
+    """What is in a layer at the row under the cursor; called by the worker, between two steps.
+
+    Args:
+        session: whose worker calls.
+        wanted: what is to be looked at.
+        outline: finds the receptive field of a unit.
+
+    Returns: None where the replay was given up because more was asked of the worker.
+    """
+    begun = time.perf_counter()
+    live, relaxation = session.lane, session._relaxation
+    assert live is not None and relaxation is not None
+    if session.at_end:
+        found = _maps(session, live, wanted, outline)
+        return replace(found, took=time.perf_counter() - begun)
+    row = session.cursor
+    session._park()
+    assert live.parked is not None
+    walker = Returning(0)  # so that a page that looks meanwhile sees the session where it stands
+    walker.gear = session.gear
+    try:
+        for _ in walker._walk(live, range(live.mark_before(row).row, row + 1)):
+            if not session._queue.empty():
+                return None
+        found = _maps(walker, live, wanted, outline)
+    finally:
+        session._return(live, live.parked, relaxation)
+    return replace(found, took=time.perf_counter() - begun)
+
+
+def _maps(at: Returning, lane: Lane, wanted: Wanted, outline: Outline) -> Maps:
+    """The arrays of the row at which someone stands, copied to the host."""
+    assert at._relaxation is not None
+    training, step = lane.training, at._relaxation.step()
+    network, images = training.network, training.images
+    layer = min(max(wanted.layer, 1), len(network.layers))
+    sample = min(max(wanted.sample, 0), len(step.states[0]) - 1)
+    i = network.layers[layer - 1]
+    free_energy = step.free_energy
+    with torch.no_grad():
+        balance = free_energy.balance(step.states)
+        mu = balance.predictions[layer - 1]
+        h = step.states[i]
+        held = {STATE: h, PREDICTION: mu, ERROR: network.nodes[i].energy.error(h, mu)}
+        if i not in free_energy.clamped:
+            held[FORCE] = balance.forces[i]
+        values = {name: _host(as_maps(one[sample])) for name, one in held.items()}
+    unit = _legal(wanted.unit, values[STATE].shape)
+    read = field(network, step.states, i, sample, unit, wanted.reads, images.shape, outline=outline)
+    formula = {name: text for name, (_, text) in SHOWN.items()}
+    if isinstance(network.nodes[i].energy, CrossEntropy):
+        formula[ERROR] = SOFTMAX
+    known = lane.trace.batches.get(at._batch)
+    return Maps(
+        wanted=replace(wanted, layer=layer, sample=sample, unit=unit),
+        row=at.row,
+        lane=lane.id,
+        batch=at._batch,
+        t=step.moment.t,
+        phase=step.moment.phase,
+        label=-1 if known is None else int(known.labels[sample]),
+        values=values,
+        formula=formula,
+        image=_image(network, step, sample, images.shape),
+        image_state=-1 if network.image is None else network.image,
+        pixels=(images.low, images.high),
+        read=read,
+        shapes=tuple(network.nodes[k].shape for k in network.layers),
+        samples=len(step.states[0]),
+        noise=_is_noise(h, float(balance.energies[layer - 1].mean()), step.moment.t),
+    )
+
+
+def _is_noise(h: torch.Tensor, energy: float, t: int) -> bool:
+    """Whether rounding alone can make this energy, the mean over a batch, of a layer's states."""
+    activity = float(torch.linalg.vector_norm(h)) / h.numel() ** 0.5
+    floor = floor_of([h[0].numel()], torch.finfo(h.dtype).eps, activity, t)
+    return 0 < energy <= float(np.asarray(floor).ravel()[0])
+
+
+def _legal(unit: Unit | None, shape: tuple[int, ...]) -> Unit:
+    """The nearest unit that there is; the middle of the first channel where none is named."""
+    if unit is None:
+        return 0, shape[1] // 2, shape[2] // 2
+    c, r, k = (min(max(at, 0), size - 1) for at, size in zip(unit, shape, strict=True))
+    return c, r, k
+
+
+def _image(network: Network, step: Step, sample: int, shape: Places) -> NDArray[Any] | None:
+    """What the image's state holds, (C, H, W)."""
+    if network.image is None:
+        return None
+    h = step.states[network.image][sample]
+    return _host(h.reshape(shape)) if h.numel() == prod(shape) else None
+
+
+def _host(h: torch.Tensor) -> NDArray[Any]:
+    return h.detach().cpu().float().numpy().copy()
+
+
+class Surveyor:
+    """Has the worker look whenever there is something else to be seen, and not too often."""
+
+    def __init__(self, session: Session) -> None:
+        """Nothing was looked at so far."""
+        self.newest: Maps | None = None
+        self.trouble = ""
+        self._session = session
+        self._outlines = Outlines()
+        self._asked: Any = None
+        self._busy = False
+        self._free_at = 0.0
+
+    def follow(self, wanted: Wanted) -> None:
+        """Ask for what is wanted at the cursor, if that is not what was asked for last."""
+        session = self._session
+        if self._busy or session.lane is None or time.monotonic() < self._free_at:
+            return
+        key = wanted, session.lane.id, session.cursor, session.changes
+        if key != self._asked:
+            self._busy, self._asked = True, key
+            session.aside(lambda: self._look(wanted))
+
+    def _look(self, wanted: Wanted) -> None:
+        """On the worker: whatever happens, the session goes on."""
+        rest = REST if self._session.playing else 0.0
+        try:
+            found = looked(self._session, wanted, self._outlines)
+            if found is None:
+                self._asked = None
+                return
+            self.newest, self.trouble = found, ""
+            rest = max(rest, found.took / SHARE) if rest else 0.0
+        except Exception as error:  # a network of a user may break any of it
+            self.trouble = " ".join(str(error).split()) or type(error).__name__
+        finally:
+            self._free_at = time.monotonic() + rest
+            self._busy = False
