@@ -9,7 +9,10 @@ import panel as pn
 from workbench.export_tab import ExportTab
 from workbench.selftest_tab import SelfTestTab
 
-TABS = ("choices", "theory", "export", "log", "self-test")
+TABS = ("choices", "theory", "maps", "export", "log", "self-test")
+
+WIDE = ("maps", "self-test")
+"""Tabs that need more room."""
 
 LONGEST = 160
 """Letters of a line of the log."""
@@ -28,20 +31,25 @@ class Drawer:
         self._log_shown = -1
         self._followed = 0.0
         if page.address.watches:
+            from workbench.maps_tab import NoMaps
             from workbench.watched_tab import NoTheory, WatchedTab
 
             self._choices, self.theory = WatchedTab(page, sheet), NoTheory(page, sheet)
+            self._maps = NoMaps(page, sheet)
         else:
             from workbench.choices_tab import ChoicesTab
+            from workbench.maps_tab import MapsTab
             from workbench.theory_tab import TheoryTab
 
             self._choices, self.theory = ChoicesTab(page, sheet), TheoryTab(page, sheet)
+            self._maps = MapsTab(page, sheet)
         self._export = ExportTab(page, sheet)
         self._selftest = SelfTestTab(page, sheet)
         self._log = pn.pane.HTML(sizing_mode="stretch_width")
         parts = (
             self._choices.view,
             self.theory.view,
+            self._maps.view,
             self._export.view,
             self._log,
             self._selftest.view,
@@ -67,6 +75,11 @@ class Drawer:
     def tab(self) -> str:
         """Which tab is open, "" where none is."""
         return TABS[self._tabs.active] if self.is_open else ""
+
+    @property
+    def wide(self) -> bool:
+        """Whether the open tab needs more room."""
+        return self.tab in WIDE
 
     def close(self) -> None:
         """The page has gone."""
@@ -98,6 +111,11 @@ class Drawer:
             self._export.show(session)
         elif self.tab == "choices" and self._page.address.watches:
             self._choices.show(session)
+
+    def beat(self) -> None:
+        """Let what is looked at by itself go on; called at every beat that the browser keeps up."""
+        if self.tab == "maps":
+            self._maps.follow()
 
     def _turned_to(self, event: Any) -> None:
         self._page.redraw()

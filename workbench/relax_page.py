@@ -230,6 +230,8 @@ class RelaxPage:
             session.tick(time.monotonic())
         else:
             self.theorist.follow()
+        if self._drawer is not None and not self.behind:
+            self._drawer.beat()
         self._draw()
 
     def _draw(self, *, force: bool = False) -> None:
@@ -240,8 +242,7 @@ class RelaxPage:
         if not force:
             if now == self._shown:
                 return
-            waiting = self._sent - self._seen
-            if waiting >= CREDIT and time.monotonic() - self._sent_at < EXPIRES:
+            if self.behind:
                 return
         from workbench.scene import readout, scene
 
@@ -261,8 +262,15 @@ class RelaxPage:
         self._sent_at = time.monotonic()
         said = readout(session, drawn)
         said |= {"frame": self._sent, "fps": self.fps}
-        said |= {"drawer": bool(opened), "wide": opened == "self-test", "theory": self._brief()[0]}
+        wide = self._drawer is not None and self._drawer.wide
+        said |= {"drawer": bool(opened), "wide": wide, "theory": self._brief()[0]}
         self._pulse.text = shell.telling(said)
+
+    @property
+    def behind(self) -> bool:
+        """Whether the browser has as many frames to paint as it may."""
+        waiting = self._sent - self._seen
+        return waiting >= CREDIT and time.monotonic() - self._sent_at < EXPIRES
 
     @property
     def fps(self) -> float:

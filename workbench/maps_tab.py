@@ -1,0 +1,188 @@
+"""What does a layer look like at the cursor? A tab of the drawer: channels, places, one unit."""
+
+import html
+from typing import Any
+
+import panel as pn
+
+from workbench.formula import svg
+from workbench.look import short
+from workbench.maps import ERROR, FORCE, PREDICTION, SHOWN, SPREAD, STATE, Maps, Surveyor, Wanted
+from workbench.maps_field import BELOW, IMAGE, Unit
+from workbench.maps_plots import SIDE, MapsPlots
+
+ABOUT = (
+    "Tap a unit to see what its prediction reads: colours are the gradient at these states, the "
+    "frame is all that the wiring lets through. Maps of a layer are stretched over the image. A "
+    "scale keeps the largest value that was looked at."
+)
+
+READS = {"image, by sweep": IMAGE, "state below": BELOW}
+
+GRADIENT = {
+    IMAGE: r"\sqrt{\sum_c (\partial \mu_u / \partial x_{cij})^2},\ \mu = f_\ell \cdots f_1(x)",
+    BELOW: r"\sqrt{\sum_c (\partial \mu_u / \partial h_{cij})^2}",
+}
+"""What the map of what a unit reads shows."""
+
+
+class MapsTab:
+    """Choices of what is looked at, three figures, and the numbers of one unit."""
+
+    def __init__(self, page: Any, sheet: str) -> None:
+        """Build it for a page whose session is ready."""
+        self._page, self._look = page, page.look
+        self._surveyor = Surveyor(page.session)
+        self._shown: Any = None
+        self._unit: Unit | None = None
+        self._anew = self._setting = False
+        words = {"stylesheets": [sheet], "sizing_mode": "stretch_width"}
+        small = {"stylesheets": [sheet], "margin": (4, 4)}
+        self._layer = pn.widgets.Select(
+            label="layer", options={"1": 1}, value=1, width=128, **small
+        )
+        self._sample = pn.widgets.IntInput(
+            label="sample", value=0, start=0, end=0, width=60, **small
+        )
+        self._what = pn.widgets.Select(
+            label="shows",
+            options={name: key for key, (name, _) in SHOWN.items()},
+            value=STATE,
+            width=112,
+            **small,
+        )
+        self._reads = pn.widgets.Select(
+            label="a unit reads", options=READS, value=IMAGE, width=124, **small
+        )
+        fit = pn.widgets.Button(label="fit scales", width=86, **small)
+        self._layer.param.watch(self._other_layer, "value")
+        for one in (self._sample, self._what, self._reads):
+            one.param.watch(self._chosen, "value")
+        fit.on_click(self._fit)
+        self._plots = plots = MapsPlots(self._look, self._tapped)
+        self._numbers = pn.pane.HTML("<p>looking</p>", **words, margin=(2, 4))
+        self._of = pn.pane.HTML("", **words, margin=(2, 4))
+        beneath = {"stylesheets": [sheet], "width": SIDE, "margin": (2, 4)}
+        self._spread, self._read = (pn.pane.HTML("", **beneath) for _ in range(2))
+        self.view = pn.Column(
+            pn.Row(self._layer, self._sample, self._what, self._reads),
+            pn.pane.Bokeh(plots.channels),
+            self._numbers,
+            pn.Row(self._of, fit, sizing_mode="stretch_width"),
+            pn.Row(pn.pane.Bokeh(plots.spread), pn.pane.Bokeh(plots.field)),
+            pn.Row(self._spread, self._read),
+            pn.pane.HTML(f"<small>{ABOUT}</small>", **words, margin=(2, 4)),
+            sizing_mode="stretch_width",
+        )
+
+    def follow(self) -> None:
+        """Draw what has arrived, and ask for what is to be seen now; called while it is open."""
+        newest, trouble = self._surveyor.newest, self._surveyor.trouble
+        now = newest, trouble, self._what.value, self._anew
+        if now != self._shown:
+            self._shown = now
+            if trouble:
+                self._numbers.object = f'<p class="refused">{html.escape(trouble)}</p>'
+            elif newest is not None:
+                self._draw(newest)
+        self._surveyor.follow(
+            Wanted(self._layer.value, self._sample.value or 0, self._unit, self._reads.value)
+        )
+
+    def _draw(self, maps: Maps) -> None:
+        self._offer(maps)
+        self._plots.draw(maps, self._what.value, anew=self._anew)
+        self._anew = False
+        self._shown = *self._shown[:3], False
+        ink, read = self._look.ink, maps.read
+        for pane, text in (
+            (self._numbers, numbers(maps)),
+            (self._of, formula(maps.formula[self._what.value], ink) + of(maps)),
+            (self._spread, formula(SPREAD, ink) if maps.has_places else ""),
+            (self._read, html.escape(read.why) or formula(GRADIENT[read.reads], ink)),
+        ):
+            if text != pane.object:
+                pane.object = text
+
+    def _offer(self, maps: Maps) -> None:
+        """Offer the layers and samples that there are."""
+        options = {_named(k, one): k for k, one in enumerate(maps.shapes, start=1)}
+        self._setting = True
+        try:
+            if options != self._layer.options:
+                self._layer.param.update(options=options, value=maps.wanted.layer)
+            if self._sample.end != maps.samples - 1:
+                self._sample.end = maps.samples - 1
+                self._sample.value = maps.wanted.sample
+        finally:
+            self._setting = False
+
+    def _other_layer(self, event: Any) -> None:
+        if not self._setting:
+            self._unit = None
+            self.follow()
+
+    def _chosen(self, event: Any) -> None:
+        if not self._setting:
+            self.follow()
+
+    def _tapped(self, unit: Unit) -> None:
+        self._unit = unit
+        self.follow()
+
+    def _fit(self, event: Any) -> None:
+        self._anew = True
+        self.follow()
+
+
+class NoMaps:
+    """In the place of maps, which need the states."""
+
+    def __init__(self, page: Any, sheet: str) -> None:
+        """Say why."""
+        self.view = pn.pane.HTML(
+            "<p>Maps need the network and its states, of which a run keeps none.</p>"
+            f'<p class="refused">{html.escape(page.session.why)}</p>',
+            sizing_mode="stretch_width",
+        )
+
+    def follow(self) -> None:
+        """There is never anything new."""
+
+
+def numbers(maps: Maps) -> str:
+    """The chosen unit in one line, with the row that it is of, as HTML."""
+    channel, row, column = maps.unit
+    place = f"channel {channel}, row {row}, column {column}"
+    if not maps.has_places:
+        place = f"unit {max(maps.unit)}"
+    found = {
+        "h": maps.values[STATE],
+        "μ": maps.values[PREDICTION],
+        "e": maps.values[ERROR],
+        "∂F/∂h": maps.values.get(FORCE),
+    }
+    values = (
+        f"{name} <b>{short(float(one[maps.unit])) if one is not None else 'clamped'}</b>"
+        for name, one in found.items()
+    )
+    return f"<div>layer {maps.wanted.layer}, {place}: {' · '.join(values)}</div>"
+
+
+def of(maps: Maps) -> str:
+    """Which row and sample was looked at, as HTML."""
+    said = f"row {maps.row}, sample {maps.wanted.sample}"
+    said += f", label {maps.label}" if maps.label >= 0 else ""
+    noise = "; the layer's energy is below the rounding floor" if maps.noise else ""
+    return f"<small>{said}{noise}</small>"
+
+
+def formula(text: str, ink: str) -> str:
+    """A formula as HTML."""
+    return f'<div class="formula">{svg(text, ink, 9.5)}</div>'
+
+
+def _named(number: int, shape: tuple[int, ...]) -> str:
+    """A layer in the menu."""
+    size = " × ".join(str(n) for n in shape)
+    return f"{number}: {size}" if len(shape) > 1 else f"{number}: {size} units"
