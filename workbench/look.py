@@ -81,6 +81,7 @@ DARK = Palette(
     ghost="#5d6470",
     unreached="#3a3f48",
     scale=("plasma", 0.44, 1.0),
+    diverging="berlin",
 )
 
 THEMES = {"light": LIGHT, "dark": DARK}
