@@ -100,6 +100,11 @@ class ImageSet:
         low, high = bounds.expand(2, *self.shape)
         return low, high
 
+    @property
+    def ends(self) -> dict[str, list[float]]:
+        """Values of black and of white pixels in channels that differ, as a trace tells them."""
+        return {"black": list(self.black), "white": list(self.white)} if self.black else {}
+
     def brightness(self, x: Tensor) -> Tensor:
         """Images as they are looked at, black 0 and white 1, whatever the scale of the pixels.
 

@@ -152,7 +152,8 @@ def relax(
     relaxation = training.relaxation(samples, train=False)
     trace = Trace(
         network,
-        attrs=about(experiment, level, images.name, images.fingerprint, training.engine),
+        attrs=about(experiment, level, images.name, images.fingerprint, training.engine)
+        | images.ends,
         pixel_shape=images.shape,
         limit=rows_of(relaxation) + BEAT,
     )

@@ -1,13 +1,19 @@
 """Pixels in other ranges: each channel standardised, clipped to its own ends, shown as it was."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from torchvision import transforms
 
+import core
+from core.batches import Batches
 from core.catalogue import make
 from core.datasets.pixels import image_set, moments
 from core.recorder import Recorder
+from core.trace import Sample
+from workbench.measures import with_samples
+from workbench.views import reconstruction
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
@@ -59,8 +65,9 @@ def test_own_moments_are_those_of_the_training_images_in_both_splits():
 
 
 @pytest.mark.parametrize("scale", ["0..1", "-1..1", "standard"])
-def test_black_and_white_are_the_ends_of_each_channel(scale):
-    images = made(scale)
+@pytest.mark.parametrize("published", [(MEAN, STD), (MEAN[::-1], STD[::-1])])
+def test_black_and_white_are_the_ends_of_each_channel(scale, published):
+    images = made(scale, published)
     for c in range(3):
         own = images.train_x[:, c]
         assert (float(own.min()), float(own.max())) == images.channel(c)
@@ -116,6 +123,31 @@ def test_errors_clip_each_channel_to_its_own_ends(flat, monkeypatch):
     Step.target = target.reshape(shape)
     recorder._frame(Step, 0)
     torch.testing.assert_close(recorder._frames["swept_mse"][0], expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("scale", ["0..1", "-1..1", "standard"])
+def test_figures_show_images_as_they_were_before_they_were_standardised(scale, tmp_path):
+    x, y = raw()
+    x[:, 0] //= 4  # so that channels have other moments
+    x[:, 1, 0, 0], x[:, 1, 0, 1] = 0, 255  # what even channels are drawn between
+    held = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+    np.savez(tmp_path / "a.npz", **{name: one.numpy() for name, one in held.items()})
+    source = make("dataset", "Npz", {"path": str(tmp_path / "a.npz"), "classes": 2, "scale": scale})
+    experiment = core.Experiment(
+        dataset=source, network=make("network", "Decoder", {"latent": 2, "hidden": (3,)}),
+        task=make("task", "Reconstruct"), init=make("init", "Zero"), batch_size=20, steps=2,
+        pretraining="random",
+    )  # fmt: skip
+    trace = core.relax(experiment)
+    images = source()
+    batch = Batches(images, 20, aligned=True, seed=0).batch(0)
+    shown = Sample(batch.y.numpy(), batch.x[:8].numpy())
+    drawn = reconstruction.figure(with_samples(trace, {0: shown})).axes
+    assert ("black" in trace.attrs) == (scale == "standard")
+    for ax, k in zip(drawn, batch.index[:8].tolist(), strict=False):
+        picture = ax.images[0].get_array().transpose(2, 0, 1)
+        np.testing.assert_allclose(picture, x[k].numpy() / 255, atol=1e-5)
+    plt.close("all")
 
 
 def test_a_first_look_at_mnist_says_how_it_is_standardised():

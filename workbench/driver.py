@@ -363,6 +363,7 @@ class Driver(Returning):
     def _trace(self, experiment: Experiment, training: Training) -> Trace:
         images = training.images
         attrs = about(experiment, FULL, images.name, images.fingerprint, training.engine)
+        attrs |= images.ends
         attrs["theory"] = {}  # numbers of batches that theory was asked about; see predictions.py
         attrs["rises"] = ""
         return Trace(training.network, attrs=attrs, pixel_shape=images.shape)

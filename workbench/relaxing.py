@@ -190,6 +190,7 @@ def _relaxed(
         name, fingerprint, pixels = images.name, images.fingerprint, images.pixels
     _note_memory(experiment)
     about = recording.about(experiment, level, name, fingerprint, relaxation.engine_name)
+    about |= {} if images is None else images.ends
     trace = Trace(
         network,
         attrs=about | {"files": _files(args)},

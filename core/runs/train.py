@@ -326,7 +326,7 @@ class _Course:
 def _about(experiment: Experiment, level: str, training: Training) -> dict[str, Any]:
     """What the run says about where it comes from, beside the experiment."""
     images = training.images
-    told = about(experiment, level, images.name, images.fingerprint, training.engine)
+    told = about(experiment, level, images.name, images.fingerprint, training.engine) | images.ends
     return {name: value for name, value in told.items() if name != "experiment"}
 
 

@@ -1,5 +1,6 @@
 """What does the network see at this step? Its images beside the input, and their error."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -63,11 +64,11 @@ def view(trace: xr.Dataset) -> Any:
     """The images of the last step for the screen."""
     hv = screen.bokeh()
     shown = images(trace)
-    low, high = _range(shown)
+    low, high = _range(trace, shown)
     rows = []
     for name, values in shown.items():
         for picture in values:
-            grey = np.clip((picture.mean(0) - low) / (high - low), 0, 1)
+            grey = np.clip(((picture - low) / (high - low)).mean(0), 0, 1)
             drawn = hv.Image(grey, label=name)
             rows.append(
                 drawn.opts(
@@ -93,7 +94,8 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     heights = [side * len(shown), 1.4][: 1 + errors]
     fig = marks.sheet(sum(heights) + 0.25)
     parts = fig.add_gridspec(len(heights), 1, height_ratios=heights)
-    _pictures(parts[0].subgridspec(len(shown), count).subplots(squeeze=False), shown)
+    sheet = parts[0].subgridspec(len(shown), count).subplots(squeeze=False)
+    _pictures(sheet, shown, _range(trace, shown))
     row = measures.row_at(trace, int(trace["frame_step"].values[_frame(trace, step)]))
     fig.suptitle(marks.said(trace, row), x=0.01, ha="left")
     if errors:
@@ -118,8 +120,13 @@ def _frame(trace: xr.Dataset, step: int | None) -> int:
     return len(at) - 1 if step is None else int(np.abs(at - step).argmin())
 
 
-def _range(shown: dict[str, NDArray[Any]]) -> tuple[float, float]:
-    """Darkest and brightest pixel: the input's where there is one."""
+def _range(trace: xr.Dataset, shown: dict[str, NDArray[Any]]) -> tuple[Any, Any]:
+    """Darkest and brightest pixel: of each channel where they differ, else the input's if any."""
+    if "black" in trace.attrs:
+        low, high = (
+            np.array(json.loads(trace.attrs[name]))[:, None, None] for name in ("black", "white")
+        )
+        return low, high
     values = shown.get("input")
     if values is None:
         values = np.concatenate([v.ravel() for v in shown.values()])
@@ -127,8 +134,8 @@ def _range(shown: dict[str, NDArray[Any]]) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1)
 
 
-def _pictures(axes: NDArray[Any], shown: dict[str, NDArray[Any]]) -> None:
-    low, high = _range(shown)
+def _pictures(axes: NDArray[Any], shown: dict[str, NDArray[Any]], pixels: tuple[Any, Any]) -> None:
+    low, high = pixels
     for line, (name, values) in zip(axes, shown.items(), strict=True):
         for ax, picture in zip(line, values, strict=False):
             scaled = np.clip((picture - low) / (high - low), 0, 1).transpose(1, 2, 0)
