@@ -39,6 +39,7 @@ from workbench.presets import (
 from workbench.summary import of_preset
 
 SAMPLES = 4
+"""In a batch of a convolutional preset; aligned batches have one of each class."""
 
 PUBLISHED = list(published())
 
@@ -215,7 +216,7 @@ def image_sets(tmp_path_factory):
     for name, classes in (("CIFAR10", 10), ("CIFAR100", 100)):
         archive = ARCHIVES[name]
         for path, (_, times) in zip(archive.paths(folder), archive.files, strict=True):
-            y = noise.integers(0, classes, times * RECORDS)
+            y = np.arange(times * RECORDS) % classes
             rows = [y // 10, y][-archive.labels :]  # a coarse class before the fine one
             pixels = blots(noise, y, 3, 32, 32).reshape(len(y), -1)
             path.parent.mkdir(exist_ok=True)
@@ -226,6 +227,13 @@ def image_sets(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def few_records(monkeypatch):
     monkeypatch.setattr(archives, "RECORDS", RECORDS)
+
+
+def few(name):
+    """Samples in a batch of a convolutional preset here."""
+    experiment = experiment_of(name)
+    aligned = getattr(experiment.init, "aligned", False)
+    return experiment.dataset.classes if aligned else SAMPLES
 
 
 def ran(name, image_sets, path, **choices):
@@ -254,14 +262,14 @@ def test_a_convolutional_preset_runs_three_batches_in_a_narrow_network(name, ima
     experiment = experiment_of(name)
     width = 1 / 64 if experiment.dataset.classes == 10 else 1 / 8
     narrow = dataclasses.replace(experiment.network, width=width)
-    ran(name, image_sets, tmp_path, network=narrow, batch_size=SAMPLES)
+    ran(name, image_sets, tmp_path, network=narrow, batch_size=few(name))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.environ.get("PRESETS") != "whole", reason="minutes; PRESETS=whole runs it")
 @pytest.mark.parametrize("name", CONVOLVED)
 def test_a_convolutional_preset_runs_three_batches(name, image_sets, tmp_path):
-    ran(name, image_sets, tmp_path, batch_size=SAMPLES)
+    ran(name, image_sets, tmp_path, batch_size=few(name))
 
 
 def test_a_preset_whose_images_are_not_here_says_how_to_get_them(tmp_path, monkeypatch):
