@@ -9,6 +9,7 @@ from torchvision.models.resnet import BasicBlock
 from torchvision.models.resnet import ResNet as Reference
 
 from core import BadInput, Experiment, accuracy, pretraining
+from core.datasets.small_digits import SmallDigits
 from core.dynamics.cascade import Cascade
 from core.dynamics.fixed_prediction import FixedPrediction
 from core.dynamics.gradient import GradientDescent
@@ -404,17 +405,11 @@ def test_an_experiment_records_every_layer_under_its_name(skips):
     assert bool((data["energy"].isel(step=-1) >= 0).all())
 
 
-@pytest.fixture
-def cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("RELAXOSCOPE_CACHE", str(tmp_path))
-
-
-@pytest.mark.parametrize("skips", SKIPS)
-def test_the_built_in_training_teaches_it(skips, cache):
-    experiment = Experiment(
-        network=ResNet(skips=skips), precision=Spiking(), dynamics=GradientDescent()
-    )
+def test_the_built_in_training_teaches_it(cache, monkeypatch):
+    monkeypatch.setattr(pretraining, "EPOCHS", {"classifier": 4})
+    experiment = Experiment(network=ResNet(width=1 / 8), dataset=SmallDigits())
     images = experiment.dataset()
     network = experiment.build(images.shape, images.classes)
     course = pretraining.first_weights(experiment, images, network, lambda line, share: None)
-    assert accuracy(network, images.test_x, images.test_y) == course.scores[-1] > 0.8
+    assert course.epochs == 2  # half of them, as for all convolutions
+    assert accuracy(network, images.test_x, images.test_y) == course.scores[-1] > 0.5
