@@ -100,6 +100,19 @@ def test_a_set_is_read_as_its_files_say(name, tmp_path):
         torch.testing.assert_close(x, torch.from_numpy(raw / 255).float(), rtol=0, atol=1e-7)
 
 
+@pytest.mark.oracle("paper")
+@pytest.mark.parametrize(
+    ("name", "md5"),
+    [
+        ("CIFAR10", "c32a1d4ab5d03f1284b67883e8d87530"),
+        ("CIFAR100", "03b5dce01913d631647c71ecec9e9cb8"),
+    ],
+)
+def test_the_archive_is_known_by_the_md5_on_its_author_s_page(name, md5):
+    assert ARCHIVES[name].md5 == md5
+    assert "/~kriz/" in ARCHIVES[name].url and ARCHIVES[name].url.endswith("-binary.tar.gz")
+
+
 def test_class_names_are_in_the_order_of_their_labels():
     # As in batches.meta.txt and fine_label_names.txt: both alphabetical.
     assert list(cifar.TEN) == sorted(cifar.TEN) and len(cifar.TEN) == 10

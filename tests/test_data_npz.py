@@ -183,6 +183,13 @@ WRONG = [
     ({"x_train": np.zeros((12, 4, 5, 3), int)}, "dataset.x_train: int64; uint8 in 0..255, or"),
     ({"x_train": np.zeros((12, 4, 5, 3), bool)}, "dataset.x_train: bool; uint8 in 0..255, or"),
     ({"x_train": np.zeros((12, 4, 5, 3), complex)}, "dataset.x_train: complex128; uint8 in"),
+    pytest.param(
+        {"x_train": np.zeros((12, 4, 5, 3), np.longdouble)},
+        "dataset.x_train: float128; uint8 in",
+        marks=pytest.mark.skipif(
+            np.dtype(np.longdouble).itemsize == 8, reason="no longer floats here"
+        ),
+    ),
     ({"x_train": np.zeros((12, 4, 5, 3), "U3")}, "dataset.x_train: <U3; uint8 in 0..255"),
     ({"y_train": np.arange(11)}, "dataset.y_train: int64 of shape (11,); integers of shape (12,)"),
     ({"y_test": np.zeros((6, 3), int)}, "dataset.y_test: int64 of shape (6, 3); integers of"),

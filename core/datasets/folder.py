@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.augment import FLIP, check_room
 from core.batches import ImageSet
-from core.catalogue import BadInput, dial, entry
+from core.catalogue import BadInput, dial, entry, shown
 from core.datasets.folder_files import File, Listed, listed
 from core.datasets.own_data import check_limit, classes_dial, existing, limit_dial
 from core.datasets.photographs import decoded
@@ -98,7 +98,7 @@ def _load(found: Listed, short: int, chosen: Folder) -> ImageSet:
     pixels = decoded(found.where, paths, short, channels)
     count = len(found.train)
     return image_set(
-        Path(found.where).name,
+        shown(Path(found.where).name),
         (pixels[:count], _labels(found.train)),
         (pixels[count:], _labels(found.test)),
         full=255.0,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.batches import ImageSet
-from core.catalogue import BadInput, dial, entry
+from core.catalogue import BadInput, dial, entry, shown
 from core.datasets.npz_file import Header, Member, opened
 from core.datasets.own_data import check_limit, classes_dial, existing, limit_dial
 from core.datasets.pixels import augment_dial, image_set, scale_dial
@@ -71,7 +71,7 @@ def _load(
         labels = {name: _labels(members[name], classes) for name in ("y_train", "y_test")}
         images = {name: _images(members[name], shape) for name, shape in shapes.items()}
     return image_set(
-        path.name,
+        shown(path.name),
         (images["x_train"], labels["y_train"]),
         (images["x_test"], labels["y_test"]),
         full=255.0 if told["x_train"].dtype == np.uint8 else 1.0,

@@ -1,7 +1,6 @@
 """How does an image file become bytes of a given size?"""
 
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,16 +39,14 @@ def decoded(where: str, paths: Sequence[str], short: int, channels: int) -> Tens
     """
     out = np.empty((len(paths), channels, short, short), np.uint8)
     bad: list[tuple[str, str]] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of strange metadata, and of bombs, which are refused
-        for i, path in enumerate(paths):
-            try:
-                out[i] = _square(path, short, channels).transpose(2, 0, 1)
-            except MemoryError:
-                raise
-            except Exception as failed:  # a damaged image fails in many ways
-                why = " ".join(str(failed).split()).replace(f"{path!r}", "it")
-                bad.append((path, why or type(failed).__name__))
+    for i, path in enumerate(paths):
+        try:
+            out[i] = _square(path, short, channels).transpose(2, 0, 1)
+        except MemoryError:
+            raise
+        except Exception as failed:  # a damaged image fails in many ways
+            why = " ".join(str(failed).split()).replace(f"{path!r}", "it")
+            bad.append((path, why or type(failed).__name__))
     if bad:
         path, why = bad[0]
         count = f"{len(bad)} of {len(paths)} images cannot be read"
