@@ -112,10 +112,14 @@ class Drawer:
         elif self.tab == "choices" and self._page.address.watches:
             self._choices.show(session)
 
-    def beat(self) -> None:
-        """Let what is looked at by itself go on; called at every beat that the browser keeps up."""
+    def beat(self, *, draws: bool) -> None:
+        """Let what is looked at by itself go on; called at every beat.
+
+        Args:
+            draws: whether the browser keeps up with what is drawn.
+        """
         if self.tab == "maps":
-            self._maps.follow()
+            self._maps.follow(draws=draws)
 
     def _turned_to(self, event: Any) -> None:
         self._page.redraw()

@@ -70,8 +70,8 @@ class MapsPlots:
         self.channels.segment(
             **{name: name for name in self._grid.column_names},
             source=self._grid,
-            line_color=look.background,
-            line_width=2,
+            line_color=look.ghost,
+            line_width=1,
         )
         self._frame(self.channels, self._chosen, 2.0)
         self.channels.on_event(Tap, self._tapped)
@@ -193,7 +193,7 @@ class MapsPlots:
 
     def _draw_spread(self, maps: Maps, anew: bool) -> None:
         parts, spread = self._spread, maps.spread
-        wide, high = _backdrop(self.spread, parts["image"], maps)
+        wide, high = _backdrop(self.spread, parts, maps)
         if spread is None:
             _hide(parts)
             self.spread.title.text = f"layer {maps.wanted.layer} has no places"
@@ -212,7 +212,7 @@ class MapsPlots:
         parts, read = self._field, maps.read
         if read.heat is None:
             _hide(parts)
-            _backdrop(self.field, parts["image"], maps)
+            _backdrop(self.field, parts, maps)
             self.field.title.text = "nothing to differentiate by"
             return
         _scale(parts["bar"], parts["mappers"], 0, Scale().limit(None, read.heat))
@@ -226,7 +226,7 @@ class MapsPlots:
             _square(self.field, tiles.width, tiles.height, 1)
             self.field.title.text = f"reads {source}: {len(read.heat)} units without places"
             return
-        wide, high = _backdrop(self.field, parts["image"], maps)
+        wide, high = _backdrop(self.field, parts, maps)
         _put(parts["over"], read.heat, wide, high)
         box = read.box and _scaled(read.box, read.heat.shape, (high, wide))
         parts["frame"].data = _rectangle(box, high)
@@ -318,14 +318,17 @@ def _room(maps: Maps) -> tuple[float, float]:
     return shown.shape[1], shown.shape[2]
 
 
-def _backdrop(plot: Any, source: ColumnDataSource, maps: Maps) -> tuple[float, float]:
-    """Draw the image below the maps; returns its width and height."""
+def _backdrop(plot: Any, parts: dict[str, Any], maps: Maps) -> tuple[float, float]:
+    """Draw the image below the maps, if it is another; returns its width and height."""
     high, wide = _room(maps)
-    if maps.image is None:
-        _clear(source)
-    else:
-        _put(source, pixels(maps.image, *maps.pixels, dim=DIM), wide, high)
     _square(plot, wide, high, 1)
+    if maps.image is None:
+        _clear(parts["image"])
+        return wide, high
+    image = pixels(maps.image, *maps.pixels, dim=DIM)
+    held = parts["image"].data["image"]
+    if not (len(held) and np.array_equal(np.flipud(held[0]), image)):
+        _put(parts["image"], image, wide, high)
     return wide, high
 
 

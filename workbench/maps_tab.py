@@ -61,22 +61,35 @@ class MapsTab:
         fit.on_click(self._fit)
         self._plots = plots = MapsPlots(self._look, self._tapped)
         self._numbers = pn.pane.HTML("<p>looking</p>", **words, margin=(2, 4))
-        self._of = pn.pane.HTML("", **words, margin=(2, 4))
+        self._of = pn.pane.HTML("", **words, margin=(8, 4))
+        self._formula = pn.pane.HTML("", stylesheets=[sheet], width=190, margin=(2, 4))
         beneath = {"stylesheets": [sheet], "width": SIDE, "margin": (2, 4)}
         self._spread, self._read = (pn.pane.HTML("", **beneath) for _ in range(2))
         self.view = pn.Column(
             pn.Row(self._layer, self._sample, self._what, self._reads),
             pn.pane.Bokeh(plots.channels),
             self._numbers,
-            pn.Row(self._of, fit, sizing_mode="stretch_width"),
+            pn.Row(self._formula, self._of, fit, sizing_mode="stretch_width"),
             pn.Row(pn.pane.Bokeh(plots.spread), pn.pane.Bokeh(plots.field)),
             pn.Row(self._spread, self._read),
             pn.pane.HTML(f"<small>{ABOUT}</small>", **words, margin=(2, 4)),
             sizing_mode="stretch_width",
         )
 
-    def follow(self) -> None:
-        """Draw what has arrived, and ask for what is to be seen now; called while it is open."""
+    def follow(self, *, draws: bool = True) -> None:
+        """Draw what has arrived, and ask for what is to be seen now; called while it is open.
+
+        Args:
+            draws: whether the browser keeps up; else it is only asked for, to be drawn later.
+        """
+        if draws:
+            self._show()
+        self._surveyor.follow(
+            Wanted(self._layer.value, self._sample.value or 0, self._unit, self._reads.value)
+        )
+
+    def _show(self) -> None:
+        """Draw the newest, if it is not what is drawn."""
         newest, trouble = self._surveyor.newest, self._surveyor.trouble
         now = newest, trouble, self._what.value, self._anew
         if now != self._shown:
@@ -85,9 +98,6 @@ class MapsTab:
                 self._numbers.object = f'<p class="refused">{html.escape(trouble)}</p>'
             elif newest is not None:
                 self._draw(newest)
-        self._surveyor.follow(
-            Wanted(self._layer.value, self._sample.value or 0, self._unit, self._reads.value)
-        )
 
     def _draw(self, maps: Maps) -> None:
         self._offer(maps)
@@ -97,7 +107,8 @@ class MapsTab:
         ink, read = self._look.ink, maps.read
         for pane, text in (
             (self._numbers, numbers(maps)),
-            (self._of, formula(maps.formula[self._what.value], ink) + of(maps)),
+            (self._formula, formula(maps.formula[self._what.value], ink)),
+            (self._of, of(maps)),
             (self._spread, formula(SPREAD, ink) if maps.has_places else ""),
             (self._read, html.escape(read.why) or formula(GRADIENT[read.reads], ink)),
         ):
@@ -146,7 +157,7 @@ class NoMaps:
             sizing_mode="stretch_width",
         )
 
-    def follow(self) -> None:
+    def follow(self, *, draws: bool = True) -> None:
         """There is never anything new."""
 
 

@@ -230,8 +230,8 @@ class RelaxPage:
             session.tick(time.monotonic())
         else:
             self.theorist.follow()
-        if self._drawer is not None and not self.behind:
-            self._drawer.beat()
+        if self._drawer is not None:
+            self._drawer.beat(draws=not self.behind)
         self._draw()
 
     def _draw(self, *, force: bool = False) -> None:
