@@ -142,6 +142,53 @@ def test_val_tests_where_there_is_no_test_and_another_folder_where_it_is_named(t
     assert len(source(tmp_path, tested="held out")().test_y) == 2
 
 
+def tabled(root, lines=None):
+    """Test images as Tiny ImageNet has them, beside a test folder without classes."""
+    laid(root, splits=("train",), counts=(4,))
+    for folder in ("val/images", "test/images"):
+        (root / folder).mkdir(parents=True)
+    made = {f"val_{i}.JPEG": picture(50 + i) for i in range(5)}
+    for name, one in made.items():
+        one.save(root / "val" / "images" / name, format="PNG")
+    picture(60).save(root / "test" / "images" / "test_0.JPEG")
+    known = [f"{name}\t{CLASSES[i % 2]}\t0\t0\t5\t5" for i, name in enumerate(made)]
+    table = "\n".join(known if lines is None else lines(known)) + "\n"
+    (root / "val" / "val_annotations.txt").write_text(table)
+    return list(made.values())
+
+
+def test_a_table_of_classes_names_those_of_tiny_imagenet(tmp_path):
+    held = tabled(tmp_path)
+    images = source(tmp_path, tested="val", scale="0..1")()
+    assert images.test_y.tolist() == [0, 1, 0, 1, 0]
+    for x, one in zip(images.test_x, held, strict=True):
+        torch.testing.assert_close(x, theirs(one, 6, 6).float(), rtol=0, atol=1e-6)
+    assert "train has a folder cat, test has none" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda k: k[1:], "val_annotations.txt has no line for val_0.JPEG; one for each image"),
+        (lambda k: [*k, "val_9.JPEG\tcat"], "val/images has no val_9.JPEG; each image of "),
+        (lambda k: [*k, k[0]], r", line 6: 'val_0.JPEG\tcat\t0\t0\t5\t5'; the name of an"),
+        (lambda k: [*k, "../train/cat/0.png\tcat"], "val/images has no ../train/cat/0.png; each"),
+        (
+            lambda k: ["val_0.JPEG\tfox", *k[1:]],
+            r", line 1: 'val_0.JPEG\tfox'; the name of an image",
+        ),
+        (
+            lambda k: ["nothing"],
+            ", line 1: nothing; the name of an image, a tab and a class of train",
+        ),
+        (lambda k: ["\0" * 9, *k], ", line 1: '"),
+    ],
+)
+def test_a_table_that_does_not_fit_its_images_is_refused(change, line, tmp_path):
+    tabled(tmp_path, change)
+    assert line in refusal(tmp_path, tested="val")
+
+
 def test_folders_within_those_of_classes_count_and_hidden_and_other_files_do_not(tmp_path):
     laid(tmp_path)
     inner = tmp_path / "train" / "cat" / "images"
@@ -221,7 +268,7 @@ def broken_link(root):
     [
         (lambda root: None, "has no folders; one for each class"),
         (emptied, "train/dog has no images; at least one of .png, .jpg"),
-        (renamed, "train has a folder dog, test has none: the same classes in both"),
+        (renamed, "train has a folder dog, test has none: the same classes in both, or another"),
         (single, "cat has one image, and no folder of test images is there; two at least"),
         (broken_link, "train/cat/9.png cannot be read (No such file or directory); folders that"),
         (

@@ -246,7 +246,7 @@ def _datasets(grammar: Grammar) -> None:
     _json(one)
     _plugin(one)
     one = grammar.command("data", "download a data set", EXIT_CODES)
-    one.add_argument("name", metavar="NAME", help="MNIST or FashionMNIST")
+    one.add_argument("name", metavar="NAME", help="MNIST, FashionMNIST, KMNIST, CIFAR10, CIFAR100")
     one.add_argument("--root", default="", help="folder of image sets (default: the user's own)")
 
 

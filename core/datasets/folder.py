@@ -38,7 +38,9 @@ class Folder:
     ImageNet and its relatives lie like this. Where there is no folder `train`, the classes are
     looked for in `path` itself; where there is no folder of test images, the last `share` of each
     class, by file name, tests. Classes are numbered in the order of their names, and images are
-    found in folders within those of the classes too: PNG, JPEG, BMP, PPM, PGM, TIFF and WebP.
+    found in folders within those of the classes too: PNG, JPEG, BMP, PPM, PGM, TIFF and WebP. A
+    folder of test images may also be that of Tiny ImageNet: `images` without classes, and a table
+    of them, as `val/val_annotations.txt` (with `tested` "val": its test images have no classes).
 
     The short side of each image is resized to `short` pixels, by default `side`, with a bilinear
     filter that averages where it shrinks; then the square of `side` at the centre is cut out. With

@@ -1,13 +1,16 @@
 """Which image files lie in which folder of a class? Listed by name, none of them opened."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.catalogue import BadInput, shown
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 TRAIN, TESTED = "train", ("test", "val")
+
+LARGEST_TABLE = 2**26
+"""Bytes of a table of classes."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,10 @@ def listed(root: Path, *, tested: str, share: float) -> Listed:
             train, test = _divided(images, classes, share, held)
         else:
             train = [one for own in images for one in own]
-            others = _classes(aside)
-            if others != classes:
-                name = min(set(classes) ^ set(others))
-                has, lacks = (held, aside) if name in classes else (aside, held)
-                line = f"{has.name} has a folder {shown(name)}, {lacks.name} has none"
-                raise BadInput(f"dataset.path: {root}; {line}: the same classes in both")
-            test = [one for k, name in enumerate(classes) for one in _images(aside / name, k)]
+            table = aside / f"{aside.name}_annotations.txt"
+            test = (
+                _of_table(table, classes) if table.exists() else _of_folders(aside, held, classes)
+            )
     except OSError as refused:
         line = f"{refused.filename or root} cannot be read ({refused.strerror})"
         raise BadInput(f"dataset.path: {line}; folders that can be") from refused
@@ -109,6 +109,52 @@ def _images(folder: Path, label: int) -> list[File]:
         kinds = ", ".join(SUFFIXES)
         raise BadInput(f"dataset.path: {folder} has no images; at least one of {kinds}")
     return sorted(found, key=lambda one: one.path)
+
+
+def _of_folders(aside: Path, held: Path, classes: list[str]) -> list[File]:
+    """The images in the folders of the classes, which must be those of the training images."""
+    others = _classes(aside)
+    if others != classes:
+        name = min(set(classes) ^ set(others))
+        has, lacks = (held, aside) if name in classes else (aside, held)
+        line = f"{has.name} has a folder {shown(name)}, {lacks.name} has none"
+        raise BadInput(
+            f"dataset.path: {aside.parent}; {line}: the same classes in both, or another folder of "
+            "test images by dataset.tested"
+        )
+    return [one for k, name in enumerate(classes) for one in _images(aside / name, k)]
+
+
+def _of_table(table: Path, classes: list[str]) -> list[File]:
+    """The images in the folder `images` beside a table of their classes, as Tiny ImageNet has it.
+
+    Args:
+        table: lines of a file name, a tab, a class, and whatever follows behind a further tab.
+        classes: names, in order.
+    """
+    folder, numbers = table.parent / "images", {name: k for k, name in enumerate(classes)}
+    if table.stat().st_size > LARGEST_TABLE:
+        raise BadInput(f"dataset.path: {table} is too large; at most {LARGEST_TABLE} bytes")
+    labels: dict[str, int] = {}
+    text = table.read_bytes().decode(errors="replace")
+    for number, line in enumerate(text.splitlines(), 1):
+        name, _, rest = line.partition("\t")
+        label = numbers.get(rest.partition("\t")[0])
+        if label is None or name in labels:
+            legal = "the name of an image, a tab and a class of train, each image once"
+            raise BadInput(f"dataset.path: {table}, line {number}: {shown(line)}; {legal}")
+        labels[name] = label
+    found = []
+    for one in _images(folder, 0):
+        name = os.path.relpath(one.path, folder)
+        if name not in labels:
+            raise BadInput(
+                f"dataset.path: {table} has no line for {shown(name)}; one for each image"
+            )
+        found.append(replace(one, label=labels.pop(name)))
+    if labels:
+        raise BadInput(f"dataset.path: {folder} has no {shown(min(labels))}; each image of {table}")
+    return found
 
 
 def _raise(failed: OSError) -> None:
