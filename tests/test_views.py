@@ -14,6 +14,9 @@ from matplotlib.transforms import TransformedBbox
 from PIL import Image
 from test_measures import falling, lane
 
+from core import Experiment, relax
+from core.datasets.small_digits import SmallDigits
+from core.networks.resnet import ResNet
 from workbench import look, measures
 from workbench.views import marks, view_named, views
 
@@ -371,3 +374,23 @@ def test_the_law_of_arrival_is_drawn_from_what_the_trace_knows():
     assert any("small-rate law" in one for one in said)
     toggled = full_lane(recipe_id=[0] * 2 + [1] * 7).assign_attrs(theory=json.dumps(theory))
     assert "theory_arrival" not in views()["energy_depth"].measure(toggled, 3)
+
+
+def test_layers_are_called_by_their_names():
+    """Layers of a skip stand at the depth of their main path, so that numbers alone mislead."""
+    trace = relax(
+        Experiment(
+            network=ResNet(width=1 / 64),
+            dataset=SmallDigits(),
+            pretraining="random",
+            steps=3,
+            batch_size=10,
+        )
+    )
+    names = ["1", "2", "3", "4", "4s", "5", "6", "6s", "7", "8", "8s", "9", "10"]
+    assert list(trace["layer_name"].values) == names
+    (ax, *_) = view_named("energy_time").figure(trace).axes
+    shown = [names[k] for k in marks.layer_ticks(trace["layer"].values)]
+    assert [one.get_text() for one in ax.get_yticklabels()] == shown
+    (ax, *_) = view_named("energy_depth").figure(trace).axes
+    assert [one.get_text() for one in ax.get_xticklabels()] == shown

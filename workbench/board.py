@@ -43,6 +43,7 @@ class Board(Plots):
         over_steps = [plot for plot in self.figures.values() if plot.x_range is self.x]
         self.absent = Absent(self.figures, over_steps, self.look)
         self._layers = 0
+        self._names: tuple[str, ...] = ()
         self._colours: list[str] = []
         self._last: Scene | None = None
         self._marks_drawn: Any = None
@@ -53,9 +54,9 @@ class Board(Plots):
 
     def draw(self, scene: "Scene") -> None:
         """Show a scene: replace what changed and move the cursor."""
-        layers = scene.curves.energy.shape[1]
-        if layers != self._layers:
-            self._give_layers(layers)
+        layers, names = scene.curves.energy.shape[1], scene.curves.names
+        if (layers, names) != (self._layers, self._names):
+            self._give_layers(layers, names)
         last = self._last
         moved = last is None or not _same_rows(last, scene)
         self.absent.grey(scene.absent, self.compared)
@@ -297,18 +298,24 @@ class Board(Plots):
             "layer": list(range(1, len(columns) + 1)),
         }
 
-    def _give_layers(self, layers: int) -> None:
-        """Axes and colours for another number of layers."""
-        self._layers = layers
+    def _give_layers(self, layers: int, names: tuple[str, ...]) -> None:
+        """Axes and colours for other layers."""
+        self._layers, self._names = layers, names
         self._colours = layer_colours(layers, self.look.name)
         self._last = None
         every = max(1, round(layers / 10))
         ticks = list(range(1, layers + 1, every))
+        told = {k: name for k, name in enumerate(names, start=1) if name != str(k)}
+        slanted = 0.7 if any(len(told.get(k, "")) > 3 for k in ticks) else "horizontal"
         for plot in (self.heat, self.precision):
             plot.y_range.update(start=0.5, end=layers + 0.5)
-            plot.yaxis.ticker = FixedTicker(ticks=ticks)
+            plot.yaxis.update(ticker=FixedTicker(ticks=ticks), major_label_overrides=told)
         self.depth.x_range.update(start=0.4, end=layers + 0.6)
-        self.depth.xaxis.ticker = FixedTicker(ticks=ticks)
+        self.depth.xaxis.update(
+            ticker=FixedTicker(ticks=ticks),
+            major_label_overrides=told,
+            major_label_orientation=slanted,
+        )
 
 
 def _columns(c: "Curves", **values: Any) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Curves:
         batch: number of the batch, (n,).
         phase: its name, (n,).
         gaps: rows that were lost.
+        names: of the layers, (L,).
     """
 
     step: Rows
@@ -65,6 +66,7 @@ class Curves:
     batch: Rows
     phase: Rows
     gaps: Gaps = ()
+    names: tuple[str, ...] = ()
 
     @property
     def noise(self) -> Rows:
@@ -107,6 +109,7 @@ def curves(trace: "Trace", rows: dict[str, Rows], per: str = "layer", gaps: Gaps
         t=rows["t"],
         batch=rows["batch"],
         phase=rows["phase"],
+        names=tuple(trace.names[i] for i in trace.layers),
         gaps=tuple(g for g in gaps if g[1] > rows["step"][0] and g[0] < rows["step"][-1]),
     )
 

@@ -93,7 +93,7 @@ class Trunk:
         """A learned layer on the skip, where sizes change: a convolution of 1 x 1 without bias."""
         wide, depth = self.nodes[self.reads[0]].shape[0], self.depth + 1
         conv = nn.Conv2d(wide, shape[0], 1, stride=stride, bias=False)
-        return (self._add(Node(shape, self.reads, Summed(conv), depth, f"{depth} skip")),)
+        return (self._add(Node(shape, self.reads, Summed(conv), depth, f"{depth}s")),)
 
     def _delayed(
         self, shape: tuple[int, ...], reads: tuple[int, ...], depth: int
@@ -101,7 +101,7 @@ class Trunk:
         """What a skip has one level on: the states to read."""
         if self.skips == BARE:
             return reads
-        name = f"{depth} skip"
+        name = f"{depth}s"
         if self.skips == RELAY:
             return (self._add(Node(shape, reads, None, depth, name, relay=True)),)
         same = Summed(nn.Identity())

@@ -30,8 +30,9 @@ class ResNet:
     A block reads s, which is a sum and no state: $\mu_{a_1} = N(W_1 * \phi(s))$ and
     $\mu_{a_2} = N(W_2 * \phi(h_{a_1}))$ on the main path, and $s' = h_{a_2} + \mathrm{skip}(s)$.
     Where a stage begins with half the side and twice the channels, the skip has a layer of its own,
-    a 1 x 1 convolution. The stem is a convolution of the image, the last layer linear in the mean
-    of each channel; L = 10 and 18. BatchNorm N, if there is one, as in the VGGs.
+    a 1 x 1 convolution, called 4s, 6s and so on by its level. The stem is a convolution of the
+    image, the last layer linear in the mean of each channel; L = 10 and 18. BatchNorm N, if there
+    is one, as in the VGGs.
 
     What pulls at s' reaches s through the skip at once, through the main path two steps later.
     Auxiliary neurons make the skip as long as the main path. *relay*: a delay of one step up and

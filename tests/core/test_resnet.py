@@ -83,7 +83,7 @@ def test_the_number_in_the_name_is_L(layout, L, skips):
     network = bare(entry)
     assert entry.layers == network.deepest == L
     assert sorted(set(network.depth.tolist())) == list(range(1, L + 1))
-    main = [n for n in network.nodes if "skip" not in n.name]
+    main = [n for n in network.nodes if not n.name.endswith("s")]
     assert [n.depth for n in main] == list(range(L + 1))
     sides = [n.shape[1] for n in main[1:-1]]
     assert sides == sorted(sides, reverse=True)
@@ -107,7 +107,7 @@ def test_only_3_x_3_convolutions_of_blocks_are_normalised(stem, skips):
     network = bare(ResNet(batch_norm="frozen", skips=skips))
     assert len(network.norms) == 8
     for node in network.nodes:
-        if node.module is None or node.name == stem or "skip" in node.name:
+        if node.module is None or node.name == stem or node.name.endswith("s"):
             assert node.module is None or not any(m in network.norms for m in node.module.modules())
 
 
@@ -125,7 +125,7 @@ def pieces(network, layout):
     layers = {network.nodes[i].name: network.maps[str(i)] for i in network.layers}
     blocks, depth = [], 1
     for _ in range(sum(BLOCKS[layout])):
-        down = layers.get(f"{depth + 1} skip")
+        down = layers.get(f"{depth + 1}s")
         down = down if down is not None and parameters(down) else None
         blocks.append((layers[str(depth + 1)], layers[str(depth + 2)], down))
         depth += 2
@@ -260,7 +260,7 @@ def test_energies_of_every_step_and_layer_are_those_of_delay_lines(skips, delay,
                 ours_here = found[network.nodes[-1].name]
             else:
                 ours_here = found[
-                    str(name[1] + 1) if name[0] == "main" else f"{2 * name[1] + 2} skip"
+                    str(name[1] + 1) if name[0] == "main" else f"{2 * name[1] + 2}s"
                 ]
             assert float(ours_here) == pytest.approx(value, rel=1e-9, abs=1e-15)
 
@@ -400,7 +400,7 @@ def test_an_experiment_records_every_layer_under_its_name(skips):
     )
     names = [str(one) for one in data["layer_name"].values]
     assert names[-1] == "10"
-    assert "4 skip" in names
+    assert "4s" in names
     assert data["depth"].values.tolist()[-1] == 10
     assert bool((data["energy"].isel(step=-1) >= 0).all())
 

@@ -184,10 +184,19 @@ def layer_key(fig: Figure, axes: Any, trace: xr.Dataset) -> None:
     bar = fig.colorbar(mappable, ax=axes, aspect=32, pad=0.015, spacing="proportional")
     bar.outline.set_visible(False)
     shown = layer_ticks(layers)
-    bar.set_ticks(shown, labels=[str(layers[k]) for k in shown])
+    bar.set_ticks(shown, labels=[layer_names(trace)[k] for k in shown])
     bar.ax.tick_params(length=0, pad=1.5, labelsize=TEXT)
     bar.ax.minorticks_off()
     bar.ax.set_xlabel(look.LABELS["layer"].math, fontsize=7, labelpad=14, loc="right")
+
+
+def layer_names(trace: xr.Dataset) -> list[str]:
+    """What axes call each layer: its name where it has one, else its number."""
+    numbers = [str(layer) for layer in trace["layer"].values]
+    if "layer_name" not in trace.coords:
+        return numbers
+    names = [str(name) for name in trace["layer_name"].values]
+    return [name or number for name, number in zip(names, numbers, strict=True)]
 
 
 def layer_ticks(layers: NDArray[Any]) -> list[int]:
@@ -197,11 +206,12 @@ def layer_ticks(layers: NDArray[Any]) -> list[int]:
 
 
 def layer_axis(ax: Axes, trace: xr.Dataset, which: str) -> None:
-    """Numbers of layers on the "x" or "y" axis, on which layer k of L is at k = 0 to L - 1."""
-    layers = trace["layer"].values
-    shown = layer_ticks(layers)
+    """Names of layers on the "x" or "y" axis, on which layer k of L is at k = 0 to L - 1."""
+    shown, names = layer_ticks(trace["layer"].values), layer_names(trace)
     axis = getattr(ax, f"{which}axis")
-    axis.set_ticks(shown, labels=[str(layers[k]) for k in shown])
+    axis.set_ticks(shown, labels=[names[k] for k in shown])
+    if which == "x" and any(len(names[k]) > 3 for k in shown):
+        axis.set_tick_params(rotation=40)
     axis.set_label_text(look.LABELS["layer"].math)
 
 

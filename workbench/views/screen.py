@@ -7,7 +7,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from workbench import look, measures
-from workbench.views.marks import broken, edges_of, log_norm, place, steps
+from workbench.views.marks import (
+    broken,
+    edges_of,
+    layer_names,
+    layer_ticks,
+    log_norm,
+    place,
+    steps,
+)
 
 
 def bokeh() -> Any:
@@ -28,7 +36,7 @@ def layer_curves(trace: xr.Dataset, values: NDArray[Any], name: str, *, log: boo
     curves = [
         hv.Curve((x, y[:, k]), axis, label.plain, label=f"layer {layer}").opts(color=colour)
         for k, (layer, colour) in enumerate(
-            zip(trace["layer"].values, look.layer_colours(y.shape[1]), strict=True)
+            zip(layer_names(trace), look.layer_colours(y.shape[1]), strict=True)
         )
     ]
     drawn = hv.Overlay([*curves, *change_lines(trace)])
@@ -53,6 +61,7 @@ def layer_mesh(trace: xr.Dataset, values: NDArray[Any], name: str, cmap: str) ->
         responsive=True,
         min_height=300,
         tools=["hover"],
+        yticks=[(int(layers[k]), layer_names(trace)[k]) for k in layer_ticks(layers)],
     )
     return hv.Overlay([drawn, *change_lines(trace, shift=-0.5)])
 
