@@ -118,7 +118,7 @@ def task_relaxes(task: kinds.Task) -> Iterator[str]:
 
 # Networks ----------------------------------------------------------------------------------------
 
-SHAPES = ((1, 8, 8), (3, 32, 32))
+SHAPES = ((1, 8, 8), (1, 28, 28), (3, 32, 32))
 """Images on which networks are built; the first that one takes counts."""
 
 

@@ -102,8 +102,8 @@ def network(
     """Add a network of torch modules to the catalogue, as any other of its kind.
 
     An nn.Sequential gets a state behind every linear map with what follows it up to the next, but
-    for a reshaping (norms go with the map before them); a list gets one behind each item; a `Graph` has
-    the states that it names. Everything that a relaxation asks of a module is tried on a small
+    for a reshaping (norms go with the map before them); a list gets one behind each item; a `Graph`
+    has the states that it names. Everything that a relaxation asks of a module is tried on a small
     batch when the network is built, and what does not do is refused by its name.
 
     Weights are drawn anew by each module's own reset_parameters with the experiment's seed.
