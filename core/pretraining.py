@@ -31,6 +31,7 @@ from core.learning.local import ForwardUpdate, PredictiveCoding
 from core.network import Network
 from core.networks.alexnet import AlexNet
 from core.networks.equilibrium import EquilibriumVGG
+from core.networks.resnet import ResNet
 from core.networks.vgg import VGG
 from core.precisions.identity import Identity
 from core.precisions.spiking import Spiking
@@ -164,7 +165,7 @@ BATCHES = 80
 def _epochs(plan: Experiment) -> int:
     """Half of them where images are convolved: such an epoch costs more and teaches more."""
     whole = EPOCHS[_what(plan)]
-    convolved = isinstance(plan.network, VGG | EquilibriumVGG | AlexNet)
+    convolved = isinstance(plan.network, VGG | EquilibriumVGG | AlexNet | ResNet)
     return max(1, whole // 2) if convolved else whole
 
 
