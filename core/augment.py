@@ -45,11 +45,10 @@ class Augment:
         black = torch.tensor(self.black, dtype=x.dtype)[:, None, None]
         padded = black.expand(B, C, H + 2 * p, W + 2 * p).clone()
         padded[:, :, p : p + H, p : p + W] = x
-        r = top[:, None] + torch.arange(rows)  # (B, rows)
-        across = torch.arange(columns).expand(B, columns)
-        c = left[:, None] + torch.where(mirrored[:, None], columns - 1 - across, across)
-        sample, channel = torch.arange(B)[:, None, None, None], torch.arange(C)[:, None, None]
-        return padded[sample, channel, r[:, None, :, None], c[:, None, None, :]]
+        corners = zip(padded, top.tolist(), left.tolist(), strict=True)
+        cut = torch.stack([one[:, r : r + rows, c : c + columns] for one, r, c in corners])
+        cut[mirrored] = cut[mirrored].flip(-1)
+        return cut
 
     def lots(
         self, of: torch.Size, to: torch.Size, generator: torch.Generator

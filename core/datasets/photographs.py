@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -38,15 +39,21 @@ def decoded(where: str, paths: Sequence[str], short: int, channels: int) -> Tens
         BadInput: naming the first file that cannot be read, and how many there are.
     """
     out = np.empty((len(paths), channels, short, short), np.uint8)
-    bad: list[tuple[str, str]] = []
-    for i, path in enumerate(paths):
+
+    def read(i: int) -> str:
+        """Decode one image; why it cannot be, or nothing."""
         try:
-            out[i] = _square(path, short, channels).transpose(2, 0, 1)
+            out[i] = _square(paths[i], short, channels).transpose(2, 0, 1)
         except MemoryError:
             raise
         except Exception as failed:  # a damaged image fails in many ways
-            why = " ".join(str(failed).split()).replace(f"{path!r}", "it")
-            bad.append((path, why or type(failed).__name__))
+            why = " ".join(str(failed).split()).replace(f"{paths[i]!r}", "it")
+            return why or type(failed).__name__
+        return ""
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves the interpreter free
+        said = zip(paths, pool.map(read, range(len(paths))), strict=True)
+        bad = [(path, why) for path, why in said if why]
     if bad:
         path, why = bad[0]
         count = f"{len(bad)} of {len(paths)} images cannot be read"
