@@ -13,6 +13,7 @@ from torchvision.transforms import v2
 from core.batches import Batches
 from core.catalogue import BadInput, make
 from core.datasets import photographs
+from core.laws.of_data import dataset_classes, dataset_range, dataset_repeats
 
 CLASSES = ("cat", "dog")
 
@@ -214,6 +215,14 @@ def test_a_folder_is_read_once_and_again_when_a_file_changes(tmp_path):
     os.utime(path, ns=(1, 1))
     again = source(tmp_path)()
     assert again is not first and torch.all(again.train_x[-1] == -1)
+
+
+@pytest.mark.parametrize("scale", ["0..1", "-1..1", "standard", "ImageNet"])
+@pytest.mark.parametrize("augment", ["none", "flip + crop 8", "flip + crop"])
+@pytest.mark.parametrize("law", [dataset_classes, dataset_range, dataset_repeats])
+def test_own_images_keep_the_laws_of_data_sets(law, scale, augment, tmp_path):
+    laid(tmp_path)
+    assert list(law(source(tmp_path, short=7, scale=scale, augment=augment))) == []
 
 
 @pytest.mark.oracle("paper")

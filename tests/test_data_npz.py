@@ -10,6 +10,7 @@ import torch
 
 from core.catalogue import BadInput, make
 from core.datasets import npz_file
+from core.laws.of_data import dataset_classes, dataset_range, dataset_repeats
 
 CLASSES = 3
 
@@ -120,6 +121,13 @@ def test_a_file_is_read_once_and_again_when_it_changes(tmp_path):
     kept(tmp_path, x_train=np.zeros((12, 4, 5, 3), np.uint8))
     os.utime(path, ns=(1, 1))
     assert torch.all(source(path)().train_x == -1)
+
+
+@pytest.mark.parametrize("scale", ["0..1", "-1..1", "standard"])
+@pytest.mark.parametrize("augment", ["none", "flip + crop 4"])
+@pytest.mark.parametrize("law", [dataset_classes, dataset_range, dataset_repeats])
+def test_own_images_keep_the_laws_of_data_sets(law, scale, augment, tmp_path):
+    assert list(law(source(kept(tmp_path), scale=scale, augment=augment))) == []
 
 
 def test_training_images_can_be_varied(tmp_path):
