@@ -80,12 +80,8 @@ class Maps:
 
     Args:
         wanted: what was looked at.
-        row: number of the row in its lane.
-        lane: number of the lane.
-        batch: number of the batch.
         t: steps taken in the phase.
         phase: its name.
-        label: class of the sample.
         values: of each of `SHOWN`, by name; the force is missing where the state is clamped.
         formula: of each.
         image: what the image's state holds, (C, H, W); None where there is no image.
@@ -95,16 +91,16 @@ class Maps:
         shapes: of all layers in depth order.
         samples: in the batch.
         noise: whether the layer's mean energy is not zero and yet not above its rounding floor.
+        row: number of the row in its lane.
+        lane: number of the lane.
+        batch: number of the batch.
+        label: class of the sample; -1 where it is not known.
         took: seconds of the worker.
     """
 
     wanted: Wanted
-    row: int
-    lane: int
-    batch: int
     t: int
     phase: str
-    label: int
     values: dict[str, NDArray[Any]]
     formula: dict[str, str]
     image: NDArray[Any] | None
@@ -114,6 +110,10 @@ class Maps:
     shapes: tuple[Places, ...]
     samples: int
     noise: bool
+    row: int = 0
+    lane: int = 0
+    batch: int = 0
+    label: int = -1
     took: float = 0.0
 
     @property
@@ -183,47 +183,67 @@ def looked(session: Session, wanted: Wanted, outline: Outline = outline_of) -> M
     return replace(found, took=time.perf_counter() - begun)
 
 
-def _maps(at: Returning, lane: Lane, wanted: Wanted, outline: Outline) -> Maps:
-    """The arrays of the row at which someone stands, copied to the host."""
-    assert at._relaxation is not None
-    training, step = lane.training, at._relaxation.step()
-    network, images = training.network, training.images
+def maps_of(
+    step: Step,
+    network: Network,
+    wanted: Wanted,
+    *,
+    pixels: Places,
+    tones: tuple[float, float] = (0.0, 1.0),
+    outline: Outline = outline_of,
+) -> Maps:
+    """What is in a layer at a step of a relaxation, copied to the host.
+
+    Args:
+        step: of the relaxation.
+        network: that relaxes.
+        wanted: what is looked at; what there is not is brought to the nearest that there is.
+        pixels: shape of an image, (C, H, W).
+        tones: the values that are black and white.
+        outline: finds the receptive field of a unit.
+    """
     layer = min(max(wanted.layer, 1), len(network.layers))
     sample = min(max(wanted.sample, 0), len(step.states[0]) - 1)
     i = network.layers[layer - 1]
-    free_energy = step.free_energy
+    free_energy, h = step.free_energy, step.states[i]
     with torch.no_grad():
         balance = free_energy.balance(step.states)
         mu = balance.predictions[layer - 1]
-        h = step.states[i]
         held = {STATE: h, PREDICTION: mu, ERROR: network.nodes[i].energy.error(h, mu)}
         if i not in free_energy.clamped:
             held[FORCE] = balance.forces[i]
         values = {name: _host(as_maps(one[sample])) for name, one in held.items()}
     unit = _legal(wanted.unit, values[STATE].shape)
-    read = field(network, step.states, i, sample, unit, wanted.reads, images.shape, outline=outline)
+    read = field(network, step.states, i, sample, unit, wanted.reads, pixels, outline=outline)
     formula = {name: text for name, (_, text) in SHOWN.items()}
     if isinstance(network.nodes[i].energy, CrossEntropy):
         formula[ERROR] = SOFTMAX
-    known = lane.trace.batches.get(at._batch)
     return Maps(
         wanted=replace(wanted, layer=layer, sample=sample, unit=unit),
-        row=at.row,
-        lane=lane.id,
-        batch=at._batch,
         t=step.moment.t,
         phase=step.moment.phase,
-        label=-1 if known is None else int(known.labels[sample]),
         values=values,
         formula=formula,
-        image=_image(network, step, sample, images.shape),
+        image=_image(network, step, sample, pixels),
         image_state=-1 if network.image is None else network.image,
-        pixels=(images.low, images.high),
+        pixels=tones,
         read=read,
         shapes=tuple(network.nodes[k].shape for k in network.layers),
         samples=len(step.states[0]),
         noise=_is_noise(h, float(balance.energies[layer - 1].mean()), step.moment.t),
     )
+
+
+def _maps(at: Returning, lane: Lane, wanted: Wanted, outline: Outline) -> Maps:
+    """The maps of the row at which someone stands."""
+    assert at._relaxation is not None
+    network, images = lane.training.network, lane.training.images
+    tones = images.low, images.high
+    step = at._relaxation.step()
+    found = maps_of(step, network, wanted, pixels=images.shape, tones=tones, outline=outline)
+    known = lane.trace.batches.get(at._batch)
+    label = -1 if known is None else int(known.labels[found.wanted.sample])
+    return replace(found, row=at.row, lane=lane.id, batch=at._batch, label=label)
 
 
 def _is_noise(h: torch.Tensor, energy: float, t: int) -> bool:

@@ -59,6 +59,7 @@ class MapsPlots:
         self._maps: Maps | None = None
         self._tiles: Tiles | None = None
         self._scale, self._spread_scale = Scale(), Scale()
+        self._fading, self._opaque = fading(look.energy), shades(look.energy)
         self._mapper = self._colours(shades(look.diverging), look.background)
         self.channels = self._figure("maps", WIDE, HIGH)
         self._bar = self._add_bar(self.channels, self._mapper)
@@ -149,8 +150,8 @@ class MapsPlots:
         """A figure with an image, a map over it and a frame."""
         plot = self._figure(name, SIDE, SIDE)
         plot.title.text_font_size = "11px"
-        over = self._colours(fading(self._look.energy), CLEAR)
-        opaque = self._colours(shades(self._look.energy), CLEAR)
+        over = self._colours(self._fading, CLEAR)
+        opaque = self._colours(self._opaque, CLEAR)
         bar = self._add_bar(plot, opaque)
         sources = {part: _empty("image", "x", "y", "dw", "dh") for part in ("image", "over")}
         places = {one: one for one in ("image", "x", "y", "dw", "dh")}
@@ -216,6 +217,7 @@ class MapsPlots:
             self.field.title.text = "nothing to differentiate by"
             return
         _scale(parts["bar"], parts["mappers"], 0, Scale().limit(None, read.heat))
+        parts["mappers"][0].palette = self._fading if read.places else self._opaque
         source = "the image" if read.source == maps.image_state else f"h{_below(read.source)}"
         if not read.places:
             line = max(8, math.isqrt(len(read.heat) - 1) + 1)

@@ -1,10 +1,12 @@
 """What does a layer look like at the cursor? A tab of the drawer: channels, places, one unit."""
 
 import html
+import io
 from typing import Any
 
 import panel as pn
 
+from workbench import maps_figure
 from workbench.formula import svg
 from workbench.look import short
 from workbench.maps import ERROR, FORCE, PREDICTION, SHOWN, SPREAD, STATE, Maps, Surveyor, Wanted
@@ -18,12 +20,6 @@ ABOUT = (
 )
 
 READS = {"image, by sweep": IMAGE, "state below": BELOW}
-
-GRADIENT = {
-    IMAGE: r"\sqrt{\sum_c (\partial \mu_u / \partial x_{cij})^2},\ \mu = f_\ell \cdots f_1(x)",
-    BELOW: r"\sqrt{\sum_c (\partial \mu_u / \partial h_{cij})^2}",
-}
-"""What the map of what a unit reads shows."""
 
 
 class MapsTab:
@@ -64,6 +60,16 @@ class MapsTab:
         self._of = pn.pane.HTML("", **words, margin=(8, 4))
         self._formula = pn.pane.HTML("", stylesheets=[sheet], width=190, margin=(2, 4))
         beneath = {"stylesheets": [sheet], "width": SIDE, "margin": (2, 4)}
+        self._figure = pn.widgets.FileDownload(
+            callback=self._zip,
+            filename="relaxoscope-maps.zip",
+            label="figure and numbers (zip)",
+            embed=False,
+            auto=True,
+            sizing_mode="stretch_width",
+            disabled=True,
+            **small,
+        )
         self._spread, self._read = (pn.pane.HTML("", **beneath) for _ in range(2))
         self.view = pn.Column(
             pn.Row(self._layer, self._sample, self._what, self._reads),
@@ -73,6 +79,7 @@ class MapsTab:
             pn.Row(pn.pane.Bokeh(plots.spread), pn.pane.Bokeh(plots.field)),
             pn.Row(self._spread, self._read),
             pn.pane.HTML(f"<small>{ABOUT}</small>", **words, margin=(2, 4)),
+            self._figure,
             sizing_mode="stretch_width",
         )
 
@@ -104,13 +111,14 @@ class MapsTab:
         self._plots.draw(maps, self._what.value, anew=self._anew)
         self._anew = False
         self._shown = *self._shown[:3], False
+        self._figure.disabled = self._what.value not in maps.values
         ink, read = self._look.ink, maps.read
         for pane, text in (
             (self._numbers, numbers(maps)),
             (self._formula, formula(maps.formula[self._what.value], ink)),
             (self._of, of(maps)),
             (self._spread, formula(SPREAD, ink) if maps.has_places else ""),
-            (self._read, html.escape(read.why) or formula(GRADIENT[read.reads], ink)),
+            (self._read, html.escape(read.why) or formula(maps_figure.GRADIENT[read.reads], ink)),
         ):
             if text != pane.object:
                 pane.object = text
@@ -140,6 +148,14 @@ class MapsTab:
     def _tapped(self, unit: Unit) -> None:
         self._unit = unit
         self.follow()
+
+    def _zip(self) -> io.BytesIO:
+        """What is shown, for a paper."""
+        maps = self._surveyor.newest
+        assert maps is not None
+        lane = next(one for one in self._page.session.lanes if one.id == maps.lane)
+        found = maps_figure.dataset(maps, lane.choices_at(maps.row)[0])
+        return io.BytesIO(maps_figure.bytes_of(found, self._what.value))
 
     def _fit(self, event: Any) -> None:
         self._anew = True
