@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from core.catalogue import BadInput
 from core.network import Network, Node
+from core.networks.layers import Gathered
 from core.own.parts import (
     SAMPLES,
     asked,
@@ -210,7 +211,7 @@ class _Growing:
         before = [self._tail(one) for one in place.reads]
         inner = joined(modules[:cut])
         if len(parents) > 1 and type(inner) is nn.Sequential:
-            inner = Several(inner)
+            inner = Gathered(*inner)
         self._add(place.name, Node(shape, parents, reading(before, inner), depth, place.name))
         self.values[place.name] = values[-1]
         if cut < len(modules):
@@ -244,23 +245,6 @@ class _Growing:
     def _add(self, name: str, node: Node) -> None:
         self.index[name] = len(self.nodes)
         self.nodes.append(node)
-
-
-class Several(nn.Module):
-    """Modules one after the other, of which the first reads several states."""
-
-    def __init__(self, parts: nn.Sequential) -> None:
-        """Take the modules."""
-        super().__init__()
-        self.parts = parts
-
-    def forward(self, *states: Tensor) -> Tensor:
-        """The prediction, (B, *shape)."""
-        first, *rest = self.parts
-        h = first(*states)
-        for one in rest:
-            h = one(h)
-        return h
 
 
 def built(

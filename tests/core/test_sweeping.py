@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from core import Phase, Relaxation, chain
+from core import Phase, Relaxation, chain, own
 from core.dynamics.gradient import GradientDescent
 from core.dynamics.sweeping import Sweeping, ends_in_relu
 from core.energies.squared_error import SquaredError
@@ -214,3 +214,45 @@ def test_precision_scales_both_terms():
     moved, _ = Sweeping(rate=0.1).step(f, states, None)
     expected = 1.0 - 0.1 * (0.5 * (1.0 - 2.0) - 3.0 * 2.0 * (5.0 - 3.0))
     assert_close(float(moved[1]), expected, rtol=0, atol=1e-14)
+
+
+class Sum(nn.Module):
+    """A linear map of each of two states, added."""
+
+    def __init__(self, wide, far, out):
+        super().__init__()
+        self.one, self.other = nn.Linear(wide, out), nn.Linear(far, out)
+
+    def forward(self, h, far):
+        return self.one(h) + self.other(far)
+
+
+@pytest.mark.oracle("paper")
+@pytest.mark.parametrize("rule", ["pgd", "mod-pgd"])
+def test_a_rectified_layer_that_reads_two_states_is_swept_as_the_paper_says(rule, scratch):
+    # A graph of one's own: h_1 reads the image, h_2 both, the output h_2. Even is h_2 alone.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        nodes = {
+            "a": ("input", nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.ReLU())),
+            "b": (("a", "input"), nn.Sequential(Sum(6, 4, 5), nn.ReLU())),
+            "y": ("b", nn.Linear(5, 3)),
+        }
+        nodes["b"][1][0].other = nn.Sequential(nn.Flatten(), nn.Linear(4, 5))
+        entry = own.network("Sums", own.Graph(nodes), weights=True)
+        network = entry()((1, 2, 2), 3).double()
+        x, y = torch.randn(8, 1, 2, 2).double(), torch.eye(3).double()[[0, 1, 2, 0, 1, 2, 0, 1]]
+    a, b, out = (network.maps[str(i)] for i in (1, 2, 3))
+    assert ends_in_relu(b)
+    made = nudged(network, x, y, Sweeping(rule=rule), 4, beta=0.5)
+    h = list(made.first)
+    for step in made:
+        assert_close(step.states, h, rtol=0, atol=1e-12)
+        at = h[2].clone().requires_grad_()
+        (D,) = torch.autograd.grad(0.5 * (h[3] - out(at)).square().sum(), at)
+        h[2] = ((b[0] if rule == "mod-pgd" else b)(h[1], x).detach() - D).relu()
+        at = h[1].clone().requires_grad_()
+        (D,) = torch.autograd.grad(0.5 * (h[2] - b(at, x)).square().sum(), at)
+        h[1] = ((a[:2] if rule == "mod-pgd" else a)(x).detach() - D).relu()
+        h[3] = out(h[2]).detach() - 0.5 * (h[3] - y)
+    assert (made.states[2] == 0).any() and (made.states[2] != made.first[2]).any()
