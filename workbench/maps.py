@@ -89,6 +89,8 @@ class Maps:
         pixels: the values that are black and white.
         read: what the prediction of the chosen unit reads.
         shapes: of all layers in depth order.
+        names: of all layers.
+        source: name of the state that the prediction reads, "the image" where it is that.
         samples: in the batch.
         noise: whether the layer's mean energy is not zero and yet not above its rounding floor.
         row: number of the row in its lane.
@@ -108,6 +110,8 @@ class Maps:
     pixels: tuple[float, float]
     read: Field
     shapes: tuple[Places, ...]
+    names: tuple[str, ...]
+    source: str
     samples: int
     noise: bool
     row: int = 0
@@ -120,6 +124,11 @@ class Maps:
     def unit(self) -> Unit:
         """The chosen unit."""
         return self.read.unit
+
+    @property
+    def name(self) -> str:
+        """Of the layer."""
+        return self.names[self.wanted.layer - 1]
 
     @property
     def has_places(self) -> bool:
@@ -229,6 +238,8 @@ def maps_of(
         pixels=tones,
         read=read,
         shapes=tuple(network.nodes[k].shape for k in network.layers),
+        names=tuple(_name(network, k) for k in network.layers),
+        source="the image" if read.source == network.image else _named(network, read),
         samples=len(step.states[0]),
         noise=_is_noise(h, float(balance.energies[layer - 1].mean()), step.moment.t),
     )
@@ -251,6 +262,15 @@ def _is_noise(h: torch.Tensor, energy: float, t: int) -> bool:
     activity = float(torch.linalg.vector_norm(h)) / h.numel() ** 0.5
     floor = floor_of([h[0].numel()], torch.finfo(h.dtype).eps, activity, t)
     return 0 < energy <= float(np.asarray(floor).ravel()[0])
+
+
+def _name(network: Network, i: int) -> str:
+    """What plots call a state."""
+    return network.nodes[i].name or str(i)
+
+
+def _named(network: Network, read: Field) -> str:
+    return "" if read.source < 0 else f"state {_name(network, read.source)}"
 
 
 def _legal(unit: Unit | None, shape: tuple[int, ...]) -> Unit:

@@ -63,10 +63,11 @@ def dataset(maps: Maps, experiment: Experiment | None = None) -> xr.Dataset:
         found["image"] = (("colour", "image_row", "image_column"), maps.image, about)
     read = maps.read
     if read.heat is not None:
-        about = {"long_name": f"gradient by state {read.source}", "formula": GRADIENT[read.reads]}
+        about = {"long_name": f"gradient by {maps.source}", "formula": GRADIENT[read.reads]}
         found["gradient"] = (("read_row", "read_column"), read.heat, about)
     attrs = {
-        "layer": maps.wanted.layer,
+        "layer": maps.name,
+        "source": maps.source,
         "has_places": int(maps.has_places),
         "sample": maps.wanted.sample,
         "label": maps.label,
@@ -78,7 +79,6 @@ def dataset(maps: Maps, experiment: Experiment | None = None) -> xr.Dataset:
         "unit": json.dumps(maps.unit),
         "box": json.dumps(read.box),
         "read_places": int(read.places),
-        "read_image": int(read.source == maps.image_state),
         "why": read.why,
         "low": float(maps.pixels[0]),
         "high": float(maps.pixels[1]),

@@ -23,13 +23,13 @@ from workbench.maps import SHOWN, Maps
 from workbench.maps_draw import Scale, Tiles, fading, largest, pixels
 from workbench.maps_field import Unit
 
-WIDE, HIGH = 428, 250
+WIDE, HIGH = 424, 250
 """Pixels of the sheet of channels, at most."""
 
-SIDE = 208
+SIDE = 204
 """Pixels of a map over the image."""
 
-EDGE = 8
+EDGE = 11
 """Pixels beside a figure, for the ends of its scale."""
 
 LEAST = 16
@@ -171,7 +171,7 @@ class MapsPlots:
             self._bar.visible = False
             for source in (self._sheet, self._grid, self._chosen):
                 _clear(source)
-            plot.title.text = f"layer {maps.wanted.layer} is clamped: no force moves it"
+            plot.title.text = f"layer {maps.name} is clamped: no force moves it"
             return
         tiles = Tiles.of(values.shape, (WIDE, HIGH))
         of = maps.lane, maps.wanted.layer, maps.wanted.sample, shows
@@ -189,7 +189,7 @@ class MapsPlots:
             None if corner is None else (corner[1], corner[1] + 1, corner[0], corner[0] + 1),
             tiles.height,
         )
-        said = [f"{name} of layer {maps.wanted.layer}", _size(maps, tiles), _peak(values)]
+        said = [f"{name} of layer {maps.name}", _size(maps, tiles), _peak(values)]
         plot.title.text = "  ·  ".join(said)
 
     def _draw_spread(self, maps: Maps, anew: bool) -> None:
@@ -197,7 +197,7 @@ class MapsPlots:
         wide, high = _backdrop(self.spread, parts, maps)
         if spread is None:
             _hide(parts)
-            self.spread.title.text = f"layer {maps.wanted.layer} has no places"
+            self.spread.title.text = f"layer {maps.name} has no places"
             return
         of = maps.lane, maps.wanted.layer, maps.wanted.sample
         limit = self._spread_scale.limit(of, spread, anew=anew)
@@ -218,7 +218,6 @@ class MapsPlots:
             return
         _scale(parts["bar"], parts["mappers"], 0, Scale().limit(None, read.heat))
         parts["mappers"][0].palette = self._fading if read.places else self._opaque
-        source = "the image" if read.source == maps.image_state else f"h{_below(read.source)}"
         if not read.places:
             line = max(8, math.isqrt(len(read.heat) - 1) + 1)
             tiles = Tiles.of((len(read.heat), 1, 1), (SIDE, SIDE), line=line)
@@ -226,7 +225,7 @@ class MapsPlots:
             _clear(parts["frame"])
             _put(parts["over"], tiles.sheet(read.heat[..., None]), tiles.width, tiles.height)
             _square(self.field, tiles.width, tiles.height, 1)
-            self.field.title.text = f"reads {source}: {len(read.heat)} units without places"
+            self.field.title.text = f"reads {maps.source}: {len(read.heat)} units without places"
             return
         wide, high = _backdrop(self.field, parts, maps)
         _put(parts["over"], read.heat, wide, high)
@@ -234,7 +233,7 @@ class MapsPlots:
         parts["frame"].data = _rectangle(box, high)
         extent = "" if read.box is None else f", {_extent(read.box)} of {_size_of(read.heat)}"
         flat = "" if read.heat.any() else "; flat here"
-        self.field.title.text = f"reads {source}{extent}{flat}"
+        self.field.title.text = f"reads {maps.source}{extent}{flat}"
 
     # Choosing ------------------------------------------------------------------------------------
 
@@ -366,8 +365,3 @@ def _size_of(heat: NDArray[Any]) -> str:
 
 def _extent(box: Any) -> str:
     return f"{box[1] - box[0]} × {box[3] - box[2]}"
-
-
-def _below(index: int) -> str:
-    """A number in small letters below the line."""
-    return str(index).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))

@@ -125,7 +125,8 @@ class MapsTab:
 
     def _offer(self, maps: Maps) -> None:
         """Offer the layers and samples that there are."""
-        options = {_named(k, one): k for k, one in enumerate(maps.shapes, start=1)}
+        named = enumerate(zip(maps.names, maps.shapes, strict=True), start=1)
+        options = {_named(name, shape): k for k, (name, shape) in named}
         self._setting = True
         try:
             if options != self._layer.options:
@@ -193,7 +194,7 @@ def numbers(maps: Maps) -> str:
         f"{name} <b>{short(float(one[maps.unit])) if one is not None else 'clamped'}</b>"
         for name, one in found.items()
     )
-    return f"<div>layer {maps.wanted.layer}, {place}: {' · '.join(values)}</div>"
+    return f"<div>layer {maps.name}, {place}: {' · '.join(values)}</div>"
 
 
 def of(maps: Maps) -> str:
@@ -209,7 +210,7 @@ def formula(text: str, ink: str) -> str:
     return f'<div class="formula">{svg(text, ink, 9.5)}</div>'
 
 
-def _named(number: int, shape: tuple[int, ...]) -> str:
+def _named(name: str, shape: tuple[int, ...]) -> str:
     """A layer in the menu."""
     size = " × ".join(str(n) for n in shape)
-    return f"{number}: {size}" if len(shape) > 1 else f"{number}: {size} units"
+    return f"{name}: {size}" if len(shape) > 1 else f"{name}: {size} units"

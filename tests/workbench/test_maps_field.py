@@ -155,6 +155,23 @@ def test_where_a_batch_is_normalised_together_the_others_count():
     assert found.box == (0, 7, 0, 7)  # [0, 3) behind the pool, [0, 6) before it
 
 
+@pytest.mark.oracle("other implementation")
+def test_through_relays_and_skips_it_is_the_gradient_of_the_sweep():
+    network = make("network", "ResNet", {"width": 1 / 64})((1, 8, 8), 10).double()
+    states = drawn(network, batch=2)
+    assert network.relays
+    for layer in network.layers:
+        x = states[0][1:].clone().requires_grad_()
+        unit = tuple(n - 1 for n in as_maps(states[layer][0]).shape)
+        mu = as_maps(network.sweep({0: x})[layer][0])[unit]
+        (expected,) = torch.autograd.grad(mu, x)
+        found = field(network, states, layer, 1, unit, IMAGE, (1, 8, 8))
+        np.testing.assert_allclose(found.heat, expected[0, 0].abs(), rtol=1e-5, atol=1e-12)
+        top, bottom, left, right = found.box
+        found.heat[top:bottom, left:right] = 0
+        assert not found.heat.any()
+
+
 def test_what_is_predicted_is_not_read():
     network = make("network", "Decoder", {"latent": 3, "hidden": (4,)})((1, 2, 2), 10).double()
     found = field(network, drawn(network), 2, 0, (0, 0, 0), IMAGE, (1, 2, 2))

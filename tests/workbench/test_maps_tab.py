@@ -118,7 +118,7 @@ def test_the_frame_of_what_a_unit_reads_lies_over_the_image(maps):
     maps.choose(reads=BELOW)
     frame = maps.plots._field["frame"].data  # [0, 3) of 4 rows, twice as large over the image
     assert (frame["left"], frame["right"], frame["bottom"], frame["top"]) == ([0], [6], [2], [8])
-    assert "h₁, 3 × 3 of 4 × 4" in maps.plots.field.title.text
+    assert "reads state 1, 3 × 3 of 4 × 4" in maps.plots.field.title.text
 
 
 def test_a_scale_is_kept_until_it_is_fitted(maps):
@@ -162,6 +162,16 @@ def test_a_decoder_says_that_its_image_is_not_read():
     maps = Opened(decoder)
     assert "predicted by the layers" in maps.tab._read.object
     assert maps.plots.field.title.text == "nothing to differentiate by"
+
+
+def test_layers_are_called_by_their_names():
+    maps = Opened(SMALL.changed(network=make("network", "ResNet", {"width": 1 / 64})))
+    named = {name.partition(":")[0]: k for name, k in maps.tab._layer.options.items()}
+    network = maps.session.lane.training.network
+    assert list(named) == [network.nodes[i].name for i in network.layers]
+    maps.choose(layer=named["4s"], reads=BELOW)
+    assert "layer 4s, channel" in maps.tab._numbers.object
+    assert "reads state 3," in maps.plots.field.title.text
 
 
 def test_the_same_figures_are_kept(maps):
