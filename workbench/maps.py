@@ -181,7 +181,6 @@ def looked(session: Session, wanted: Wanted, outline: Outline = outline_of) -> M
     session._park()
     assert live.parked is not None
     walker = Returning(0)  # so that a page that looks meanwhile sees the session where it stands
-    walker.gear = session.gear
     try:
         for _ in walker._walk(live, range(live.mark_before(row).row, row + 1)):
             if not session._queue.empty():

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from sessions import SMALL, assert_same_rows, do, opened, rows, settle, weights
 from torch import nn
 
 from core import make
-from workbench import maps
+from workbench import maps, measures
 from workbench.maps import ERROR, FORCE, PREDICTION, STATE, Outlines, Surveyor, Wanted, looked
 from workbench.maps_field import BELOW, IMAGE, outline_of
 from workbench.replaying import states_of
@@ -146,6 +145,18 @@ def test_a_replay_gives_way_to_what_is_asked_and_is_taken_up_again(session):
     assert surveyor.newest.lane == session.lane.id == 1
 
 
+def test_a_replay_that_gave_way_is_taken_up_again_by_itself(session):
+    do(session, "seek", 3)
+    surveyor = Surveyor(session)
+    surveyor.follow(Wanted())
+    session.aside(lambda: None)  # changes nothing, and yet comes first
+    settle(session)
+    assert surveyor.newest is None
+    surveyor.follow(Wanted())
+    settle(session)
+    assert surveyor.newest.row == 3
+
+
 def test_the_same_is_asked_once(session):
     surveyor = Surveyor(session)
     for _ in range(3):
@@ -197,11 +208,23 @@ def test_a_network_that_cannot_be_looked_at_is_told_and_the_session_goes_on(sess
     assert session.row == before + 1
 
 
-def test_the_numbers_do_not_change_when_the_worker_goes_on(session):
+def test_the_numbers_are_copies(session):
     found = looked(session, Wanted(layer=2))
     held = {name: values.copy() for name, values in found.values.items()}
-    do(session, "step", 5)
-    with torch.no_grad():
-        session.lane.training.network.maps["2"][0].weight.zero_()
+    for h in session._relaxation.states:
+        h.zero_()
     for name, values in found.values.items():
         np.testing.assert_array_equal(values, held[name])
+
+
+def test_what_rounding_alone_can_make_is_said_to_be_noise():
+    slow = make("dynamics", "GradientDescent", {"rate": 1e-3})
+    session = opened(SMALL.changed(dynamics=slow))
+    do(session, "step", 8)
+    trace = session.lane.trace.dataset()
+    noise = (measures.rounding(trace) & (trace["energy"] > 0)).values
+    for row in range(9):
+        do(session, "seek", row)
+        for layer in range(1, 5):
+            assert looked(session, Wanted(layer=layer)).noise == noise[row, layer - 1]
+    assert noise.any() and not noise.all()
