@@ -110,9 +110,9 @@ def _reads_stopped(experiment: "Experiment") -> bool:
     return getattr(experiment.network, "batch_norm", "none") == "batch"
 
 
-def _unsynchronised(experiment: "Experiment") -> bool:
-    """Whether delays meet a rule that goes by more than one step of all states at once."""
-    others = ("ErrorBased", "ExactBlocks", "FixedPrediction", "Sweeping")
+def _deaf(experiment: "Experiment") -> bool:
+    """Whether delays meet a rule that computes its own forces, without what relays hand on."""
+    others = ("ErrorBased", "FixedPrediction")
     return _skips(experiment) == "relay" and _kind(experiment, "dynamics") in others
 
 
@@ -146,24 +146,6 @@ LARGEST_REST = 0.5
 """Of a layer at rest beside auxiliary neurons as published; theirs diverge from 0.55 on at 0.8."""
 
 RULES = (
-    Rule(
-        "dynamics",
-        _unsynchronised,
-        "a relay delays a skip by one step of all states at once; "
-        "network.skips none, or gradient descent, momentum, Adam, Langevin, one layer a step",
-    ),
-    Rule(
-        "pretraining",
-        lambda e: getattr(e.network, "has_weights", False) and e.pretraining != "random",
-        "this network begins with the weights that it came with: random leaves them as they are",
-    ),
-    Rule(
-        "network",
-        _overdriven,
-        "with network.skips published, auxiliary neurons diverge unless states move by plain "
-        "gradient descent under a spiking or decaying precision whose resting value is at most "
-        f"{LARGEST_REST:g}; skips relay takes any",
-    ),
     Rule(
         "engine",
         _unchained,
@@ -261,6 +243,24 @@ RULES = (
         "dtype",
         lambda e: e.dtype == "float64" and e.device.startswith("mps"),
         "an Apple GPU has no float64: float32, or device cpu",
+    ),
+    Rule(
+        "dynamics",
+        _deaf,
+        "this rule has forces of its own, without what relays hand on a step later; "
+        "network.skips none, or another rule",
+    ),
+    Rule(
+        "pretraining",
+        lambda e: getattr(e.network, "has_weights", False) and e.pretraining != "random",
+        "this network begins with the weights that it came with: random leaves them as they are",
+    ),
+    Rule(
+        "network",
+        _overdriven,
+        "with network.skips published, auxiliary neurons diverge unless states move by plain "
+        "gradient descent under a spiking or decaying precision whose resting value is at most "
+        f"{LARGEST_REST:g}; skips relay takes any",
     ),
 )
 

@@ -47,10 +47,11 @@ TINY_OF = {
     "VGG": {"width": 1 / 128, "pools": 0},
     "EquilibriumVGG": {"width": 1 / 128, "pools": 0},
     "AlexNet": {"width": 1 / 128, "pools": 2},
+    "ResNet": {"width": 1 / 128},
 }
 """The same of single entries, for images of 8 x 8."""
 NUMBERS = {
-    "steps": (3, 6),
+    "steps": (3, 10),
     "tolerance": (0.0, 0.05),
     "output_precision": (1.0, 0.5),
     "activity_decay": (0.0, 0.1),
@@ -185,11 +186,22 @@ def pairs(row: Row) -> Iterator[Pair]:
 
 @cache
 def _bases() -> list[dict[str, str]]:
-    """A legal row for each task and network that go together, found by trial."""
+    """Legal rows, found by trial.
+
+    One for each task and network that go together, and some for each level of a network's dial
+    that none of those says.
+    """
     source, found = random.Random(DATE), []
     for task, network in itertools.product(cards("task"), cards("network")):
         tries = (drawn(source, task=task, network=network) for _ in range(500))
         found += itertools.islice((row for row in tries if refused(row) is None), 1)
+    for network in cards("network"):
+        for name, levels in _dials("network", network).items():
+            for level in levels:
+                if any((name, level) in facts(row) for row in found):
+                    continue
+                tries = (drawn(source, **{"network": network, name: level}) for _ in range(2000))
+                found += itertools.islice((row for row in tries if refused(row) is None), 4)
     return found
 
 
@@ -386,7 +398,7 @@ def relaxed(chosen: Experiment, batches: int = 2) -> str:
         with np.errstate(all="ignore"):
             energies = rows["energy"].astype(np.float64)
             totals = ((energies * rows["precision"]).sum(1) + rows["cost"]).tolist()
-        at = diverged(torch.tensor(totals, dtype=torch.float64))
+        at = _lost(totals)
         for name, values in rows.items():
             if values.dtype.kind == "f" and name not in COMPARED:
                 _finite(name, values[:at])
@@ -402,6 +414,14 @@ def relaxed(chosen: Experiment, batches: int = 2) -> str:
     for name, parameter in network.named_parameters():
         _finite(name, parameter.detach().cpu().numpy())
     return "finite"
+
+
+def _lost(totals: list[float]) -> int | None:
+    """The first row that has diverged, or whose forces float32 cannot square: F beyond 1e30."""
+    at = diverged(torch.tensor(totals, dtype=torch.float64))
+    huge = next((k for k, F in enumerate(totals) if abs(F) > 1e30), None)
+    found = [k for k in (at, huge) if k is not None]
+    return min(found) if found else None
 
 
 def _finite(name: str, values: np.ndarray) -> None:

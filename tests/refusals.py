@@ -5,13 +5,14 @@ written from what the sentence names, not from the rule.
 """
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from core import Experiment, Training
+from core import BadInput, Experiment, Training, pretraining
 from core.batches import Batch
 from core.dynamics.gradient import GradientDescent
 from core.inits.forward import Forward
@@ -184,11 +185,63 @@ def a_sample_reads_the_others(experiment: Experiment) -> bool:
     """Some prediction for a sample that relaxes changes with the states of another one."""
     for relaxation in _relaxations(experiment):
         states = relaxation.step().states
-        other = [torch.cat([h[:1], h[1:].flip(0) + 0.5 * h[1:]]) for h in states]
+        drawn = torch.Generator().manual_seed(0)
+        other = [
+            torch.cat([h[:1], torch.randn(h[1:].shape, generator=drawn).to(h)]) for h in states
+        ]
         found = [relaxation.network.predictions(one) for one in (states, other)]
         if any(not torch.allclose(a[:1], b[:1]) for a, b in zip(*found, strict=True)):
             return True
     return False
+
+
+def what_relays_hand_on_is_not_heard(experiment: Experiment) -> bool:
+    """A step of the rule fails, or is the same whatever pulled at the relays before it."""
+    for relaxation in _relaxations(experiment):
+        free_energy, states = relaxation.step().free_energy, relaxation.states
+        moved = []
+        for size in (0.0, 1.0):
+            free_energy = copy(free_energy)
+            free_energy.handed = {i: size + 0 * states[i] for i in free_energy.network.relays}
+            free_energy._last = None
+            try:
+                rule = experiment.dynamics
+                memory = rule.init(free_energy, states, noise(0, 0))
+                moved.append(rule.step(free_energy, states, memory)[0])
+            except Exception:
+                return True
+        return all(torch.equal(a, b) for a, b in zip(*moved, strict=True))
+    return False
+
+
+def auxiliary_neurons_may_run_away(experiment: Experiment) -> bool:
+    """Nothing bounds them: two of them swing about each other, or another rule moves them.
+
+    Under h <- h - rate dF/dh the largest eigenvalue of rate times the Hessian of their chain is 3
+    times the resting precision, which is bounded up to 3/2 whatever stands beside them.
+    """
+    if not _training(experiment).network.auxiliary:
+        return False
+    precision: Any = experiment.precision
+    if type(experiment.dynamics) is not GradientDescent or not hasattr(precision, "table"):
+        return True
+    L = experiment.network.layers
+    try:
+        table = precision.table(experiment.steps, torch.arange(1, L + 1))
+    except BadInput:
+        return True
+    asleep = torch.arange(len(table))[:, None] != L - torch.arange(1, L + 1)
+    return bool((3 * table[asleep] > 1.5).any())
+
+
+def weights_are_not_those_that_came(experiment: Experiment) -> bool:
+    """The training replaces them."""
+    data = images()
+    came = experiment.network(data.shape, data.classes)
+    network = experiment.build(data.shape, data.classes)
+    course = pretraining.first_weights(experiment, data, network, lambda line, share: None)
+    pairs = zip(came.parameters(), network.parameters(), strict=True)
+    return course is not None and any(not torch.equal(a, b) for a, b in pairs)
 
 
 LAWS: dict[str, Callable[[Experiment], bool]] = {
@@ -210,6 +263,9 @@ LAWS: dict[str, Callable[[Experiment], bool]] = {
     "an Apple GPU has no float64": raises,
     "chain takes linear layers": raises,
     "with batch statistics a sample moves": a_sample_reads_the_others,
+    "this rule has forces of its own": what_relays_hand_on_is_not_heard,
+    "with network.skips published": auxiliary_neurons_may_run_away,
+    "this network begins with the weights": weights_are_not_those_that_came,
 }
 """The law of each sentence, by its first words."""
 

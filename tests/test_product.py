@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from core import own
 from core.compatibility import RULES
 from core.dynamics.gradient import GradientDescent
 from core.energies.squared_error import SquaredError
@@ -39,7 +41,7 @@ def test_what_is_not_refused_relaxes_learns_and_comes_back(part, record_property
     assert not broken, f"{len(broken)} rows:\n" + "\n".join(broken)
     for verdict, count in found.items():
         record_property(f"count: the catalogue: {verdict}", count)
-    assert found["diverged"] <= found["finite"] / 20
+    assert found["diverged"] <= found["finite"] / 10
 
 
 def test_the_covering_set_has_every_pair_that_is_not_refused():
@@ -77,11 +79,18 @@ def plain(**choices):
         return replace(product.experiment(row), **choices)
 
 
+def brought():
+    """A network that comes with its weights."""
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    return own.network("Brought", layers, weights=True)()
+
+
 ELSEWHERE = {
-    "a table has one column": {"precision": Table(rows=((1.0, 1.0),))},
-    "an Apple GPU has no float64": {"dtype": "float64", "device": "mps"},
+    "a table has one column": lambda: {"precision": Table(rows=((1.0, 1.0),))},
+    "an Apple GPU has no float64": lambda: {"dtype": "float64", "device": "mps"},
+    "this network begins with the": lambda: {"network": brought(), "pretraining": "trained"},
 }
-"""What a row cannot say: numbers and devices, by the first words of the sentence."""
+"""What a row cannot say: numbers, devices, one's own; by the first words of the sentence."""
 
 
 @functools.cache
@@ -100,10 +109,12 @@ def examples(rule):
     refused = refused_once()[rule.sentence]
     with product.without_rules():
         made = [product.experiment(row) for row in refused]
-    made += [plain(**c) for words, c in ELSEWHERE.items() if rule.sentence.startswith(words)]
+    said = [choices for words, choices in ELSEWHERE.items() if rule.sentence.startswith(words)]
+    made += [plain(**choices()) for choices in said]
     return made
 
 
+@pytest.mark.usefixtures("scratch")
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.sentence[:50])
 def test_what_a_rule_refuses_would_break_the_law_that_it_names(rule):
     breaks = refusals.law(rule.sentence)

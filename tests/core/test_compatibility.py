@@ -5,11 +5,15 @@ from itertools import combinations, product
 
 import pytest
 import torch
+from torch import nn
 
-from core import BadInput, Experiment, Training, cards, make
+from core import BadInput, Experiment, Training, cards, make, own
 from core.batches import ImageSet
 from core.compatibility import RULES, companions, refusal, refused_choices
 from core.dynamics.cascade import Cascade
+from core.dynamics.error_based import ErrorBased
+from core.dynamics.fixed_prediction import FixedPrediction
+from core.dynamics.gradient import Nesterov
 from core.energies.cross_entropy import CrossEntropy
 from core.experiment import SCALARS
 from core.inits.average import Average
@@ -26,9 +30,11 @@ from core.networks.decoder import Decoder
 from core.networks.equilibrium import EquilibriumVGG
 from core.networks.mlp import MLP
 from core.networks.mupc import MuPC
+from core.networks.resnet import ResNet
 from core.networks.vgg import VGG
 from core.precisions.decaying import Decaying
 from core.precisions.identity import Identity
+from core.precisions.spiking import Spiking
 from core.precisions.table import Table
 from core.tasks.clamped_nudge import ClampedNudge
 from core.tasks.classify import Classify
@@ -47,6 +53,7 @@ SMALL = {
     "VGG": {"width": 1 / 64, "pools": 0},
     "EquilibriumVGG": {"width": 1 / 64, "pools": 0},
     "AlexNet": {"width": 1 / 64, "pools": 0},
+    "ResNet": {"width": 1 / 64},
 }
 PLAIN = Experiment(network=MLP(hidden=(5, 4)), batch_size=10, steps=3, pretraining="random")
 NUDGED = {"task": Nudge(), "learning": EquilibriumPropagation()}
@@ -61,8 +68,15 @@ def images(classes=10, count=40):
     return ImageSet("toy", x, y, x, y, classes, names, 0.0, 1.0)
 
 
+def brought():
+    """A network that comes with its weights."""
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(6, 10))
+    return own.network("Brought", layers, weights=True)()
+
+
 def broken_by(rule):
     """An experiment's choices that break one rule, by the rule's place in the list."""
+    network = brought()
     return [
         [
             {"engine": "chain", "network": MuPC()},
@@ -128,9 +142,20 @@ def broken_by(rule):
             {"precision": Table(rows=((1.0,) * 3,)), "network": MLP(hidden=(4,) * 9)},
         ],
         [{"dtype": "float64", "device": "mps"}, {"dtype": "float64", "device": "mps:0"}],
+        [{"dynamics": rule, "network": ResNet()} for rule in (ErrorBased(), FixedPrediction())],
+        [{"pretraining": one, "network": network} for one in ("trained", "epoch 2")],
+        [
+            {"network": ResNet(skips="published"), **others}
+            for others in (
+                {"precision": Identity()},
+                {"precision": Spiking(rest=0.51)},
+                {"precision": Spiking(), "dynamics": Nesterov()},
+            )
+        ],
     ][RULES.index(rule)]
 
 
+@pytest.mark.usefixtures("scratch")
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.sentence[:40])
 def test_each_rule_is_raised_with_its_field_and_its_sentence(rule):
     for choices in broken_by(rule):

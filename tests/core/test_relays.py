@@ -199,8 +199,16 @@ def experiment(skips, **choices):
     return Experiment(network=ResNet(skips=skips), pretraining="random", steps=13, **choices)
 
 
-@pytest.mark.parametrize("dynamics", [ErrorBased(), ExactBlocks(), FixedPrediction(), Sweeping()])
-def test_rules_that_know_no_step_of_all_states_are_refused_with_relays(dynamics):
+@pytest.mark.oracle("closed form")
+@pytest.mark.parametrize("dynamics", [Sweeping(rate=0.3), ExactBlocks()])
+def test_rules_that_take_layers_in_turn_end_at_the_same_equilibrium(dynamics):
+    made = relaxation(skipping("relay"), dynamics=dynamics, init=Zero(), steps=2000)
+    made.run()
+    assert_close(made.states[S].flatten()[0], torch.tensor(2 / 7).double())
+
+
+@pytest.mark.parametrize("dynamics", [ErrorBased(), FixedPrediction()])
+def test_rules_with_forces_of_their_own_are_refused_with_relays(dynamics):
     with pytest.raises(BadInput, match=r"^dynamics: .*skips none"):
         experiment("relay", dynamics=dynamics)
     experiment("none", dynamics=dynamics)
