@@ -259,9 +259,7 @@ def test_energies_of_every_step_and_layer_are_those_of_delay_lines(skips, delay,
             if name == "out":
                 ours_here = found[network.nodes[-1].name]
             else:
-                ours_here = found[
-                    str(name[1] + 1) if name[0] == "main" else f"{2 * name[1] + 2}s"
-                ]
+                ours_here = found[str(name[1] + 1) if name[0] == "main" else f"{2 * name[1] + 2}s"]
             assert float(ours_here) == pytest.approx(value, rel=1e-9, abs=1e-15)
 
 
