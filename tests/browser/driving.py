@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,11 @@ ARGUMENTS = [
 HOW_TO_GET = "no Chromium: apt-get install chromium, or CHROMIUM=/path/to/it"
 
 PANEL = (
+    "from core import plugins; [plugins.load(one) for one in {plugins}]; "
     "from workbench import registry; registry.GRACE = {grace}; "
     "from panel.command import main; main()"
 )
-"""`python -m panel`, with another grace time for sessions without a page: there may be 16."""
+"""`relaxoscope serve`, with another grace time for sessions without a page: there may be 16."""
 
 UNUSED = 5
 """Seconds until the server discards what was built for a page that does not come or has gone."""
@@ -75,7 +76,14 @@ def launch(playwright: Playwright, executable: str) -> Browser:
 class Server:
     """`panel serve apps/` on a free port, with its own cache and runs, and what it writes."""
 
-    def __init__(self, cache: Path, log: Path, grace: float = 60, runs: Path | None = None) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        log: Path,
+        grace: float = 60,
+        runs: Path | None = None,
+        plugins: Sequence[Path] = (),
+    ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -83,7 +91,8 @@ class Server:
         self.cache = cache
         self._log = log
         self._read = 0
-        command = [sys.executable, "-c", PANEL.format(grace=grace), "serve", "apps/"]
+        program = PANEL.format(grace=grace, plugins=[str(one) for one in plugins])
+        command = [sys.executable, "-c", program, "serve", "apps/"]
         command += ["--address", "127.0.0.1", "--port", str(self.port)]
         # A page that has gone is noticed at once, so that its session does not count for long.
         command += [
@@ -143,9 +152,11 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, *, grace: float = 60, runs: Path | None = None) -> Iterator[Server]:
+def serving(
+    folder: Path, *, grace: float = 60, runs: Path | None = None, plugins: Sequence[Path] = ()
+) -> Iterator[Server]:
     """A server that answers, and is stopped at the end."""
-    running = Server(folder / "cache", folder / "log.txt", grace, runs)
+    running = Server(folder / "cache", folder / "log.txt", grace, runs, plugins)
     try:
         running.wait()
         yield running
