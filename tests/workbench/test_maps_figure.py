@@ -37,12 +37,15 @@ def pictures(figure):
 
 def test_the_picture_holds_the_numbers(session):
     found = data(session, layer=1, unit=(1, 2, 3))
-    sheet, _, spread, _, gradient = pictures(maps_figure.figure(found, STATE))[:5]
+    drawn = maps_figure.figure(found, STATE)
+    sheet, _, spread, _, gradient = pictures(drawn)[:5]
     both = np.concatenate(list(found[STATE].values), axis=1)  # two channels, side by side
     np.testing.assert_array_equal(sheet.get_array(), both)
     np.testing.assert_array_equal(spread.get_array(), found["spread"])
     np.testing.assert_array_equal(gradient.get_array(), found["gradient"])
     assert sheet.norm.vmin == -sheet.norm.vmax
+    bars = [ax.get_xticks().tolist() for ax in drawn.axes if len(ax.get_xticks())]
+    assert [sheet.norm.vmin, 0, sheet.norm.vmax] in bars
 
 
 def test_the_numbers_come_back_and_draw_the_same_bytes(session, tmp_path):

@@ -1,5 +1,7 @@
 """The tab shows what was looked at: its menus, its pictures, the unit that is tapped."""
 
+import tomllib
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -99,6 +101,28 @@ def test_a_tapped_place_is_another_place_of_the_same_channel(maps):
     assert maps.newest.unit == (0, 3, 3)
     frame = maps.plots._spread["frame"].data
     assert (frame["left"], frame["right"], frame["bottom"], frame["top"]) == ([6], [8], [0], [2])
+
+
+def test_another_layer_begins_with_the_unit_in_its_middle(maps):
+    maps.choose(layer=3)
+    maps.tap(maps.plots.channels, 0.5, 0.5)
+    assert maps.newest.unit != (0, 1, 1)
+    maps.choose(layer=4)
+    assert maps.newest.unit == (0, 1, 1)
+
+
+def test_what_is_shown_leaves_as_a_figure_with_the_recipe_of_its_row(maps):
+    do(maps.session, "change", dynamics=make("dynamics", "GradientDescent", {"rate": 0.05}))
+    do(maps.session, "step", 2)
+    do(maps.session, "seek", 2)
+    maps.choose(layer=2, what=ERROR)
+    with zipfile.ZipFile(maps.tab._zip()) as archive:
+        recipe = tomllib.loads(archive.read("recipe.toml").decode())
+        assert {"figure.pdf", "figure.svg", "figure.png", "data.nc"} <= set(archive.namelist())
+    assert recipe["dynamics"]["rate"] == 0.1
+    assert not maps.tab._figure.disabled
+    maps.choose(layer=5, what=FORCE)
+    assert maps.tab._figure.disabled
 
 
 def test_a_tap_beside_the_tiles_does_nothing(maps):
