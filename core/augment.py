@@ -13,7 +13,9 @@ class Augment:
     """Mirrors images by a coin and crops a place of its own out of each, padded with black.
 
     The papers pad and crop before they normalise; padding with the value of a black pixel is the
-    same after it. The crop keeps the shape of the images of the set.
+    same after it. The crop keeps the shape of the images of the set. What is done to an image is
+    torchvision's; lots are drawn here, since torchvision draws from torch's global generator, by
+    which no batch could come again.
 
     Args:
         padding: black pixels on each side, from among which the crop may reach.
@@ -38,16 +40,15 @@ class Augment:
 
         Returns: (B, C, H, W), in memory of their own.
         """
+        from torchvision.transforms.v2 import functional  # here, because it takes a second
+
         x = (images if self.wide is None else self.wide)[index]
         mirrored, top, left = self.lots(x.shape, images.shape, generator)
-        p, (B, C, H, W) = self.padding, x.shape
-        rows, columns = images.shape[2:]
-        black = torch.tensor(self.black, dtype=x.dtype)[:, None, None]
-        padded = black.expand(B, C, H + 2 * p, W + 2 * p).clone()
-        padded[:, :, p : p + H, p : p + W] = x
+        size = list(images.shape[2:])
+        padded = functional.pad(x, [self.padding], fill=list(self.black))
         corners = zip(padded, top.tolist(), left.tolist(), strict=True)
-        cut = torch.stack([one[:, r : r + rows, c : c + columns] for one, r, c in corners])
-        cut[mirrored] = cut[mirrored].flip(-1)
+        cut = torch.stack([functional.crop(one, r, c, *size) for one, r, c in corners])
+        cut[mirrored] = functional.horizontal_flip(cut[mirrored])
         return cut
 
     def lots(
