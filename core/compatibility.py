@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.catalogue import BadInput, Card, card_of, cards
+from core.precisions.decaying import Decaying
+from core.precisions.spiking import Spiking
 
 if TYPE_CHECKING:
     from core.experiment import Experiment
@@ -119,14 +121,15 @@ def _deaf(experiment: "Experiment") -> bool:
 def _overdriven(experiment: "Experiment") -> bool:
     """Whether auxiliary neurons with an energy of weight 1 / rate may diverge at every rate.
 
-    Below the chain of two of them rate times Hessian is [[1, -1, 0], [-1, 2, -1], [0, -1, 1]] times
+    They are bounded where precisions are one on the step at which the error arrives, and rest on
+    all others. Below the chain of two of them rate times Hessian is [[1, -1, 0], [-1, 2, -1], [0, -1, 1]] times
     the precision, whose eigenvalue 3 must stay below 2.
     """
     if _skips(experiment) != "published":
         return False
     if _kind(experiment, "dynamics") != "GradientDescent":
         return True
-    if _kind(experiment, "precision") not in RESTING:
+    if not isinstance(experiment.precision, Spiking | Decaying):
         return True
     L, T = _depth(experiment), max(experiment.steps, 1)
     depth = torch.arange(1, L + 1)
@@ -138,9 +141,6 @@ def _overdriven(experiment: "Experiment") -> bool:
 def _skips(experiment: "Experiment") -> str:
     return getattr(experiment.network, "skips", "")
 
-
-RESTING = ("Spiking", "Decaying")
-"""Precisions that are one on the step at which the error arrives, and rest on all others."""
 
 LARGEST_REST = 0.5
 """Of a layer at rest beside auxiliary neurons as published; theirs diverge from 0.55 on at 0.8."""
