@@ -122,8 +122,8 @@ def _overdriven(experiment: "Experiment") -> bool:
     """Whether auxiliary neurons with an energy of weight 1 / rate may diverge at every rate.
 
     They are bounded where precisions are one on the step at which the error arrives, and rest on
-    all others. Below the chain of two of them rate times Hessian is [[1, -1, 0], [-1, 2, -1], [0, -1, 1]] times
-    the precision, whose eigenvalue 3 must stay below 2.
+    all others. Below the chain of two of them rate times Hessian is the precision times
+    [[1, -1, 0], [-1, 2, -1], [0, -1, 1]], whose eigenvalue 3 must stay below 2.
     """
     if _skips(experiment) != "published":
         return False
