@@ -266,8 +266,9 @@ def test_energies_of_every_step_and_layer_are_those_of_delay_lines(skips, delay,
 @pytest.mark.oracle("other implementation")
 @pytest.mark.parametrize("norm", NORMED)
 @pytest.mark.parametrize("skips", SKIPS)
-def test_local_gradients_are_those_of_the_whole_energy(skips, norm):
-    network, clamped = small(skips, norm=norm, activation="gelu")
+@pytest.mark.parametrize("layout", BLOCKS)
+def test_local_gradients_are_those_of_the_whole_energy(layout, skips, norm):
+    network, clamped = small(skips, layout, norm=norm, activation="gelu")
     states = drawn(network, clamped)
     pi = torch.linspace(0.3, 1.2, len(network.layers)).double()
     found = {}
