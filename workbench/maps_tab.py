@@ -19,7 +19,7 @@ ABOUT = (
     "scale keeps the largest value that was looked at."
 )
 
-READS = {"image, by sweep": IMAGE, "state below": BELOW}
+READS = {"image (sweep)": IMAGE, "state below": BELOW}
 
 
 class MapsTab:
