@@ -13,10 +13,10 @@ from typing import Any
 
 from workbench.places import assets
 
-REPRODUCED, TREND, NOT_RUN = "reproduced", "trend only", "not run"
+REPRODUCED, TREND, MISSED, NOT_RUN = "reproduced", "trend only", "not reached", "not run"
 
-STATUSES = (REPRODUCED, TREND, NOT_RUN)
-"""Whether our number is beside theirs, only its direction is, or nobody has run it here."""
+STATUSES = (REPRODUCED, TREND, MISSED, NOT_RUN)
+"""Whether our number is near theirs, only its direction is, neither is, or nobody has run it."""
 
 TO_LOOK_AT = "to look at"
 """Heading in the menu of the presets that no table prints."""
