@@ -2,9 +2,9 @@
 
 Both sides train the same network on the same batches by the same engine and update. `bare` keeps
 nothing. `measured` has a recorder at level lean, whose rows are read back once a second and not
-stored. `recorded` is `core.runs.train.train`: rows, and of the batches what it notes by itself, are
-stored once a second. No accuracy is taken and no weights are kept, as that is no part of recording
-rows. The first batch is not timed: it makes buffers and files.
+stored. `recorded` is `core.runs.train.train`: rows, and of the batches what follows from them, are
+stored once a second. No accuracy and no norm of an update is taken and no weights are kept, as that
+is no part of recording rows. The first batch is not timed: it makes buffers and files.
 """
 
 import time
@@ -17,7 +17,7 @@ from core.recording import fits_alignment
 from core.runs import Run
 from core.runs.train import BEAT, CAPACITY, Every, train
 
-NOTHING_ELSE = Every(weights=0, accuracy=0, alignment=0)
+NOTHING_ELSE = Every(weights=0, accuracy=0, updates=0, alignment=0)
 
 
 def experiment(hidden: tuple[int, ...] = (512,) * 4, batch: int = 200, T: int = 8) -> Experiment:
