@@ -19,6 +19,7 @@ Source: this project.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -93,6 +94,10 @@ class Run:
             if self.b is not None:
                 torch.stack([one.bias.detach()[None] for one in inner], out=self.b)
         self._parts: dict[int, Part] = {}
+
+    def keep_errors(self, E: Tensor) -> None:
+        """Have them in this memory, (R, B, width)."""
+        self.E, self.G = E, E if self.G is self.E else self.G
 
     @property
     def linear(self) -> nn.Linear:
@@ -174,6 +179,7 @@ class InPlace:
         self._weights = network.weights
         self._given: States | None = states
         self.runs = _runs(maps, len(self.x))
+        self._shared = _shared(self.runs)
         for run in self.runs:
             torch.stack(states[run.first : run.last + 1], out=run.Z)
         self.top = self.runs[-1]
@@ -259,8 +265,14 @@ class InPlace:
         """|e_l| over units and samples into `out`, (L,), which holds zeros."""
         self._errors()
         if self._normed is None or self._normed[0] != self.front:
-            parts = [run.part(k) for run, k, _ in self._reached(self.front)]
-            self._normed = self.front, [(part.E.flatten(1), part.layers) for part in parts]
+            self._normed = (
+                self.front,
+                [
+                    (E[k:].flatten(1), slice(first - 1 + k, first - 1 + len(E)))
+                    for first, E in self._shared
+                    if (k := max(self.front - first, 0)) < len(E)
+                ],
+            )
         for E, layers in self._normed[1]:
             torch.linalg.vector_norm(E, dim=1, out=out[layers])
 
@@ -339,7 +351,9 @@ def _runs(maps: Sequence[FormulaMap], batch: int) -> list[Run]:
         else:
             cut.append([one])
     parts = [
-        part for group in cut for part in ([group] if _stacks(group, batch) else _apart(group))
+        part
+        for group in cut
+        for part in ([group] if _stacks(group, batch) else [[m] for m in group])
     ]
     runs: list[Run] = []
     for part in [*parts, maps[-1:]]:
@@ -347,8 +361,20 @@ def _runs(maps: Sequence[FormulaMap], batch: int) -> list[Run]:
     return runs
 
 
-def _apart(group: Sequence[FormulaMap]) -> list[Sequence[FormulaMap]]:
-    return [[one] for one in group]
+def _shared(runs: Sequence[Run]) -> list[tuple[int, Tensor]]:
+    """One memory for the errors of runs of one width in a row, so that one call measures them all.
+
+    Returns: the index of the first state of each memory, and the memory, (n, B, width).
+    """
+    found = []
+    for _, grouped in groupby(runs, key=lambda run: run.E.shape[-1]):
+        group = list(grouped)
+        sizes = [len(run.E) for run in group]
+        E = group[0].E.new_empty(sum(sizes), *group[0].E.shape[1:])
+        for run, own in zip(group, E.split(sizes), strict=True):
+            run.keep_errors(own)
+        found.append((group[0].first, E))
+    return found
 
 
 def _stacks(group: Sequence[FormulaMap], batch: int) -> bool:
