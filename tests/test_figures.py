@@ -211,3 +211,14 @@ def test_the_page_exports_the_newest_row_while_its_cursor_runs_ahead(trace):
         _refused=SimpleNamespace(object=""),
     )
     assert ExportTab._zip(tab).read() == figures.bytes_of("total", trace, 8)
+
+
+def test_the_command_of_a_lane_without_rows_is_that_of_its_first_batch():
+    from core import Experiment
+    from workbench.export_tab import ExportTab
+
+    tab = SimpleNamespace(_watches=False, _record=None, _command=SimpleNamespace(object=""))
+    empty = SimpleNamespace(row=lambda number: None)
+    lane = SimpleNamespace(experiment=Experiment(), trace=empty)
+    ExportTab.show(tab, SimpleNamespace(lane=lane, cursor=0))
+    assert "relaxoscope relax" in tab._command.object

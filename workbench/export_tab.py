@@ -71,7 +71,8 @@ navigator.clipboard.writeText(inner.textContent);""",
         if self._record is not None:
             self._record.show(session)
         experiment = session.lane.experiment if session.lane else session.wanted
-        batch = int(session.lane.trace.row(session.cursor)["batch"]) if session.lane else 0
+        row = session.lane.trace.row(session.cursor) if session.lane else None
+        batch = 0 if row is None else int(row["batch"])  # a new lane has none yet
         shown = f"<pre>{html.escape(command(experiment, batch))}</pre>"
         if shown != self._command.object:
             self._command.object = shown

@@ -212,8 +212,8 @@ class RelaxPage:
         self._draw(force=True)
 
     def redraw(self) -> None:
-        """Show everything anew."""
-        self._look_now()
+        """Show everything anew, on the page's own turn: a tab may turn without Bokeh's lock."""
+        shell.later(self.document, self._look_now)
 
     # Drawing -------------------------------------------------------------------------------------
 
