@@ -160,7 +160,13 @@ def _noted(folder: Path) -> Notes:
 
 
 def write_notes(folder: Path, notes: Notes) -> None:
-    """Take the place of the notes of a run."""
+    """Take the place of the notes of a run.
+
+    Raises:
+        FileNotFoundError: if the run has gone: its folder is not made again for its notes.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(2, "the run has gone", str(folder))
     text = json.dumps(asdict(notes) | {"sha256": sha(asdict(notes))}, indent=1)
     cache.keep(folder / NOTES, lambda beside: _write(beside, text))
 

@@ -219,3 +219,11 @@ def test_a_run_that_another_process_writes_stays_where_it_is(tmp_path):
         assert [path.name for path in shelf.found(tmp_path)] == ["a"]
         writing.stdin.close()
     assert shelf.trash(tmp_path / "a").exists()
+
+
+def test_notes_of_a_run_that_has_gone_make_no_folder(tmp_path):
+    from core.runs.manifest import Notes, write_notes
+
+    with pytest.raises(FileNotFoundError):
+        write_notes(tmp_path / "gone", Notes())
+    assert list(tmp_path.iterdir()) == []
