@@ -169,7 +169,7 @@ def main() -> int:
     given = asked.parse_args()
     executable = driving.find_chromium()
     if executable is None:
-        print(driving.HOW_TO_GET, file=sys.stderr)
+        print(f"missing: {driving.HOW_TO_GET}", file=sys.stderr)
         return 1
     with sync_playwright() as playwright:
         browser = driving.launch(playwright, executable)

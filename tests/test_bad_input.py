@@ -327,7 +327,7 @@ def test_26_another_failure_is_not_taken_for_a_want_of_memory(home, monkeypatch)
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="missing: a CUDA device")
 def test_26_a_full_graphics_card_is_told_with_what_is_free(home, monkeypatch):
     left = torch.cuda.mem_get_info()[0] - 10**9
     held = torch.empty(left, dtype=torch.uint8, device="cuda")

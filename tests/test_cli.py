@@ -927,7 +927,7 @@ def test_a_memory_that_is_too_small_is_named(place, monkeypatch):
     assert code == 3 and "--batch-size 3" in err
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="missing: pipes of POSIX")
 def test_the_console_command_writes_a_trace_and_bears_a_closed_pipe(place):
     command = [sys.executable, "-m", "workbench.cli"]
     words = ["relax", *place.scalar(), *place.rate(0.1), "--steps", "1", "--dtype", "float64"]

@@ -195,7 +195,7 @@ WRONG = [
         {"x_train": np.zeros((12, 4, 5, 3), np.longdouble)},
         "dataset.x_train: float128; uint8 in",
         marks=pytest.mark.skipif(
-            np.dtype(np.longdouble).itemsize == 8, reason="no longer floats here"
+            np.dtype(np.longdouble).itemsize == 8, reason="missing: floats longer than 64 bits"
         ),
     ),
     ({"x_train": np.zeros((12, 4, 5, 3), "U3")}, "dataset.x_train: <U3; uint8 in 0..255"),

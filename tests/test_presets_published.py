@@ -266,7 +266,9 @@ def test_a_convolutional_preset_runs_three_batches_in_a_narrow_network(name, ima
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.environ.get("PRESETS") != "whole", reason="minutes; PRESETS=whole runs it")
+@pytest.mark.skipif(
+    os.environ.get("PRESETS") != "whole", reason="missing: PRESETS=whole, which takes minutes"
+)
 @pytest.mark.parametrize("name", CONVOLVED)
 def test_a_convolutional_preset_runs_three_batches(name, image_sets, tmp_path):
     ran(name, image_sets, tmp_path, batch_size=few(name))

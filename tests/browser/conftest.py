@@ -1,6 +1,5 @@
 """One server and one Chromium for all browser tests; a new page with a new session for each."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ import driving
 import pytest
 from driving import Server, Witness
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.missing import missing
 
 HERE = Path(__file__).parent
 
@@ -27,8 +28,7 @@ def chromium() -> Iterator[Browser]:
     """A running Chromium; without one the tests are skipped, but not in CI."""
     found = driving.find_chromium()
     if found is None:
-        absent = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        absent(driving.HOW_TO_GET)
+        missing(driving.HOW_TO_GET)
     with sync_playwright() as playwright:
         browser = driving.launch(playwright, found)
         yield browser

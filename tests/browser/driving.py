@@ -32,7 +32,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-HOW_TO_GET = "no Chromium: apt-get install chromium, or CHROMIUM=/path/to/it"
+HOW_TO_GET = "Chromium: apt-get install chromium, or CHROMIUM=/path/to/it"
 
 PANEL = (
     "from core import plugins; [plugins.load(one) for one in {plugins}]; "

@@ -22,6 +22,7 @@ from core.experiment import Experiment
 from core.recorder import Chunk
 from core.runs import annotate, trash
 from core.runs.shelf import found
+from tests.missing import missing
 
 HOSTILE = '<img src=x onerror="window.hit=1">'
 
@@ -64,6 +65,18 @@ def runs(root):
     yield root
     for path in found(root):
         trash(path)
+
+
+@pytest.fixture
+def before_pages(request):
+    """The runs of a test that asks for some are there before its pages, and go after them."""
+    if "runs" in request.fixturenames:
+        request.getfixturevalue("runs")
+
+
+@pytest.fixture
+def visit(before_pages, visit):
+    return visit
 
 
 def shown(page, count=3):
@@ -283,7 +296,7 @@ def test_an_unknown_page_offers_the_nearest(visit):
 def test_a_page_that_has_gone_holds_no_file_of_a_run(visit, runs, server):
     files = Path(f"/proc/{server.process.pid}/fd")
     if not files.is_dir():
-        pytest.skip("no /proc here, which lists the open files of a process: Linux has it")
+        missing("/proc (Linux), where the open files of a process are listed")
 
     def held():
         targets = []

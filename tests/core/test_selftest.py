@@ -80,6 +80,6 @@ def test_an_absent_device_is_refused_in_one_line():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="missing: a CUDA device")
 def test_the_graphics_card_computes_the_validation_cases():
     assert [one for one in run("cuda:0") if not one.passed] == []

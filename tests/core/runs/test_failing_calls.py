@@ -23,6 +23,7 @@ from tests.faults.failing import (
 )
 from tests.faults.known import ABOUT, Deed, content, course, judge, read
 from tests.faults.sqlite import Unavailable, sqlite_calls
+from tests.missing import missing
 
 WAYS = ((FULL, False), (FULL, True), (BROKEN, False), (DENIED, False), (SHORT, False))
 """How a call fails, and whether all later ones do too."""
@@ -43,7 +44,7 @@ def faults(memory, monkeypatch):
         with sqlite_calls(held), python_calls(held, memory):
             yield held
     except Unavailable as failed:
-        pytest.skip(f"missing here: a SQLite that takes a VFS from ctypes ({failed})")
+        missing(f"a SQLite that takes a VFS from ctypes ({failed})")
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,9 @@ from tests.faults.killing import (
 )
 from tests.faults.known import ABOUT, Deed, content, course, judge, read
 from tests.faults.sqlite import Unavailable, library
+from tests.missing import missing
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by signal 9")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="missing: signal 9 of POSIX")
 
 KILLS = 100
 
@@ -93,7 +94,7 @@ def test_a_writer_that_dies_in_any_call_leaves_all_that_it_acknowledged(network,
     try:
         library()
     except Unavailable as failed:
-        pytest.skip(f"missing here: a SQLite that takes a VFS from ctypes ({failed})")
+        missing(f"a SQLite that takes a VFS from ctypes ({failed})")
     deeds = course(flushes=2, size=3, forks=False)
     child = Elsewhere(write_and_die, str(memory / "whole"), deeds, -1, KILL, network)
     (_, calls) = child.end()[-1]

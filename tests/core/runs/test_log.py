@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import core
 from core.catalogue import BadInput
 from core.runs import NotWritten, Run, buffer, open_run
+from tests.missing import missing
 from tests.problems import scalar_net
 
 NAMES = ["first", "second", "third"]
@@ -518,8 +519,9 @@ log.append(energy=[3.0])
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no os.fork here: Linux and macOS have it")
 def test_a_forked_process_neither_writes_nor_ends_the_run(path):
+    if not hasattr(os, "fork"):
+        missing("os.fork (Linux, macOS)")
     done = script(path, FORKED)
     assert done.returncode == 0, done.stderr
     assert_array_equal(read(path)["energy"], [[1], [3]])
@@ -570,7 +572,7 @@ def test_appending_copies_tensors_where_they_are_and_reads_nothing_back(path):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="missing: a CUDA device")
 def test_on_a_gpu_nothing_is_waited_for_until_the_flush(path, monkeypatch):
     monkeypatch.setattr(buffer, "BEAT", 1e9)
     log = opened(path)

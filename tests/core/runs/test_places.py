@@ -17,6 +17,7 @@ from tests.faults.failing import Faults, python_calls
 from tests.faults.killing import Elsewhere, hold
 from tests.faults.known import ABOUT, Deed, content, course, judge, read
 from tests.faults.sqlite import Unavailable, sqlite_calls
+from tests.missing import missing
 
 SMALL = [Deed("lane"), Deed("rows", count=4), Deed("batch"), Deed("events", count=2)]
 
@@ -117,7 +118,7 @@ def test_a_durable_run_waits_for_the_disk_at_each_flush_and_another_does_not(mem
                         Deed("rows", count=3).do(writer)
                     counts[durable] = [faults.calls.count(k) for k in ("sqlite.sync", "os.fsync")]
     except Unavailable as failed:
-        pytest.skip(f"missing here: a SQLite that takes a VFS from ctypes ({failed})")
+        missing(f"a SQLite that takes a VFS from ctypes ({failed})")
     assert counts[False] == [0, 0]
     assert min(counts[True]) >= 1
 
@@ -138,7 +139,7 @@ def left_alone(pipe, path):
     pipe.send(before == sorted((one.name, one.stat().st_mtime_ns) for one in Path(path).iterdir()))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="missing: rights of POSIX (not on Windows)")
 @pytest.mark.parametrize("how", ["finished", "killed"])
 def test_a_run_that_may_only_be_read_is_read_and_stays_as_it_is(how, memory):
     deeds = course(flushes=3, size=4)
@@ -187,7 +188,7 @@ def cramped(pipe, path, deeds, limit):
     pipe.send(refused)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="missing: limits of POSIX (not on Windows)")
 def test_what_the_system_itself_refuses_is_named_and_works_again(memory):
     """The system writes less than it was given, or nothing: in SQLite, safetensors and Python."""
     deeds, refused = course(flushes=3, size=4)[:-1], []
