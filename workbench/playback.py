@@ -5,10 +5,12 @@ It knows rows that are there: over a gap, or over rows that were thinned, it goe
 
 import math
 import time
+from typing import Any
 
 import numpy as np
 
 from workbench.reading import WatchedLane
+from workbench.showing import Showing
 
 WHOLE = 10.0
 """Seconds in which playing freely passes the whole run, but never fewer than a row a frame."""
@@ -19,6 +21,7 @@ class Playback:
 
     lane: WatchedLane | None
     ghost: WatchedLane | None
+    lanes: list[Any]
 
     def __init__(self) -> None:
         """At the newest row, which is followed."""
@@ -50,6 +53,14 @@ class Playback:
     def at_end(self) -> bool:
         """Whether the cursor is on the newest row."""
         return self.following or self._at >= self.row
+
+    @property
+    def showing(self) -> Showing | None:
+        """What may be drawn; None before there is a lane."""
+        lane = self.lane
+        if lane is None:
+            return None
+        return Showing(lane, self.ghost, len(self.lanes), self.row, self.cursor)
 
     # What a person can do ------------------------------------------------------------------------
 

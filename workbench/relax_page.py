@@ -236,9 +236,9 @@ class RelaxPage:
 
     def _draw(self, *, force: bool = False) -> None:
         session = self.session
-        if session is None or not session.ready or session.lane is None:
+        if session is None or not session.ready or session.showing is None:
             return
-        now = (session.lane.id, session.row, session.cursor, session.changes, self.per)
+        now = (*session.showing.place, session.changes, self.per)
         if not force:
             if now == self._shown:
                 return

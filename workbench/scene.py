@@ -11,6 +11,7 @@ from workbench.curves import COMPARED, Curves, Rows, curves
 from workbench.lanes import Lane
 from workbench.plan import Plan, left
 from workbench.session import Session
+from workbench.showing import Showing
 from workbench.watched import Watched, WatchedLane
 
 WINDOW = 400
@@ -25,7 +26,7 @@ class Scene:
     """Everything that one frame shows.
 
     Args:
-        lane: number of the lane.
+        of: the place that is drawn.
         cursor: row number under the cursor.
         at: position of that row in the curves.
         curves: of the lane.
@@ -44,7 +45,7 @@ class Scene:
         absent: what was not logged, of `DRAWN` and "images"; nothing of what a session draws.
     """
 
-    lane: int
+    of: Showing
     cursor: int
     at: int
     curves: Curves
@@ -62,6 +63,11 @@ class Scene:
     pixels: tuple[float, float] = (0.0, 1.0)
     absent: frozenset[str] = frozenset()
 
+    @property
+    def lane(self) -> int:
+        """Number of the lane."""
+        return self.of.lane.id
+
 
 def scene(session: Session | Watched, per: str = "layer", *, theory: bool = False) -> Scene | None:
     """The frame for a session as it stands, or None before its first row.
@@ -71,9 +77,10 @@ def scene(session: Session | Watched, per: str = "layer", *, theory: bool = Fals
         per: "layer" or "unit": what the imbalance compares.
         theory: whether to draw what theory predicts, as far as it was asked.
     """
-    lane, cursor = session.lane, session.cursor
-    if lane is None:
+    of = session.showing
+    if of is None:
         return None
+    lane, cursor = of.lane, of.cursor
     newest = len(lane.trace)
     rows = lane.trace.tail(WINDOW)
     if not newest or not rows:
@@ -82,7 +89,7 @@ def scene(session: Session | Watched, per: str = "layer", *, theory: bool = Fals
         rows = lane.trace.tail(WINDOW, until=cursor + WINDOW // 2)
     drawn = curves(lane.trace, rows, per, _gaps(lane))
     at = int(np.abs(drawn.step - cursor).argmin())
-    ghost = session.ghost
+    ghost = of.ghost
     behind = None
     if ghost is not None:
         old = ghost.trace.tail(WINDOW, until=int(drawn.step[-1]) + WINDOW // 2)
@@ -96,7 +103,7 @@ def scene(session: Session | Watched, per: str = "layer", *, theory: bool = Fals
     if theory and isinstance(lane, Lane):
         predicted, rest = _theory(lane, {name: values[at] for name, values in rows.items()})
     return Scene(
-        lane=lane.id,
+        of=of,
         cursor=int(drawn.step[at]),
         at=at,
         curves=drawn,
@@ -239,7 +246,6 @@ def _pictures(
 
 def readout(session: Session | Watched, drawn: Scene | None) -> dict[str, Any]:
     """What the page shows, as plain data: the contents of the element #readout."""
-    lane = session.lane
     found: dict[str, Any] = {
         "ready": session.ready,
         "playing": session.playing,
@@ -254,15 +260,17 @@ def readout(session: Session | Watched, drawn: Scene | None) -> dict[str, Any]:
     }
     if isinstance(session, Watched):
         found |= {"run": session.name, "state": session.state, "recovered": session.recovered}
-    if lane is None or drawn is None:
+    if drawn is None:
         return found
-    c, at = drawn.curves, drawn.at
+    c, at, of = drawn.curves, drawn.at, drawn.of
+    lane = of.lane
     return found | {
-        "lane": lane.id,
+        "lane": drawn.lane,
         "lane_title": lane.title,
-        "ghost": None if session.ghost is None else session.ghost.id,
+        "lanes": of.lanes,
+        "ghost": None if of.ghost is None else of.ghost.id,
         "cursor": drawn.cursor,
-        "row": session.row,
+        "row": of.row,
         "batch": int(c.batch[at]),
         "step": int(c.t[at]),
         "phase": str(c.phase[at]),

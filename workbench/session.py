@@ -21,6 +21,7 @@ from core.runs import shelf
 from workbench.beginning import Begin
 from workbench.commands import Command, Commands
 from workbench.lanes import BATCH, STEP
+from workbench.showing import Showing
 from workbench.taping import Tape, free_name
 
 BEAT = 0.03
@@ -64,6 +65,7 @@ class Session(Commands):
         super().__init__(experiment, begin=begin, budget=budget, align=align)
         self.wake = wake
         self.changes = 0
+        self.showing: Showing | None = None
         self._queue: queue.SimpleQueue[Command | Aside | None] = queue.SimpleQueue()
         self._asking = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -261,10 +263,10 @@ class Session(Commands):
                 self._owed = 0  # within the tolerance before T
         if self.speed is not None:
             self._due = max(self._due + 1 / self.speed, now)
-        if not self._owed and (self.speed is not None or not self.playing):
+        at_rest = not self._owed and (self.speed is not None or not self.playing)
+        if at_rest or now - self._drained > BEAT:
             self._drain()
-        elif now - self._drained > BEAT:
-            self._drain()
+            self._show()
         trouble = self._hand_over()
         self.message = trouble or self.message
         if trouble or (not self._owed and not self.playing):
@@ -293,8 +295,18 @@ class Session(Commands):
         trouble = self._hand_over() or trouble
         self.message = trouble or self.message
         self._forget_refused()
+        self._show()
         if not self._owed:
             self._wake()
+
+    def _be_ready(self) -> None:
+        self._show()
+        super()._be_ready()
+
+    def _show(self) -> None:
+        """Let pages draw the place that is reached; they read it as one, from other threads."""
+        if self.lane is not None:
+            self.showing = Showing(self.lane, self.ghost, len(self.lanes), self._row, self.cursor)
 
     def _fall_back(self, before: dict[str, Any]) -> None:
         if self._tape is not None:

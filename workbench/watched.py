@@ -58,7 +58,7 @@ class Watched(Playback):
             self._run.lane(lane)
         self.name = name
         self.wake = wake
-        self.lanes: list[LaneInfo] = list(self._run.lanes.values())
+        self.lanes = list(self._run.lanes.values())
         self.events: list[dict[str, Any]] = []
         self.ready = False
         self.progress: tuple[str, float] = (f"reading {name}", 0.0)

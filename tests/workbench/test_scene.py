@@ -242,3 +242,34 @@ def test_the_readout_says_what_was_in_force_at_the_cursor_and_what_is_newest():
     expected = float((held["energy"].astype(float) * held["precision"]).sum())
     assert said["total"] == pytest.approx(expected, rel=1e-12)
     assert (said["step"], said["batch"], said["commands"]) == (3, 0, 5)
+
+
+def test_what_is_drawn_is_never_the_middle_of_a_command(monkeypatch):
+    session = opened()
+    do(session, "step", 4)
+    do(session, "restart")
+    do(session, "step", 2)
+    before = finite_json(session)
+    meanwhile = []
+
+    def looking(through):
+        def looked(*args, **options):
+            meanwhile.append((finite_json(session), scene(session)))
+            found = through(*args, **options)
+            meanwhile.append((finite_json(session), scene(session)))
+            return found
+
+        return looked
+
+    for name in ("_return", "_begin", "_hold_or_move", "_look"):
+        monkeypatch.setattr(session, name, looking(getattr(session, name)))
+    do(session, "swap")
+    after = finite_json(session)
+    assert (before["lane"], before["ghost"], before["row"], before["lanes"]) == (1, 0, 2, 2)
+    assert (after["lane"], after["ghost"], after["row"], after["cursor"]) == (0, 1, 4, 4)
+    assert after["energies"] != before["energies"]
+    drawn = ("lane", "ghost", "lanes", "row", "cursor", "energies", "recipe", "step", "total")
+    assert len(meanwhile) > 4
+    for said, shown in meanwhile:
+        assert {name: said[name] for name in drawn} == {name: before[name] for name in drawn}
+        assert (shown.lane, shown.cursor, shown.ghost.step[-1]) == (1, 2, 4)
