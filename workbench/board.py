@@ -239,7 +239,6 @@ class Board(Plots):
         self._ghost_profile.data = behind
         self._draw_theory(scene)
         self._say(scene)
-        self.pictures.range(*scene.pixels)
         self.pictures.draw(scene)
 
     def _draw_theory(self, scene: "Scene") -> None:

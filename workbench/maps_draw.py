@@ -150,19 +150,3 @@ def fading(name: str, n: int = 256) -> list[str]:
     colours = mpl.colormaps[name](at)
     colours[:, 3] = OPAQUE * np.minimum(1, 2 * at)
     return [to_hex(one, keep_alpha=True) for one in colours]
-
-
-def pixels(image: NDArray[Any], low: float, high: float, *, dim: float = 1.0) -> NDArray[np.uint32]:
-    """An image (C, H, W) as RGBA pixels (H, W), first row on top: colour of three channels.
-
-    Args:
-        image: any number of channels; of other numbers than three the mean is drawn as grey.
-        low: black.
-        high: white.
-        dim: brightness that white is given, of 1.
-    """
-    colour = image if len(image) == 3 else np.repeat(image.mean(0, keepdims=True), 3, axis=0)
-    share = np.clip((np.nan_to_num(colour) - low) / (high - low), 0, 1)
-    made = np.full((*image.shape[1:], 4), 255, np.uint8)
-    made[..., :3] = np.round(255 * dim * share).transpose(1, 2, 0)
-    return made.view(np.uint32)[..., 0]

@@ -22,8 +22,9 @@ from core.catalogue import BadInput, unknown
 from core.experiment import Experiment
 from workbench import figures, look
 from workbench.maps import ERROR, SHOWN, SPREAD, Maps
-from workbench.maps_draw import Scale, Tiles, fading, pixels
+from workbench.maps_draw import Scale, Tiles, fading
 from workbench.maps_field import BELOW, IMAGE
+from workbench.pictures import pixels
 
 GRADIENT = {
     IMAGE: r"\sqrt{\sum_c (\partial \mu_u / \partial x_{cij})^2},\ \mu = f_\ell \cdots f_1(x)",

@@ -9,7 +9,6 @@ from bokeh.events import Tap
 from bokeh.models import (
     ColorBar,
     ColumnDataSource,
-    CustomJSTickFormatter,
     FixedTicker,
     LinearColorMapper,
     Range1d,
@@ -18,10 +17,12 @@ from bokeh.models import (
 from numpy.typing import NDArray
 
 from workbench.blank import blank
+from workbench.colour_bar import colour_bar
 from workbench.look import FONT, Palette, shades, short
 from workbench.maps import SHOWN, Maps
-from workbench.maps_draw import Scale, Tiles, fading, largest, pixels
+from workbench.maps_draw import Scale, Tiles, fading, largest
 from workbench.maps_field import Unit
+from workbench.pictures import pixels
 
 WIDE, HIGH = 424, 250
 """Pixels of the sheet of channels, at most."""
@@ -117,22 +118,8 @@ class MapsPlots:
 
     def _add_bar(self, plot: Any, mapper: LinearColorMapper) -> ColorBar:
         """A scale below a figure, with its ends and middle named."""
-        bar = ColorBar(
-            color_mapper=mapper,
-            orientation="horizontal",
-            height=7,
-            padding=4,
-            margin=0,
-            label_standoff=2,
-            background_fill_alpha=0,
-            major_label_text_color=self._look.muted,
-            major_label_text_font=FONT,
-            major_label_text_font_size="10px",
-            bar_line_color=None,
-            major_tick_line_color=None,
-            ticker=FixedTicker(ticks=[]),
-            formatter=CustomJSTickFormatter(code=SHORT),
-        )
+        under = {"orientation": "horizontal", "height": 7, "margin": 0, "label_standoff": 2}
+        bar = colour_bar(mapper, self._look, FixedTicker(ticks=[]), SHORT, **under)
         plot.add_layout(bar, "below")
         return bar
 

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from bokeh.core.properties import value
 from bokeh.core.property.descriptors import UnsetValueError
-from bokeh.models import ColumnDataSource, LinearColorMapper, Title
+from bokeh.models import ColumnDataSource, Title
+from numpy.typing import NDArray
 
-from workbench.look import FONT, Palette, shades
+from workbench.look import FONT
 
 if TYPE_CHECKING:
     from workbench.scene import Scene
@@ -19,24 +20,20 @@ ROWS = {"input": "input", "image": "h", "prediction": "μ", "swept": "sweep"}
 class Pictures:
     """A figure without axes in which pictures lie side by side."""
 
-    def __init__(self, figure: Any, title: Title, look: Palette) -> None:
+    def __init__(self, figure: Any, title: Title) -> None:
         """Give an empty figure its sources.
 
         Args:
             figure: of bokeh.
             title: of the figure.
-            look: colours.
         """
         self.figure, self._title = figure, title
         self._last: Scene | None = None
         figure.axis.visible = False
         figure.grid.visible = False
-        self._gray = LinearColorMapper(
-            palette=shades(look.image), low=-1, high=1, nan_color=look.background
-        )
         self._sheet = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._texts = ColumnDataSource({"x": [], "y": [], "text": []})
-        figure.image("image", "x", "y", "dw", "dh", source=self._sheet, color_mapper=self._gray)
+        figure.image_rgba("image", "x", "y", "dw", "dh", source=self._sheet)
         figure.text(
             "x",
             "y",
@@ -52,10 +49,6 @@ class Pictures:
         for name in ("inner_width", "inner_height"):
             figure.on_change(name, self._resized)
 
-    def range(self, low: float, high: float) -> None:
-        """The pixels that are black and white."""
-        self._gray.update(low=low, high=high)
-
     def draw(self, scene: "Scene") -> None:
         """Show the pictures of a scene; replace what changed."""
         self._last = scene
@@ -65,16 +58,16 @@ class Pictures:
         if not count:
             self._sheet.data = {name: [] for name in self._sheet.column_names}
             return
-        height, width = next(iter(pictures.values())).shape[1:]
+        height, width = next(iter(pictures.values())).shape[2:]
         across = self._across(count, len(names))
         rows = len(names) * -(-count // across)
-        sheet = np.full((rows * height, across * width), np.nan)
+        sheet = np.zeros((rows * height, across * width), np.uint32)  # transparent
         for k, name in enumerate(names):
-            for i, one in enumerate(pictures[name]):
+            for i, one in enumerate(pixels(pictures[name], *scene.pixels)):
                 top = (len(names) * (i // across) + k) * height
                 left = (i % across) * width
                 sheet[top : top + height, left : left + width] = one
-        sheet = np.flipud(sheet).astype(np.float32)
+        sheet = np.flipud(sheet)
         if not _holds(self._sheet, sheet):
             self._sheet.data = {"image": [sheet], "x": [0], "y": [0], "dw": [across], "dh": [rows]}
         self._square(across, rows)
@@ -142,4 +135,25 @@ def tiles(scene: "Scene") -> tuple[dict[str, Any], list[str], str]:
 
 def _holds(source: ColumnDataSource, sheet: Any) -> bool:
     held = source.data["image"]
-    return len(held) == 1 and np.array_equal(held[0], sheet, equal_nan=True)
+    return len(held) == 1 and np.array_equal(held[0], sheet)
+
+
+def pixels(images: Any, low: Any, high: Any, *, dim: float = 1.0) -> NDArray[np.uint32]:
+    """Images (..., C, H, W) as RGBA pixels (..., H, W), first row on top: colour of three channels.
+
+    What is not finite is transparent.
+
+    Args:
+        images: any number of channels; of other numbers than three the mean is drawn as grey.
+        low: black, of all channels or (C,).
+        high: white, of all channels or (C,).
+        dim: brightness that white is given, of 1.
+    """
+    low, high = (np.asarray(one, float).reshape(-1, 1, 1) for one in (low, high))
+    there = np.isfinite(images)
+    share = np.clip((np.where(there, images, low) - low) / (high - low), 0, 1)
+    colour = share if share.shape[-3] == 3 else share.mean(-3, keepdims=True)
+    made = np.full((*share.shape[:-3], *share.shape[-2:], 4), 255, np.uint8)
+    made[..., :3] = np.round(255 * dim * np.moveaxis(colour, -3, -1))
+    made[..., 3] = np.where(there.all(-3), 255, 0)
+    return made.view(np.uint32)[..., 0]

@@ -31,6 +31,7 @@ from workbench.axes import (
     TOTAL_LIMITS,
 )
 from workbench.blank import blank
+from workbench.colour_bar import colour_bar
 from workbench.look import FONT, palette, shades
 from workbench.pictures import Pictures
 
@@ -71,7 +72,7 @@ class Plots:
         self.depth = self._build_depth()
         title = self._title("images")
         self.images = self._figure("images", _interval(-0.25, 2.25), title, x_range=_interval(0, 4))
-        self.pictures = Pictures(self.images, title, self.look)
+        self.pictures = Pictures(self.images, title)
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -162,20 +163,8 @@ class Plots:
         return plot
 
     def _bar(self, mapper: LinearColorMapper, ticks: str) -> ColorBar:
-        return ColorBar(
-            color_mapper=mapper,
-            width=8,
-            padding=4,
-            label_standoff=4,
-            background_fill_alpha=0,
-            major_label_text_color=self.look.muted,
-            major_label_text_font=FONT,
-            major_label_text_font_size="10px",
-            bar_line_color=None,
-            major_tick_line_color=None,
-            ticker=BasicTicker(min_interval=1, desired_num_ticks=5),
-            formatter=CustomJSTickFormatter(code=ticks),
-        )
+        ticker = BasicTicker(min_interval=1, desired_num_ticks=5)
+        return colour_bar(mapper, self.look, ticker, ticks, width=8, label_standoff=4)
 
     def _build_precision(self) -> Any:
         look = self.look

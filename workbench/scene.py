@@ -35,13 +35,13 @@ class Scene:
         changes: (row, sentence) wherever another recipe came into force.
         updates: rows that the weight update of their batch sees, the next one included.
         phases: (row, name) wherever a phase begins; empty where batches have only one.
-        images: pictures at the cursor, (S, H, W) each, by name.
+        images: pictures at the cursor, (S, C, H, W) each, by name.
         labels: class of each picture.
         probability: of the classes at the cursor, (S, C); empty where it is not recorded.
         errors: mean squared error of the pictures at the cursor, by name.
         predicted: energy of each layer at the cursor by theory, (L,), by name of the law.
         rest: F at the equilibrium, nat, where it is known.
-        pixels: those that are black and white.
+        pixels: those that are black and white, one for all channels or one for each.
         absent: what was not logged, of `DRAWN` and "images"; nothing of what a session draws.
     """
 
@@ -60,7 +60,7 @@ class Scene:
     errors: dict[str, float] = field(default_factory=dict)
     predicted: dict[str, Rows] = field(default_factory=dict)
     rest: float | None = None
-    pixels: tuple[float, float] = (0.0, 1.0)
+    pixels: tuple[Any, Any] = (0.0, 1.0)
     absent: frozenset[str] = frozenset()
 
     @property
@@ -133,11 +133,13 @@ def _grows(session: Session | Watched) -> bool:
     return session.live if isinstance(session, Watched) else True
 
 
-def _pixels(lane: Lane | WatchedLane) -> tuple[float, float]:
-    """The pixels that are black and white."""
+def _pixels(lane: Lane | WatchedLane) -> tuple[Any, Any]:
+    """The pixels that are black and white, of each channel where they are known."""
     if isinstance(lane, WatchedLane):
         return lane.pixels
-    return lane.training.images.channel(0)  # the one that is drawn
+    images = lane.training.images
+    black, white = zip(*(images.channel(c) for c in range(images.shape[0])), strict=True)
+    return black, white
 
 
 def _absent(
@@ -233,14 +235,14 @@ def _pictures(
     if sample is not None:
         images = sample.images.reshape(-1, *shape) if shape else sample.images
         if images.ndim == 4 and len(images):
-            found["input"] = images[:, 0]
+            found["input"] = images
         labels = sample.labels[: len(images)]
     errors = {}
     for name, values in trace.frame(row).items():
         if name.endswith("_mse"):
             errors[name.removesuffix("_mse")] = float(values.mean())
         elif name != "frame_row" and len(shape) == 3:
-            found[name] = values.reshape(-1, *shape)[:, 0]
+            found[name] = values.reshape(-1, *shape)
     return found, labels, errors
 
 

@@ -199,7 +199,29 @@ def test_every_task_of_images_shows_its_own(task):
     assert bool(texts) == (task != "Generate"), "a drawn latent state has no class"
     data = session.lane.trace.dataset()
     for name in set(expected) - {"input"}:
-        np.testing.assert_array_equal(pictures[name], data[name].values[-1, :, 0])
+        np.testing.assert_array_equal(pictures[name], data[name].values[-1])
+
+
+@pytest.mark.parametrize("scale", ["-1..1", "standard"])
+def test_images_of_three_channels_are_drawn_in_their_own_colours(board, scale, tmp_path):
+    noise = np.random.default_rng(0)
+    raw, y = noise.integers(0, 256, (40, 6, 5, 3), dtype=np.uint8), np.arange(40) % 10
+    raw[..., 2] //= 3  # channels of other moments
+    np.savez(tmp_path / "own.npz", x_train=raw, y_train=y, x_test=raw[:10], y_test=y[:10])
+    dials = {"path": str(tmp_path / "own.npz"), "scale": scale}
+    session = opened(SMALL.changed(dataset=make("dataset", "Npz", dials)))
+    drawn(board, session)
+    (sheet,) = board.pictures._sheet.data["image"]
+    rgba = np.flipud(sheet).view(np.uint8).reshape(*sheet.shape, 4)
+    (across,), (lines,) = (board.pictures._sheet.data[name] for name in ("dw", "dh"))
+    assert sheet.shape == (6 * lines, 5 * across) and across * lines >= 8
+    shown = session.lane.training.batches.batch(0).x[:8].movedim(1, -1).numpy()
+    sources = session.lane.training.images.train_x.movedim(1, -1).numpy()
+    for i, one in enumerate(shown):
+        (k,) = np.flatnonzero((sources == one).all((1, 2, 3)))
+        top, left = 6 * (i // across), 5 * (i % across)
+        tile = rgba[top : top + 6, left : left + 5].astype(int)
+        assert np.abs(tile[..., :3] - raw[k]).max() <= 1 and (tile[..., 3] == 255).all()
 
 
 def test_a_preset_of_every_family_is_drawn(board):

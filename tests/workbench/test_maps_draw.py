@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.maps_draw import A_LINE, MOST_CELLS, Scale, Tiles, fading, pixels, round_up
+from workbench.maps_draw import A_LINE, MOST_CELLS, Scale, Tiles, fading, round_up
+from workbench.pictures import pixels
 
 ROOM = (380.0, 272.0)
 
@@ -90,6 +91,10 @@ def test_an_image_of_three_channels_has_colours_and_others_are_grey():
     grey = rgba(pixels(np.array([[[-1.0, 0.0, 3.0]]]), -1.0, 1.0))
     assert grey[0, :, 0].tolist() == [0, 128, 255]
     assert (grey[..., 0] == grey[..., 2]).all()
+    apart = rgba(pixels(np.ones((3, 1, 1)), np.array([0, 1, -1]), np.array([2, 2, 1])))
+    assert apart[0, 0].tolist() == [128, 0, 255, 255], "each channel by its own black and white"
+    lost = rgba(pixels(np.array([[[np.nan, 1.0]]]), 0.0, 1.0))
+    assert lost[0, :, 3].tolist() == [0, 255], "what is no number is not drawn"
 
 
 @pytest.mark.parametrize("missing", [np.nan, np.inf])

@@ -182,7 +182,7 @@ def test_pictures_and_labels_are_those_of_the_batch_under_the_cursor():
     for row, number in ((9, 1), (6, 1), (5, 0), (0, 0)):
         do(session, "seek", row)
         drawn, batch = scene(session), batches.batch(number)
-        np.testing.assert_array_equal(drawn.images["input"], batch.x[:8, 0])
+        np.testing.assert_array_equal(drawn.images["input"], batch.x[:8])
         assert drawn.labels.tolist() == batch.y[:8].tolist()
         held = session.lane.trace.row(row)["probability"]
         np.testing.assert_array_equal(drawn.probability, held[:8])
@@ -198,7 +198,7 @@ def test_a_decoder_shows_input_prediction_and_sweep_at_the_cursor():
         drawn = scene(session)
         assert set(drawn.images) == {"input", "prediction", "swept"}
         for name in ("prediction", "swept"):
-            np.testing.assert_array_equal(drawn.images[name], data[name].values[row, :, 0])
+            np.testing.assert_array_equal(drawn.images[name], data[name].values[row])
             expected = data[f"{name}_mse"].values[row].mean()
             assert drawn.errors[name] == pytest.approx(expected, rel=1e-6)
     assert drawn.probability.size == 0

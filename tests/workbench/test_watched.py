@@ -210,7 +210,7 @@ def test_what_a_batch_showed_is_drawn_with_its_range_of_pixels(shelf):
         writer.append(lane, chunk(0, 10, energy=values))
         writer.sample(lane, 0, Sample(np.array([3, 1, 4, 1]), images))
     drawn = scene(seen("own"))
-    np.testing.assert_array_equal(drawn.images["input"], images[:, 0])
+    np.testing.assert_array_equal(drawn.images["input"], images)
     assert drawn.labels.tolist() == [3, 1, 4, 1] and drawn.pixels == (-1, 3)
     assert "images" not in drawn.absent
 
