@@ -100,6 +100,14 @@ def test_a_set_is_read_as_its_files_say(name, tmp_path):
         torch.testing.assert_close(x, torch.from_numpy(raw / 255).float(), rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize(("name", "taken"), [("CIFAR10", 50), ("CIFAR100", 100)])
+def test_half_of_a_set_has_half_of_each_class(name, taken, tmp_path):
+    laid(name, tmp_path)  # 100 records to train on: ten of ten classes, or one of a hundred
+    images = make("dataset", name, {"root": str(tmp_path), "fraction": 0.5})()
+    assert images.train_y.bincount().tolist() == [taken // images.classes] * images.classes
+    assert len(images.test_x) == RECORDS
+
+
 @pytest.mark.oracle("paper")
 @pytest.mark.parametrize(
     ("name", "md5"),

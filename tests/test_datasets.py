@@ -308,6 +308,28 @@ def test_pixels_are_torchvisions_to_tensor_and_normalize(tmp_path):
     assert torch.equal(ours.train_x, torch.stack([theirs[i][0] for i in range(40)]))
 
 
+@pytest.mark.parametrize("name", ON_DISK)
+@pytest.mark.parametrize(("fraction", "of_four"), [(0.5, 2), (0.25, 1), (0.001, 1), (0.8, 3)])
+def test_a_fraction_is_the_first_images_of_each_class(name, fraction, of_four, tmp_path):
+    train_x, train_y, test_x, _ = tiny_files(name, tmp_path)  # four of each class
+    dials = {"root": str(tmp_path), "scale": "0..1", "fraction": fraction}
+    images = make("dataset", name, dials)()
+    before = [int((train_y[:k] == train_y[k]).sum()) for k in range(40)]
+    taken = [k for k in range(40) if before[k] < of_four]
+    assert images.train_y.tolist() == train_y[taken].tolist()
+    raw = torch.from_numpy(train_x[taken] / 255).float()[:, None]
+    torch.testing.assert_close(images.train_x, raw, rtol=0, atol=1e-7)
+    assert len(images.test_x) == len(test_x), "papers test on all of it"
+    whole = make("dataset", name, {"root": str(tmp_path), "scale": "0..1"})()
+    assert len(whole.train_x) == 40 and whole.fingerprint != images.fingerprint
+
+
+@pytest.mark.parametrize("fraction", [0, -0.5, 1.5, "half"])
+def test_a_fraction_that_is_none_is_refused(fraction):
+    with pytest.raises(BadInput, match=r"^dataset\.fraction: .*0\.001"):
+        make("dataset", "MNIST", {"fraction": fraction})
+
+
 @pytest.mark.oracle("paper")
 def test_mnist_is_standardised_as_published(tmp_path):
     train_x, *_ = tiny_files("MNIST", tmp_path)  # of another mean and deviation

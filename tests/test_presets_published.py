@@ -209,7 +209,7 @@ def image_sets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sets")
     noise = np.random.default_rng(0)
     for name in ("MNIST", "FashionMNIST", "KMNIST"):
-        for split, n in (("train", 600), ("t10k", 20)):
+        for split, n in (("train", 2400), ("t10k", 20)):
             y = np.arange(n) % 10
             idx(folder / name / "raw" / f"{split}-images-idx3-ubyte", blots(noise, y, 28, 28))
             idx(folder / name / "raw" / f"{split}-labels-idx1-ubyte", y)
@@ -221,6 +221,11 @@ def image_sets(tmp_path_factory):
             pixels = blots(noise, y, 3, 32, 32).reshape(len(y), -1)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(np.column_stack([*rows, pixels]).astype(np.uint8).tobytes())
+    (folder / "imagenet32").mkdir()
+    for file in [*(f"train_data_batch_{k}" for k in range(1, 11)), "val_data"]:
+        y = np.arange(RECORDS)
+        pixels = blots(noise, y, 3, 32, 32).reshape(len(y), -1).astype(np.uint8)
+        np.savez(folder / "imagenet32" / f"{file}.npz", data=pixels, labels=y + 1)
     return folder
 
 
@@ -236,10 +241,17 @@ def few(name):
     return experiment.dataset.classes if aligned else SAMPLES
 
 
+def place(name, image_sets):
+    """Where the images of a preset are, as its data set is told."""
+    if experiment_of(name).dataset.__class__.__name__ == "ImageNet32":
+        return {"path": str(image_sets / "imagenet32")}
+    return {"root": str(image_sets)}
+
+
 def ran(name, image_sets, path, **choices):
     """Three batches of a preset; returns its rows."""
     experiment = experiment_of(name)
-    data = dataclasses.replace(experiment.dataset, root=str(image_sets))
+    data = dataclasses.replace(experiment.dataset, **place(name, image_sets))
     run = train(experiment.changed(dataset=data, **choices), path / "run", batches=3)
     assert run.state == "finished"
     rows = run.dataset()

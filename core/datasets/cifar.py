@@ -13,7 +13,7 @@ from core.batches import ImageSet
 from core.catalogue import BadInput, dial, entry
 from core.datasets.archives import ARCHIVES
 from core.datasets.fetch import ROOT_HELP, how_to_get, missing, root_folder
-from core.datasets.pixels import Moments, augment_dial, image_set, scale_dial
+from core.datasets.pixels import Moments, augment_dial, fraction_dial, image_set, scale_dial
 
 FORMULA = r"x = 2\,(g / 255) - 1,\quad 3 \times 32 \times 32,\quad 50\,000 + 10\,000"
 SHAPE = (3, 32, 32)
@@ -64,6 +64,7 @@ class CIFAR10:
 
     scale: str = scale_dial(published=True)
     augment: str = augment_dial()
+    fraction: float = fraction_dial()
     root: str = dial("", help=ROOT_HELP)
 
     classes: ClassVar[int] = 10
@@ -72,7 +73,7 @@ class CIFAR10:
 
     def __call__(self) -> ImageSet:
         """50,000 + 10,000 images, (n, 3, 32, 32)."""
-        return _found("CIFAR10", self.root, self.scale, self.augment, TEN)
+        return _found("CIFAR10", self.root, self.scale, self.augment, self.fraction, TEN)
 
 
 @entry("dataset", "CIFAR-100", formula=FORMULA, source="krizhevsky2009")
@@ -89,6 +90,7 @@ class CIFAR100:
 
     scale: str = scale_dial(published=True)
     augment: str = augment_dial()
+    fraction: float = fraction_dial()
     root: str = dial("", help=ROOT_HELP)
 
     classes: ClassVar[int] = 100
@@ -97,11 +99,16 @@ class CIFAR100:
 
     def __call__(self) -> ImageSet:
         """50,000 + 10,000 images, (n, 3, 32, 32)."""
-        return _found("CIFAR100", self.root, self.scale, self.augment, HUNDRED)
+        return _found("CIFAR100", self.root, self.scale, self.augment, self.fraction, HUNDRED)
 
 
 def _found(
-    name: str, root: str, scale: str, augment: str, class_names: tuple[str, ...]
+    name: str,
+    root: str,
+    scale: str,
+    augment: str,
+    fraction: float,
+    class_names: tuple[str, ...],
 ) -> ImageSet:
     """The set under `root`, or one line on what is missing and how to get it."""
     folder = root_folder(root)
@@ -111,7 +118,7 @@ def _found(
     paths = ARCHIVES[name].paths(folder)
     # A file that was replaced since is read again.
     stamps = tuple((p.stat().st_mtime_ns, p.stat().st_size) for p in paths)
-    return _load(name, folder.resolve(), stamps, scale, augment, class_names)
+    return _load(name, folder.resolve(), stamps, scale, augment, fraction, class_names)
 
 
 @lru_cache(maxsize=1)  # 740 MB
@@ -121,6 +128,7 @@ def _load(
     stamps: tuple[tuple[int, int], ...],
     scale: str,
     augment: str,
+    fraction: float,
     class_names: tuple[str, ...],
 ) -> ImageSet:
     """The image set, shared by all who ask for the same."""
@@ -137,6 +145,7 @@ def _load(
         class_names=class_names,
         published=PUBLISHED[name],
         augment=augment,
+        fraction=fraction,
     )
 
 

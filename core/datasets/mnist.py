@@ -15,7 +15,7 @@ from core.datasets.fetch import (
     root_folder,
     torchvision_set,
 )
-from core.datasets.pixels import Moments, image_set, scale_dial
+from core.datasets.pixels import Moments, fraction_dial, image_set, scale_dial
 
 FORMULA = r"x = 2\,(g / 255) - 1,\quad 1 \times 28 \times 28,\quad 60\,000 + 10\,000"
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -49,6 +49,7 @@ class MNIST:
     """
 
     scale: str = scale_dial(published=True)
+    fraction: float = fraction_dial()
     root: str = dial("", help=ROOT_HELP)
 
     classes: ClassVar[int] = 10
@@ -57,7 +58,7 @@ class MNIST:
 
     def __call__(self) -> ImageSet:
         """60,000 + 10,000 images, (n, 1, 28, 28)."""
-        return _found("MNIST", self.root, self.scale, DIGITS)
+        return _found("MNIST", self.root, self.scale, self.fraction, DIGITS)
 
 
 @entry("dataset", "FashionMNIST", formula=FORMULA, source="xiao2017")
@@ -71,6 +72,7 @@ class FashionMNIST:
     """
 
     scale: str = scale_dial()
+    fraction: float = fraction_dial()
     root: str = dial("", help=ROOT_HELP)
 
     classes: ClassVar[int] = 10
@@ -79,7 +81,7 @@ class FashionMNIST:
 
     def __call__(self) -> ImageSet:
         """60,000 + 10,000 images, (n, 1, 28, 28)."""
-        return _found("FashionMNIST", self.root, self.scale, CLOTHES)
+        return _found("FashionMNIST", self.root, self.scale, self.fraction, CLOTHES)
 
 
 @entry("dataset", "KMNIST", formula=FORMULA, source="clanuwat2018")
@@ -94,6 +96,7 @@ class KMNIST:
     """
 
     scale: str = scale_dial()
+    fraction: float = fraction_dial()
     root: str = dial("", help=ROOT_HELP)
 
     classes: ClassVar[int] = 10
@@ -102,10 +105,12 @@ class KMNIST:
 
     def __call__(self) -> ImageSet:
         """60,000 + 10,000 images, (n, 1, 28, 28)."""
-        return _found("KMNIST", self.root, self.scale, KANA)
+        return _found("KMNIST", self.root, self.scale, self.fraction, KANA)
 
 
-def _found(name: str, root: str, scale: str, class_names: tuple[str, ...]) -> ImageSet:
+def _found(
+    name: str, root: str, scale: str, fraction: float, class_names: tuple[str, ...]
+) -> ImageSet:
     """The set under `root`, or one line on what is missing and how to get it."""
     folder = root_folder(root)
     for path, state in missing(name, folder):
@@ -113,7 +118,7 @@ def _found(name: str, root: str, scale: str, class_names: tuple[str, ...]) -> Im
         raise BadInput(f"dataset.root: {folder}; {shown} {state}, get it with: {get}")
     # A file that was replaced since is read again.
     stamps = tuple((p.stat().st_mtime_ns, p.stat().st_size) for p in raw_files(name, folder))
-    return _load(name, folder.resolve(), stamps, scale, class_names)
+    return _load(name, folder.resolve(), stamps, scale, fraction, class_names)
 
 
 @lru_cache(maxsize=3)  # 220 MB each at full size
@@ -122,9 +127,10 @@ def _load(
     folder: Path,
     stamps: tuple[tuple[int, int], ...],
     scale: str,
+    fraction: float,
     class_names: tuple[str, ...],
 ) -> ImageSet:
-    """One image set for each folder and range, shared by all who ask."""
+    """One image set for each folder, range and part, shared by all who ask."""
     source = torchvision_set(name)
     splits = []
     for train in (True, False):
@@ -143,4 +149,5 @@ def _load(
         scale=scale,
         class_names=class_names,
         published=PUBLISHED.get(name),
+        fraction=fraction,
     )

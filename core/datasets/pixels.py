@@ -23,6 +23,8 @@ AUGMENT_HELP = (
     "training images of each batch: mirrored by a coin, and cropped from so much black around them"
 )
 
+FRACTION_HELP = "part of the training images that is taken: of each class the first ones"
+
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel, of pixels 0..1."""
 
@@ -45,6 +47,11 @@ def augment_dial(more: Iterable[str] = ()) -> str:
         more: further choices.
     """
     return dial(NONE, choices=(NONE, *PADDINGS, *more), help=AUGMENT_HELP)
+
+
+def fraction_dial() -> float:
+    """The dial `fraction` of sets that are read in part, as papers do for small data."""
+    return dial(1.0, bounds=(0.001, 1.0), help=FRACTION_HELP)
 
 
 def moments(raw: Tensor, full: float) -> Moments:
@@ -93,6 +100,20 @@ def scaled(raw: Tensor, full: float, scale: Moments | None) -> Tensor:
     return x.sub_(mean).div_(std)
 
 
+def first_of_each_class(y: Tensor, fraction: float) -> Tensor:
+    """Positions of the first samples of each class, ascending; one or more of each.
+
+    Args:
+        y: class of each sample, (n,).
+        fraction: of each class that is taken, rounded to whole samples.
+    """
+    taken = torch.zeros(len(y), dtype=torch.bool)
+    for c in y.unique():
+        of_class = torch.nonzero(y == c).flatten()
+        taken[of_class[: max(1, round(fraction * len(of_class)))]] = True
+    return torch.nonzero(taken).flatten()
+
+
 def last_of_each_class(y: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Positions of a training and of a test split: the last `count` samples of each class test.
 
@@ -127,6 +148,7 @@ def image_set(
     published: Moments | None = None,
     augment: str = NONE,
     side: int | None = None,
+    fraction: float = 1.0,
 ) -> ImageSet:
     """Raw images as an image set.
 
@@ -141,7 +163,11 @@ def image_set(
         augment: how training images are varied.
         side: of the square at the centre that each image is cropped to, which varied training
             images are cropped beside; None for whole images.
+        fraction: part of the training images that is taken, the first ones of each class.
     """
+    if fraction < 1:
+        at = first_of_each_class(train[1], fraction)
+        train = train[0][at], train[1][at]
     train_x, test_x = (x if x.dim() == 4 else x[:, None] for x in (train[0], test[0]))
     channels = train_x.shape[1]
     by: Moments | None = None
