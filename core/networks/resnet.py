@@ -8,7 +8,7 @@ from core.network import Network
 from core.networks.activations import ACTIVATIONS
 from core.networks.convolution import WIDTH_HELP
 from core.networks.residual import RELAY, SKIPS, residual
-from core.normalization import NONE, NORM_HELP, NORMS
+from core.normalization import FROZEN, NORM_HELP, NORMS
 
 BLOCKS = {"ResNet10": (1, 1, 1, 1), "ResNet18": (2, 2, 2, 2)}
 """Blocks of each stage."""
@@ -49,7 +49,7 @@ class ResNet:
     layout: str = dial("ResNet10", choices=BLOCKS, help="blocks in each of the four stages")
     activation: str = dial("gelu", choices=ACTIVATIONS, symbol="φ", help="of the main paths")
     width: float = dial(1 / 16, bounds=(1 / 512, 8.0), help=WIDTH_HELP, log=True)
-    batch_norm: str = dial(NONE, choices=NORMS, symbol="N", help=NORM_HELP)
+    batch_norm: str = dial(FROZEN, choices=NORMS, symbol="N", help=NORM_HELP)
     skips: str = dial(RELAY, choices=SKIPS, help="what makes a skip as long as the main path")
 
     image_at: ClassVar[str] = "input"

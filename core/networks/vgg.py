@@ -17,7 +17,7 @@ from core.networks.convolution import (
     stages,
 )
 from core.networks.layers import POST, SITE_HELP, SITES
-from core.normalization import NONE, NORM_HELP, NORMS
+from core.normalization import FROZEN, NORM_HELP, NORMS
 
 LAYOUTS: dict[str, tuple[Bracket, ...]] = {
     "VGG5": stages([128], [256], [512], [512]),
@@ -60,6 +60,7 @@ class VGG:
     *batch* they are those of the states as they stand, and the force on a sample reads the others.
     Where the image is free there is no forward pass, and frozen ones are the running statistics.
     These follow the forward pass once a batch, when the weights are updated; accuracy reads them.
+    qi2026 freezes, and so does the default; pinchetti2025 has no BatchNorm.
 
     Source: pinchetti2025 (VGG5, VGG7: benchmark code); qi2026 (the others and BatchNorm: released
     code).
@@ -69,7 +70,7 @@ class VGG:
     activation: str = dial("gelu", choices=ACTIVATIONS, symbol="φ", help="of the hidden layers")
     width: float = dial(1 / 16, bounds=(1 / 512, 8.0), help=WIDTH_HELP, log=True)
     pools: int = dial(5, bounds=(0, 5), help=POOLS_HELP)
-    batch_norm: str = dial(NONE, choices=NORMS, symbol="N", help=NORM_HELP)
+    batch_norm: str = dial(FROZEN, choices=NORMS, symbol="N", help=NORM_HELP)
     site: str = dial(POST, choices=SITES, help=SITE_HELP)
 
     image_at: ClassVar[str] = "input"

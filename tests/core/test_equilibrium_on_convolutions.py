@@ -171,7 +171,9 @@ def test_states_pooled_behind_the_activation_are_swept_alike():
     # ReLU(maxpool(conv)) is maxpool(ReLU(conv)): the same sweeps on the VGG that pools last.
     _, x, y = built(shape=(2, 16, 16))
     with torch.random.fork_rng(devices=[]):
-        last = VGG(activation="relu", width=1 / 32)((2, 16, 16), CLASSES).double()
+        last = VGG(activation="relu", width=1 / 32, batch_norm="none")(
+            (2, 16, 16), CLASSES
+        ).double()
     maps = [last.maps[str(k)] for k in range(1, 6)]
     assert isinstance(maps[0][2], nn.MaxPool2d)
     made = nudged(last, x, y, 0.3, rule=Sweeping(), steps=4)
