@@ -40,7 +40,11 @@ class Init(Protocol):
 
 
 class Schedule(Protocol):
-    """Precisions that are known beforehand."""
+    """Precisions that are known beforehand.
+
+    May have a class variable `goes_on`, true where it takes over the steps of the precisions that
+    it is chosen in the place of; else its step 0 is the step at which it is chosen.
+    """
 
     def table(self, T: int, depth: Tensor) -> Tensor:
         """(T, L), finite and not negative; past the last row the last row holds."""

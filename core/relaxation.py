@@ -15,8 +15,8 @@ from core.experiment import Recipe
 from core.free_energy import Engine, FreeEnergy, residual
 from core.network import Network, States
 from core.phase import Phase
-from core.rows import Rows, choices, in_force, laid_out
-from core.settling import goes_on
+from core.rows import Rows, begins_anew, choices, in_force, laid_out
+from core.settling import goes_on, only
 from core.snapshot import Snapshot, Weights
 from core.start import Start
 from core.step import Moment, Step
@@ -63,16 +63,11 @@ class Relaxation:
                 their type.
             engine: the way in which the free energy is computed, by name or made for the network.
         """
-        self.network = network
+        self.network, self.recipe = network, recipe
         self.phases = list(phases)
-        self.recipe = recipe
-        self.generator = generator
-        self.optimiser = optimiser
-        self.held = held
+        self.generator, self.optimiser, self.held = generator, optimiser, held
         self.engine = engine_for(network, engine) if isinstance(engine, str) else engine
-        self.t = 0
-        self._phase = 0
-        self._clock = 0
+        self.t = self._phase = self._clock = 0
         self._saved: Weights | None = None
         self._ended: tuple[tuple[Phase, States], ...] = ()
         self.precisions = precisions
@@ -254,6 +249,7 @@ class Relaxation:
         generator = None if self.generator is None else self.generator.get_state()
         return Snapshot(
             self.t,
+            tuple(self.phases),
             self._phase,
             self._clock,
             self.recipe,
@@ -273,6 +269,7 @@ class Relaxation:
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot of this relaxation: states, memories, noise and weights."""
         self.t, self._phase, self._clock = snapshot.t, snapshot.phase, snapshot.clock
+        self.phases = list(snapshot.phases)
         self.recipe = self._adopted = snapshot.recipe
         self.states, self.before, self.first = snapshot.states, snapshot.before, snapshot.first
         self._memory, self._ended = snapshot.memory, snapshot.ended
@@ -284,6 +281,12 @@ class Relaxation:
             self.generator.set_state(snapshot.generator)
         self.load(snapshot.weights)
         self._step = None
+
+    def put(self, states: States, phases: Sequence[Phase]) -> None:
+        """Go on from other states and clamps; samples that had stopped are judged anew."""
+        self._adopt()
+        self.states, self.phases = states, list(phases)
+        self._stopped = self._fits = self._step = None
 
     def weights(self) -> Weights:
         """A copy of the weights, made once for each version of them."""
@@ -306,7 +309,7 @@ class Relaxation:
         if old is new:
             return
         self._stopped = self._fits = None
-        if old is not None and type(old.precision) is not type(new.precision):
+        if old is not None and begins_anew(old.precision, new.precision):
             self._clock = self.t
         if old is None or choices(old, self.network) != choices(new, self.network):
             self._schedule()
@@ -388,10 +391,7 @@ class Relaxation:
             return moved
         moves = self._goes_on(free_energy)
         self._stopped = ~moves
-        return [
-            torch.where(moves.reshape(-1, *(1,) * (h.dim() - 1)), h, old)
-            for h, old in zip(moved, self.states, strict=True)
-        ]
+        return only(moves, moved, self.states)
 
     def _apply(self, gradients: Sequence[Tensor | None]) -> None:
         """One optimiser step on the mean over the batch."""

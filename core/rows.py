@@ -39,6 +39,11 @@ def choices(recipe: "Recipe", network: Network) -> tuple[Any, ...]:
     return recipe.precision, recipe.steps, recipe.window, recipe.output_precision, rate
 
 
+def begins_anew(old: Any, new: Any) -> bool:
+    """Whether precisions begin with their step 0 where they come in the place of others."""
+    return type(old) is not type(new) and not getattr(new, "goes_on", False)
+
+
 def laid_out(schedule: Schedule, recipe: "Recipe", T: int, network: Network) -> Rows:
     """A schedule for T steps as it is in force under a recipe.
 

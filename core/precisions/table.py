@@ -1,6 +1,7 @@
 """Any precisions, written down cell by cell."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,10 +17,14 @@ class Table:
     r"""A hand-written table: one row per step, one column per layer in depth order.
 
     $\Pi_\ell(t) = \mathrm{table}[t][\ell]$; past the last row the last row holds. A single column
-    is used for every layer. Layers at the same depth, as those of a skip, share a column.
+    is used for every layer. Layers at the same depth, as those of a skip, share a column. Chosen
+    between two steps it goes on with the row of the next one: it does not begin with its first
+    row, as formulas do, so that a formula written down as a table is what it was.
 
     Source: this project.
     """
+
+    goes_on: ClassVar[bool] = True
 
     rows: tuple[tuple[float, ...], ...] = dial(
         ((1.0,),), bounds=(0.0, 1e6), table=True, help="rows are steps, columns are layers"

@@ -16,6 +16,7 @@ from core.inits.zero import Zero
 from core.learning.local import ForwardUpdate, Incremental, PredictiveCoding
 from core.precisions.decaying import Decaying
 from core.precisions.identity import Identity
+from core.precisions.profile import Profile
 from core.precisions.spiking import Spiking
 from core.precisions.table import Table
 from core.weights.adamw import AdamW
@@ -186,6 +187,33 @@ def test_a_schedule_that_is_chosen_again_starts_again():
             made.advance()
         made.recipe = replace(made.recipe, precision=precision)
         made.step()
+    assert made.step().free_energy.precision.tolist() == [0.0, 0.0, 0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("schedule", [Spiking(rest=1e-3), Decaying(k=0.3), Profile(g=0.7)])
+@pytest.mark.parametrize("at", [0, 3, 8])
+def test_a_formula_written_down_as_a_table_goes_on_as_it_was(schedule, at):
+    T, states = 8, []
+    written = Table(rows=tuple(map(tuple, schedule.table(T, torch.arange(1, 6)).tolist())))
+    for later in (schedule, written):
+        made = noisy(T)
+        made.advance()
+        made.advance()
+        made.recipe = replace(made.recipe, precision=schedule)
+        made.step()  # its step 0 is step 2
+        for _ in range(at):
+            made.advance()
+        made.recipe = replace(made.recipe, precision=later)
+        for _ in range(4):
+            made.advance()
+        states.append(made.states)
+    assert same(*states)
+
+
+def test_what_comes_in_the_place_of_a_table_begins_with_its_step_0():
+    made = noisy(20, precision=Table(rows=((0.5,), (0.25,))))
+    made.advance()
+    made.recipe = replace(made.recipe, precision=Spiking(rest=0.0))
     assert made.step().free_energy.precision.tolist() == [0.0, 0.0, 0.0, 0.0, 1.0]
 
 
