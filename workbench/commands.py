@@ -78,6 +78,7 @@ class Commands(Driver):
         A command may say with which arguments it is to be repeated, if not with its own.
         """
         self.message = ""
+        command = self._absolute(command)
         applied = self.taken
         said = getattr(self, f"_do_{command.name}")(**command.args)
         assert self.lane is not None
@@ -92,6 +93,16 @@ class Commands(Driver):
             }
         )
         self.lane.trace.events = list(self.events)
+
+    def _absolute(self, command: Command) -> Command:
+        """A move is the seek or the steps that it comes to where the cursor stands now."""
+        if command.name != "move":
+            return command
+        by: int = command.args["by"]
+        if by > 0 and self.at_end:
+            return Command("step", {"n": by}, command.asked)
+        row = min(max(0, self.cursor + by), self._row)
+        return Command("seek", {"row": row}, command.asked)
 
     def _do_play(self) -> None:
         self.playing = True

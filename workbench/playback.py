@@ -93,6 +93,10 @@ class Playback:
             at = min(max(at + (1 if row > old else -1), 0), len(steps) - 1)
         self._stay(int(steps[at]))
 
+    def move(self, by: int) -> None:
+        """Look so many rows further, or back."""
+        self.seek(min(max(0, self.cursor + by), self.row))
+
     def follow(self) -> None:
         """Look at the newest row, and at each that comes."""
         self.following, self.playing = True, False

@@ -152,12 +152,8 @@ class RelaxPage:
             return
         act: dict[str, Callable[[], None]] = {
             "play": lambda: session.pause() if session.playing else session.play(),
-            "right": lambda: (
-                session.step(by)
-                if session.at_end
-                else session.seek(min(session.cursor + by, session.row))
-            ),
-            "left": lambda: session.seek(max(0, session.cursor - by)),
+            "right": lambda: session.move(by),
+            "left": lambda: session.move(-by),
             "home": lambda: session.seek(0),
             "end": session.follow,
             "swap": session.swap,

@@ -101,6 +101,12 @@ class Session(Commands):
             raise BadInput(f"seek: {row}; the number of a recorded row, from 0")
         self._ask("seek", row=row)
 
+    def move(self, by: int) -> None:
+        """Look so many rows further, or back; further from the newest row, relax on."""
+        if not isinstance(by, int) or isinstance(by, bool) or not 1 <= abs(by) <= 100_000:
+            raise BadInput(f"move: {by}; an integer 1..100000, or below zero for back")
+        self._ask("move", by=by)
+
     def follow(self) -> None:
         """Look at the newest row again."""
         self._ask("follow")

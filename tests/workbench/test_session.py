@@ -113,6 +113,31 @@ def test_commands_are_applied_in_the_order_in_which_they_were_asked():
     assert (session.speed, session.gear) == (40.0, "step")
 
 
+def test_moves_add_up_however_quickly_they_come():
+    session = opened()
+    do(session, "step", 12)
+    for _ in range(3):
+        session.move(-1)
+    assert session.cursor == 12, "none of them has had its effect"
+    settle(session)
+    assert (session.cursor, session.row) == (9, 12)
+    for _ in range(5):
+        session.move(1)
+    settle(session)
+    assert (session.cursor, session.row, len(session.lanes)) == (14, 14, 1), "two of them relax on"
+    for by in (-10, -10, 3):
+        session.move(by)
+    settle(session)
+    assert session.cursor == 3
+    session.follow()
+    session.move(-1)
+    settle(session)
+    session.move(-1)
+    settle(session)
+    assert session.cursor == 12
+    assert Session.replay(log_of(session)).cursor == 12
+
+
 def test_a_command_that_comes_while_steps_are_owed_acts_between_two_of_them():
     session = opened()
     session.step(100)
