@@ -28,6 +28,7 @@ class Phase:
         held: units that are clamped within a free state: by index, a pair of values (B, *shape) and
             of a mask that is true where the unit is held.
         given: first values of free states by index, (B, *shape), in place of the init's.
+        pinned: masks of those held units that a poke holds, by index, until it lets them go.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Phase:
     share: float | Tensor = 1.0
     held: Mapping[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     given: Mapping[int, Tensor] = field(default_factory=dict)
+    pinned: Mapping[int, Tensor] = field(default_factory=dict)
 
     @property
     def nudged(self) -> bool:

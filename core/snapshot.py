@@ -18,6 +18,7 @@ class Snapshot:
     """All that a relaxation needs to go on from one step; weights are shared between snapshots."""
 
     t: int
+    phases: tuple[Phase, ...]
     phase: int
     clock: int
     recipe: Recipe
