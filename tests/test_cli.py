@@ -26,6 +26,7 @@ from safetensors.numpy import save_file
 
 from core.experiment import Experiment
 from core.networks.mlp import MLP
+from core.runs import open_run
 from tests.commands import W1, W2, W3, snapshot
 from workbench import (
     checking,
@@ -43,6 +44,7 @@ from workbench import (
     supplying,
     training,
 )
+from workbench.places import assets
 
 EXAMPLE = Path(__file__).parent / "plugins" / "example.py"
 
@@ -630,6 +632,36 @@ def test_the_works_of_every_preset_are_printed(place, preset):
     assert list(read(out, "stdout")) == citations(experiment)
 
 
+@pytest.mark.parametrize("name", ["spiking", "init-mnist-25-pc-avg"])
+def test_a_preset_is_a_recipe_by_its_name_and_by_its_file(place, name):
+    (file,) = (assets() / "presets").glob(f"**/*{name}.toml")
+    works = [place.run("cite", said)[1] for said in (name, file)]
+    assert works[0] == works[1] and "@" in works[0]
+
+
+def test_a_preset_is_trained_by_its_name_with_what_is_said_beside_it(place):
+    words = ["--recipe", "spiking", "--pretraining", "random", "--steps", 3, "--batches", 2]
+    code, _, err = place.run("train", *words, "--out", place.folder / "run")
+    assert code == 0, err
+    found = json.loads(open_run(place.folder / "run").attrs["experiment"])
+    wanted = Experiment.from_dict(presets.presets()["spiking"].choices)
+    assert Experiment.from_dict(found) == wanted.changed(pretraining="random", steps=3)
+
+
+def test_every_preset_is_listed_with_what_came_of_it(place):
+    code, out, _ = place.run("presets", "--json")
+    found = {one["name"]: one for one in json.loads(out)}
+    assert code == 0 and set(found) == set(presets.named())
+    one = found["init-mnist-bp"]
+    assert (one["status"], one["second_hand"]) == ("reproduced", False)
+    assert one["theirs"].startswith("98.32") and one["ours"].startswith("98.32")
+    assert found["plain"]["status"] is None
+    code, out, _ = place.run("presets")
+    first = [line.split()[0] for line in out.splitlines()[1:]]
+    assert code == 0 and [name for name in first if name != "#"] == list(presets.named())
+    assert max(map(len, out.splitlines())) < 250
+
+
 def test_the_works_of_a_recipe_are_printed(place, scratch):
     recipe = place.write("r.toml", "precision = 'Ramp'\n")
     code, out, _ = place.run("cite", recipe, "--plugin", EXAMPLE)
@@ -848,8 +880,8 @@ def test_it_knows_its_version_and_its_commands(place):
     for words in ([], ["--help"]):
         code, out, _ = place.run(*words)
         assert code == 0
-        names = "serve relax train runs export weights figure cite check selftest datasets data"
-        assert all(f"    {name} " in out for name in names.split())
+        names = "serve relax train runs export weights figure cite check selftest presets datasets"
+        assert all(f"    {name} " in out for name in [*names.split(), "data"])
 
 
 def test_the_help_of_relax_documents_every_file(place):

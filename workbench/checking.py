@@ -1,12 +1,10 @@
 """Are one's own entries sound, and which works are they from? The commands check and cite."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from core.catalogue import Card
-    from core.experiment import Experiment
 
 CHECK_MORE = """\
 A plugin is a Python file that decorates frozen dataclasses, as the files in core/inits/,
@@ -81,21 +79,8 @@ def drawing_fault(card: "Card") -> str:
 def cite(args: argparse.Namespace) -> int:
     """Print the works that an experiment uses, as BibTeX."""
     from core import bibtex
-
-    print(bibtex(_experiment(args.experiment)), end="")
-    return 0
-
-
-def _experiment(name: str) -> "Experiment":
-    """The experiment of a preset, or of a recipe in a file."""
     from core.experiment import Experiment
-    from workbench import files
-    from workbench.presets import named
-    from workbench.refusals import Refused, near
+    from workbench.recipes import choices
 
-    known = named()
-    if name in known:
-        return Experiment.from_dict(known[name].choices)
-    if name != files.STDIN and not Path(name).exists() and Path(name).suffix != ".toml":
-        raise Refused(f"experiment: {near(name, list(known))}, or a recipe in a .toml file")
-    return Experiment(**files.read_recipe(name))
+    print(bibtex(Experiment(**choices(args.experiment))), end="")
+    return 0

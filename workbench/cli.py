@@ -80,6 +80,7 @@ def _acts(rest: list[str]) -> dict[str, Callable[[argparse.Namespace], int]]:
         checking,
         drawing,
         exporting,
+        recipes,
         relaxing,
         running,
         selftesting,
@@ -99,6 +100,7 @@ def _acts(rest: list[str]) -> dict[str, Callable[[argparse.Namespace], int]]:
         "cite": checking.cite,
         "check": checking.check,
         "selftest": selftesting.selftest,
+        "presets": recipes.presets,
         "datasets": supplying.datasets,
         "data": supplying.data,
     }

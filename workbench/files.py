@@ -27,6 +27,9 @@ from core.network import Network
 STDIN = "-"
 """The path of what is piped in, for TOML."""
 
+OF_PRESETS = ("title", "about", "printed")
+"""What a preset's file has beside choices; see `workbench.presets`."""
+
 LARGEST_TEXT = 2**20
 """Bytes of a TOML file."""
 
@@ -51,13 +54,15 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     """Choices from a TOML file, by the names of an `Experiment`: its keyword arguments.
 
     Entries are a name, or a table with a name and dials; scalars are as they stand in the file and
-    are checked by the experiment.
+    are checked by the experiment. What a preset's file says of itself is passed over.
 
     Raises:
         BadInput: naming the line and column, or the key (the nearest is offered).
     """
     data = _toml(Path(path), "recipe")
     schema = data.pop("schema", SCHEMA)
+    for told in OF_PRESETS:
+        data.pop(told, None)
     if schema != SCHEMA:
         raise BadInput(f"recipe.schema: {schema}; this version reads {SCHEMA}")
     names = [one.name for one in dataclasses.fields(Experiment)]

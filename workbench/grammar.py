@@ -92,7 +92,7 @@ class Grammar:
 def parser() -> tuple[argparse.ArgumentParser, Commands]:
     """The parser, and that of each command."""
     grammar = Grammar()
-    for add in (_serve, _relax, _train, _runs, _exports, _figure, _judging, _datasets):
+    for add in (_serve, _relax, _train, _runs, _exports, _figure, _judging, _supplies):
         add(grammar)
     return grammar.parser, grammar.commands
 
@@ -237,8 +237,12 @@ def _judging(grammar: Grammar) -> None:
     _plugin(one)
 
 
-def _datasets(grammar: Grammar) -> None:
-    from workbench import supplying
+def _supplies(grammar: Grammar) -> None:
+    from workbench import recipes, supplying
+
+    line = "list the presets, and what came of them"
+    one = grammar.command("presets", line, recipes.PRESETS_MORE + EXIT_CODES)
+    _json(one)
 
     line = "list the named sets, and which of them are here"
     one = grammar.command("datasets", line, supplying.DATASETS_MORE + EXIT_CODES)
@@ -258,7 +262,7 @@ def _choices(one: argparse.ArgumentParser) -> None:
     one.add_argument("--network", metavar="TOML", help="the network's name and dials")
     one.add_argument("--weights", metavar="SAFETENSORS", help="weights of every layer")
     one.add_argument("--dataset", metavar="NAME", help="a named set: Digits, SmallDigits, ...")
-    one.add_argument("--recipe", metavar="TOML", help="choices of the experiment")
+    one.add_argument("--recipe", metavar="TOML|PRESET", help="choices of the experiment")
     one.add_argument("--pretraining", help="of a named set: random (default), trained, 'epoch k'")
     one.add_argument("--steps", metavar="T", help="state updates, 1..100000 (default: 20)")
     one.add_argument("--seed", help="of weights, batches and noise (default: 0)")

@@ -72,7 +72,8 @@ FILES = """\
     name = "GradientDescent"
     rate = 0.1
     Also learning, weights, network, dataset (entries), batch_size, seed, dtype, device,
-    pretraining. Scalars stand above the first table, as TOML wants it.
+    pretraining. Scalars stand above the first table, as TOML wants it. In the place of a file the
+    name of a preset will do: relaxoscope presets lists them.
 
 --out trace.nc    energy, error, precision (step, layer); at level full also energy_sample, force,
     speed, activity, prediction_drift, and probability or images. Coordinates: step, t, layer, ...
@@ -123,12 +124,12 @@ def experiment_of(args: argparse.Namespace) -> "tuple[Experiment, Data | None]":
     """The experiment that files and options describe, and the samples of a file."""
     from core.catalogue import from_dict
     from core.experiment import RANDOM, SCALARS, Experiment
-    from workbench import archives, files
+    from workbench import archives, files, recipes
 
     for a, b in (("data", "dataset"), ("weights", "pretraining")):
         if getattr(args, a) is not None and getattr(args, b) is not None:
             raise Refused(f"--{a} and --{b}: give one of them")
-    choices = {} if args.recipe is None else files.read_recipe(args.recipe)
+    choices = {} if args.recipe is None else recipes.choices(args.recipe)
     if args.network is not None:
         choices["network"] = files.read_network(args.network)
     if args.dataset is not None:
