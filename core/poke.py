@@ -104,13 +104,7 @@ class Poke:
             return
         if amount is None and self.how == CLAMP:
             return
-        legal = isinstance(amount, int | float) and not isinstance(amount, bool)
-        legal = legal and abs(amount) <= LARGEST
-        if legal and self.how == NOISE:
-            legal = amount > 0
-        elif legal and self.how == SHIFT:
-            legal = amount != 0
-        if not legal:
+        if not _fits(self.how, amount):
             raise BadInput(f"poke.amount: {shown(amount)}; for {self.how} {AMOUNTS[self.how]}")
 
 
@@ -325,6 +319,15 @@ def _region(value: Any) -> Region:
     if last < first or right < left:
         raise refused
     return first, last, left, right
+
+
+def _fits(how: str, amount: Any) -> bool:
+    """Whether it is an amount of what is done; see `AMOUNTS`."""
+    if isinstance(amount, bool) or not isinstance(amount, int | float):
+        return False
+    if not abs(amount) <= LARGEST:
+        return False
+    return amount > 0 if how == NOISE else amount != 0 or how == CLAMP
 
 
 def _is_count(value: Any) -> bool:

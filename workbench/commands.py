@@ -8,12 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from core.catalogue import from_dict
+from core.catalogue import BadInput, from_dict
 from core.experiment import LIVE, SCALARS, Experiment, sentence
+from core.poke import Poke, poke
+from core.recording import Guard
 from workbench.beginning import Begin
 from workbench.driver import Driver
 from workbench.lanes import BATCH
 from workbench.plan import left, rows_of
+from workbench.poking import Poked, shown
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,41 @@ class Commands(Driver):
             self._go_on_with(new)
         else:
             self._fork(self.cursor, new)
+
+    def _do_poke(self, **args: Any) -> dict[str, Any]:
+        """Disturb a state; the row is measured again, so that it tells where the next update goes.
+
+        Without a seed noise gets one of its own; it is logged.
+        """
+        assert self.lane is not None
+        one = Poke(**{"seed": len(self.events), **args})
+        if not self.at_end:
+            self._fork(self.cursor)
+        lane, relaxation = self.lane, self._relaxation
+        assert relaxation is not None
+        if lane.diverged:
+            raise BadInput(lane.diverged)
+        self._drain()
+        before, shape = lane.trace.row(self._row), lane.training.images.shape
+        assert before is not None
+        poke(relaxation, one, shape)
+        lane.pokes.append(
+            Poked(
+                self._row,
+                one,
+                len(lane.choices),
+                self._batch,
+                before["energy"].copy(),
+                shown(relaxation, one, shape),
+            )
+        )
+        lane.guard = Guard(lane.trace, lane.guard.first[:4])  # what a poke raises has not diverged
+        known = lane.trace.attrs["theory"]
+        lane.trace.attrs["theory"] = {k: v for k, v in known.items() if k != str(self._batch)}
+        self._measure()
+        self._drain()
+        self._mark()
+        return one.to_dict()
 
     # Replay --------------------------------------------------------------------------------------
 

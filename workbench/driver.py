@@ -173,6 +173,7 @@ class Driver(Returning):
             return
         lane.marks = [one for one in lane.marks if one.row <= row]
         lane.starts = [one for one in lane.starts if one[0] <= row]
+        lane.pokes = [one for one in lane.pokes if one.row <= row]
         last = lane.starts[-1][1]
         lane.scores = [one for one in lane.scores if one[0] <= last]
         lane.trace.batches = {k: v for k, v in lane.trace.batches.items() if k <= last}
@@ -271,6 +272,7 @@ class Driver(Returning):
         lane = Lane(len(self.lanes), old.training, trace, f"from step {row}", old.id, row)
         old.trace.copy_until(row, trace)
         lane.choices = [one for one in old.choices if one[0] <= row]
+        lane.pokes = [one for one in old.pokes if one.row <= row]
         lane.starts = [one for one in old.starts if one[0] <= row]
         lane.scores = [one for one in old.scores if one[0] <= lane.starts[-1][1]]
         lane.marks = [one for one in old.marks if one.row <= row]

@@ -10,6 +10,7 @@ from typing import Any
 from core.catalogue import to_dict
 from core.experiment import Experiment, sentence
 from core.network import States
+from core.poke import Poke
 from core.pretraining import Course
 from core.recording import Guard
 from core.schema import CLOCK
@@ -18,6 +19,7 @@ from core.trace import Trace
 from core.training import Training
 from workbench.beginning import Begin
 from workbench.plan import Plan
+from workbench.poking import Poked
 
 STEP, BATCH = "step", "batch"
 """Gears: relax one batch, or relax, update the weights and take the next."""
@@ -60,6 +62,7 @@ class Lane:
         forked_at: row of the parent from which it goes on; None for a fresh start.
         marks: rows to return to, in order.
         choices: from which row's update on which experiment and gear were in force.
+        pokes: what disturbed its states, in order.
         starts: first row and number of each batch.
         parked: where it was left.
         diverged: why it cannot go on, or None.
@@ -79,6 +82,7 @@ class Lane:
     forked_at: int | None = None
     marks: list[Mark] = field(default_factory=list)
     choices: list[tuple[int, Experiment, str]] = field(default_factory=list)
+    pokes: list[Poked] = field(default_factory=list)
     starts: list[tuple[int, int]] = field(default_factory=list)
     parked: Mark | None = None
     diverged: str | None = None
@@ -112,6 +116,15 @@ class Lane:
                 break
             experiment, gear = later, its_gear
         return experiment, gear
+
+    def acts_at(self, row: int) -> list[Experiment | Poke]:
+        """What was changed and poked at a row, in the order in which it was."""
+        found: list[Experiment | Poke] = []
+        here = [one for one in self.pokes if one.row == row]
+        for made, (first, experiment, _) in enumerate(self.choices, start=1):
+            found += [experiment] if first == row else []
+            found += [one.poke for one in here if one.choices == made]
+        return found
 
     @staticmethod
     def difference(old: Experiment, new: Experiment) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from core.experiment import Experiment
 from core.network import States
+from core.poke import Poke, poke
 from core.relaxation import Relaxation
 from core.trace import Sample
 from workbench.lanes import BATCH, STEP, Lane, Mark
@@ -89,9 +90,11 @@ class Returning:
                 self._relaxation = self._begin(lane, self._batch)
             else:
                 self._relaxation.advance()
-            for first, experiment, _ in lane.choices:
-                if first == self._row:
-                    self._adopt(lane, experiment)
+            for act in lane.acts_at(self._row):
+                if isinstance(act, Poke):
+                    poke(self._relaxation, act, lane.training.images.shape)
+                else:
+                    self._adopt(lane, act)
         self.gear = gear
         self._hold_or_move()
 

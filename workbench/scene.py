@@ -10,6 +10,7 @@ from workbench import measures, predictions
 from workbench.curves import COMPARED, Curves, Rows, curves
 from workbench.lanes import Lane
 from workbench.plan import Plan, left
+from workbench.poking import course, pictures
 from workbench.session import Session
 from workbench.showing import Showing
 from workbench.watched import Watched, WatchedLane
@@ -32,7 +33,7 @@ class Scene:
         curves: of the lane.
         ghost: of the lane before, or None.
         slope: of log10 energy against depth at the cursor, and its R2.
-        changes: (row, sentence) wherever another recipe came into force.
+        changes: (row, sentence) wherever another recipe came into force or a state was poked.
         updates: rows that the weight update of their batch sees, the next one included.
         phases: (row, name) wherever a phase begins; empty where batches have only one.
         images: pictures at the cursor, (S, C, H, W) each, by name.
@@ -167,9 +168,14 @@ def _theory(lane: Lane, row: dict[str, Any]) -> tuple[dict[str, Rows], float | N
         known,
         t,
         row["precision"],
-        steady=begun and len(lane.phases) == 1,
+        steady=begun and len(lane.phases) == 1 and not _poked_since(lane, first, row),
     )
     return found, known["F"] if predictions.REST in found else None
+
+
+def _poked_since(lane: Lane, first: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Whether a state was poked between two rows."""
+    return any(first["step"] <= one.row <= row["step"] for one in lane.pokes)
 
 
 def _updates(
@@ -210,7 +216,8 @@ def _changes(lane: Lane | WatchedLane, rows: dict[str, Rows]) -> list[tuple[int,
     for (_, old, _), (row, new, _) in zip(lane.choices, lane.choices[1:], strict=False):
         if row >= rows["step"][0] and old != new:
             found.append((row, lane.difference(old, new)))
-    return found
+    found += [(one.row, one.poke.sentence()) for one in lane.pokes if one.row >= rows["step"][0]]
+    return sorted(found, key=lambda one: one[0])
 
 
 def _changes_of(rows: dict[str, Rows], recipes: list[dict[str, Any]]) -> list[tuple[int, str]]:
@@ -235,7 +242,8 @@ def _pictures(
     if sample is not None:
         images = sample.images.reshape(-1, *shape) if shape else sample.images
         if images.ndim == 4 and len(images):
-            found["input"] = images
+            poked = pictures(lane, row, batch) if isinstance(lane, Lane) else None
+            found["input"] = images if poked is None else poked
         labels = sample.labels[: len(images)]
     errors = {}
     for name, values in trace.frame(row).items():
@@ -291,7 +299,16 @@ def readout(session: Session | Watched, drawn: Scene | None) -> dict[str, Any]:
         "diverged": lane.diverged,
         "rises": lane.trace.attrs.get("rises", ""),
         "absent": sorted(drawn.absent),
+        **_poked(session, lane),
     }
+
+
+def _poked(session: Session | Watched, lane: Lane | WatchedLane) -> dict[str, Any]:
+    """Row of the last poke of a lane, and the steps in which it recovered; None for not yet."""
+    found = course(lane, session.lanes) if isinstance(lane, Lane) else None
+    if found is None:
+        return {"poked": None, "recovery": None}
+    return {"poked": found.poked.row, "recovery": found.recovery}
 
 
 def _chosen(lane: Lane | WatchedLane, row: int) -> dict[str, Any]:

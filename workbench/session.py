@@ -17,10 +17,12 @@ import torch
 
 from core.catalogue import BadInput, from_dict, to_dict
 from core.experiment import SCALARS, Experiment
+from core.poke import Poke
 from core.runs import shelf
 from workbench.beginning import Begin
 from workbench.commands import Command, Commands
 from workbench.lanes import BATCH, STEP
+from workbench.poking import aim
 from workbench.showing import Showing
 from workbench.taping import Tape, free_name
 
@@ -164,6 +166,18 @@ class Session(Commands):
             self.wanted = new
             plain = {k: v if k in SCALARS else to_dict(v) for k, v in made.items()}
             self._ask("change", **plain)
+
+    def poke(self, **args: Any) -> None:
+        """Disturb a state at the row under the cursor; at an old row that starts a new lane.
+
+        Args:
+            **args: of a `core.poke.Poke`; without a seed noise gets one of its own.
+
+        Raises:
+            BadInput: before anything happens, when there is no such target.
+        """
+        aim(self.lane, Poke(**args))
+        self._ask("poke", **args)
 
     def record(self, name: str | None = None) -> None:
         """Record the whole session from its beginning, and on, as a run.

@@ -49,7 +49,8 @@ class Theorist:
         lane = self._session.lane
         if lane is None:
             return None
-        return lane.id, lane.starts[-1][1], lane.experiment, lane.training.network.version
+        version, pokes = lane.training.network.version, len(lane.pokes)
+        return lane.id, lane.starts[-1][1], lane.experiment, version, pokes
 
     def _hand_over(self) -> None:
         """On the worker: where it stands."""
