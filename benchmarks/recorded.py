@@ -15,7 +15,9 @@ from core import LEAN, Experiment, Recorder, Training, make
 from core.recorder import Chunk
 from core.recording import fits_alignment
 from core.runs import Run
-from core.runs.train import BEAT, CAPACITY, Every, train
+from core.runs.course import BEAT
+from core.runs.looks import CAPACITY
+from core.runs.train import Every, train
 
 NOTHING_ELSE = Every(weights=0, accuracy=0, updates=0, alignment=0)
 

@@ -3,6 +3,7 @@
 The batch gear of a session and the training of first weights are this one loop.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,12 @@ from core.batches import Batch, Batches, ImageSet
 from core.engines import PLAIN, engine_for, engine_name
 from core.experiment import Experiment
 from core.network import Network, States
+from core.phase import Phase
 from core.relaxation import Relaxation
 from core.weights.schedules import follow
+
+Phases = tuple[Phase, ...]
+"""Of one batch, in order."""
 
 
 class Training:
@@ -54,19 +59,23 @@ class Training:
         self.previous: States | None = None
         self.precisions: Any = None
 
-    def relaxation(self, batch: Batch, *, train: bool) -> Relaxation:
+    def relaxation(
+        self, batch: Batch, *, train: bool, clamps: Callable[[Phases], Phases] | None = None
+    ) -> Relaxation:
         """The relaxation of one batch, with what the batches before have left.
 
         Args:
             batch: the samples.
             train: whether the weights move; a rule that acts at every step moves them in any case.
+            clamps: gives the phases that the task makes what they clamped when the batch began,
+                where the weights have moved since.
         """
         experiment = self.experiment
         generator = noise(experiment.seed, batch.number)
         phases = experiment.task.phases(self.network, batch, self.images.classes, generator)
         return Relaxation(
             self.network,
-            phases,
+            phases if clamps is None else clamps(phases),
             experiment.recipe,
             labels=batch.y.to(self.network.example.device),
             classes=self.images.classes,

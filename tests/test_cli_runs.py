@@ -137,7 +137,7 @@ REFUSED = [
 @pytest.mark.parametrize(("words", "code", "said"), REFUSED, ids=lambda one: str(one)[:30])
 def test_a_wrong_training_is_refused_in_one_line(place, root, monkeypatch, words, code, said):
     monkeypatch.chdir(place.folder)
-    monkeypatch.setattr("core.runs.train.first_weights", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr("core.runs.course.first_weights", lambda *_: pytest.fail("it trained"))
     place.write("file", "")
     recipe = ["--recipe", place.write("r.toml", RECIPE)]
     came, err = place.refused("train", *recipe, "--out", "runs/a", *words)

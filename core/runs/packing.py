@@ -2,6 +2,7 @@
 
 import json
 import math
+import numbers
 import struct
 import zlib
 from collections.abc import Mapping
@@ -92,3 +93,22 @@ def from_bytes(
         raise ValueError(f"an array of {dtype} {tuple(shape)} does not lie in {len(data)} bytes")
     values = np.frombuffer(data, kind, count, at).reshape(shape)
     return values, at + count * kind.itemsize
+
+
+def plain_data(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Data that JSON can write; numpy's numbers as Python's."""
+
+    def one(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(k): one(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [one(v) for v in value]
+        if isinstance(value, bool | str | type(None)):
+            return value
+        if isinstance(value, numbers.Integral):
+            return int(value)
+        if isinstance(value, numbers.Real):
+            return float(value) if math.isfinite(value) else str(value)
+        return str(value)
+
+    return {str(k): one(v) for k, v in attrs.items()}

@@ -77,6 +77,12 @@ class Run:
         return "interrupted"
 
     @property
+    def parts(self) -> int:
+        """Number of the newest part that was ever stored, as far as that is known."""
+        held = self._parts
+        return max([held.newest, held.counted.parts, *held.bad])
+
+    @property
     def said(self) -> dict[str, Any]:
         """Plain data that the writer said about the whole run while it went on."""
         found: dict[str, Any] = {}
@@ -117,6 +123,16 @@ class Run:
         """Rows of a lane."""
         held = self._parts.stretches(self.lane(lane).number, "rows")
         return sum(one.stop - one.start for one in held)
+
+    def unbroken(self, lane: int | None = None) -> int:
+        """How many rows there are from the first one to the first that is missing."""
+        count = 0
+        for one in self._parts.stretches(self.lane(lane).number, "rows"):
+            step = one.numbers("step")
+            if int(step[0]) != count:
+                break
+            count += len(step)
+        return count
 
     def dataset(self, lane: int | None = None, *, verify: bool | None = None) -> xr.Dataset:
         """A lane's rows by the schema of a trace.

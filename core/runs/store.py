@@ -163,6 +163,17 @@ class Store:
             if full and not self.rollback:
                 self._fold()
 
+    def settle(self) -> None:
+        """Wait until the disk has what is stored; a run on a network file system has waited.
+
+        Raises:
+            NotWritten: if the disk refuses.
+        """
+        with self._guard, told(self.folder):
+            if not self.rollback:
+                self._fold()
+            acknowledge(self.folder, self.count, durable=True)
+
     def _fold(self) -> None:
         """Move the log into the file, as far as no reader needs it."""
         try:

@@ -66,6 +66,8 @@ def batches(parts: Parts, info: LaneInfo) -> xr.Dataset:
     for number, until in parts.line(info.number):
         last = last_batch_until(parts, number, until)
         for part in parts.of("batches", number):
+            if "again" in part.more:
+                logged = [_until(*one, part.first) for one in logged]
             which = part.index["batch"]
             kept = slice(None) if last is None else which <= last
             values = {name: v[kept] for name, v in part.index.items() if name != "batch"}
@@ -92,6 +94,14 @@ def batches(parts: Parts, info: LaneInfo) -> xr.Dataset:
         if name in data:
             data[name].attrs = {"units": unit, "long_name": about}
     return data
+
+
+def _until(
+    which: NDArray[Any], values: Mapping[str, NDArray[Any]], number: int
+) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    """What was logged of batches before one."""
+    kept = which < number
+    return which[kept], {name: v[kept] for name, v in values.items()}
 
 
 def _variables(

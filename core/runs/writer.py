@@ -4,8 +4,6 @@ A run holds lanes. A training, or a loop of one's own, has one; a session has on
 lanes, and a lane that was forked from another stores only its own rows.
 """
 
-import math
-import numbers
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +24,7 @@ from core.runs.kept import keep
 from core.runs.lock import NAME as LOCK
 from core.runs.lock import Lock
 from core.runs.overview import blocks
+from core.runs.packing import plain_data
 from core.runs.store import COUNT, MANIFEST_STREAM, ROWS, WEIGHTS_STREAM, New, Store
 
 if TYPE_CHECKING:
@@ -79,6 +78,7 @@ class Writer:
         self._fits: dict[int, Fits] = {}
         try:
             self._store = Store(self.path, durable=durable)
+            begun = self._store.count.parts
             try:
                 # Only now nobody else can be making it.
                 there = self._refuse(resume, is_new=self._store.is_new)
@@ -92,6 +92,7 @@ class Writer:
         except BaseException:
             self._lock.free()
             raise
+        self.begun = begun
         if self._store.rollback:
             self.note = "on a network file system: readers and the writer wait for one another"
 
@@ -110,6 +111,7 @@ class Writer:
         return there
 
     def _begin(self, manifest: dict[str, Any]) -> None:
+        self.origin = manifests.sha(manifest)
         self._put(MANIFEST_STREAM, 0, 0, 0, more=manifest)
         with told(self.path):
             manifests.write(self.path, manifest)
@@ -127,12 +129,14 @@ class Writer:
                 self._fits[part.lane].know(shapes)
         before.close()
         try:
-            manifests.read(self.path)
+            manifest = manifests.read(self.path)
         except (FileNotFoundError, Damaged):
             run = Run(self.path)  # takes the copy in the store
             run.close()
+            manifest = run.manifest
             with told(self.path):
-                manifests.write(self.path, run.manifest)
+                manifests.write(self.path, manifest)
+        self.origin = manifests.sha(manifest)
 
     # What may be appended ------------------------------------------------------------------------
 
@@ -162,7 +166,7 @@ class Writer:
             "title": title,
             "parent": parent,
             "forked_at": forked_at,
-            "attrs": _plain(attrs or {}),
+            "attrs": plain_data(attrs or {}),
         }
         self._put("lane", number, 0, 0, more=said)
         self._lanes += 1
@@ -230,6 +234,12 @@ class Writer:
         if len(numbers):
             self._put("batches", lane, numbers[0], numbers[-1], index=index)
 
+    def go_back(self, lane: int, number: int) -> None:
+        """Let what is known of batches from a number on no longer count: they come again."""
+        self._check_lane(lane)
+        none = {"batch": np.zeros(0, dtype=np.int64)}
+        self._put("batches", lane, number, number, index=none, more={"again": number})
+
     def sample(self, lane: int, number: int, sample: "Sample") -> None:
         """Store what a batch showed: the labels of its samples and its first images."""
         self._check_lane(lane)
@@ -250,7 +260,7 @@ class Writer:
 
     def say(self, **attrs: Any) -> None:
         """Store plain data about the whole run; a later value takes the place of an earlier one."""
-        self._put("said", 0, 0, 0, more=_plain(attrs))
+        self._put("said", 0, 0, 0, more=plain_data(attrs))
 
     def weights(self, lane: int, number: int, tensors: "Mapping[str, Tensor]") -> None:
         """Keep the weights with which a batch begins, as safetensors.
@@ -263,7 +273,23 @@ class Writer:
             keep(self.path, lane, number, tensors)
         self._put(WEIGHTS_STREAM, lane, number, number)
 
+    def settle(self) -> None:
+        """Wait until the disk has all that was stored.
+
+        Raises:
+            NotWritten: if the disk refuses.
+        """
+        self._store.settle()
+
     # The end -------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """Let others write the run, and say nothing of how it ended; safe to call twice."""
+        self._ended = True
+        try:
+            self._store.close()
+        finally:
+            self._lock.free()
 
     def close(self, how: str = FINISHED) -> None:
         """Say how the run ended and let others write it; safe to call twice.
@@ -281,10 +307,7 @@ class Writer:
         try:
             self._put("ended", 0, 0, 0, more={"how": how})
         finally:
-            try:
-                self._store.close()
-            finally:
-                self._lock.free()
+            self.leave()
 
     def __enter__(self) -> "Writer":
         """The writer itself."""
@@ -364,22 +387,3 @@ def array_of(name: str, value: Any) -> NDArray[Any]:
 def _is_small_float(held: NDArray[Any]) -> bool:
     """Whether it is of a floating-point type that numpy has from elsewhere, as bfloat16 of jax."""
     return re.match(r"b?float", held.dtype.name) is not None
-
-
-def _plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Data that JSON can write; numpy's numbers as Python's."""
-
-    def one(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {str(k): one(v) for k, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [one(v) for v in value]
-        if isinstance(value, bool | str | type(None)):
-            return value
-        if isinstance(value, numbers.Integral):
-            return int(value)
-        if isinstance(value, numbers.Real):
-            return float(value) if math.isfinite(value) else str(value)
-        return str(value)
-
-    return {str(k): one(v) for k, v in attrs.items()}

@@ -10,7 +10,7 @@ from core import LEAN, Experiment, Training, accuracy, make, relax
 from core.catalogue import BadInput
 from core.recording import fits_alignment
 from core.runs import NotWritten, Run
-from core.runs import train as training
+from core.runs import course as training
 from core.runs.train import Every, train
 
 T, L = 4, 3

@@ -1,0 +1,70 @@
+"""What is looked at beside the rows of a training, how often, and how far weights have moved?"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.batches import ImageSet
+from core.catalogue import BadInput
+from core.experiment import Experiment
+from core.network import Network
+from core.recorder import LEAN, Recorder
+from core.recording import recorder_for
+
+CAPACITY = 4096
+"""Rows that stay on the device at most, at level lean."""
+
+
+@dataclass(frozen=True)
+class Every:
+    """How often something is looked at, in batches; 0 for never, None for once an epoch.
+
+    Args:
+        weights: kept, with labels and first images; those of the first batch and of the end too.
+        accuracy: on all test images, by a forward pass with the weights that a batch begins with.
+        updates: norm of each layer's weight update, which costs a copy of the weights.
+        alignment: of the weight update to backprop's, which costs a backward pass.
+    """
+
+    weights: int | None = None
+    accuracy: int | None = None
+    updates: int | None = 10
+    alignment: int | None = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number of batches."""
+        for name in ("weights", "accuracy", "updates", "alignment"):
+            value = getattr(self, name)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int) or value < 0
+            ):
+                raise BadInput(f"every.{name}: {value}; an integer of 0 or more, in batches")
+
+    def is_due(self, name: str, number: int, epoch: int) -> bool:
+        """Whether it is to be looked at before batch `number`, where an epoch has so many."""
+        every = getattr(self, name)
+        return every != 0 and number % (epoch if every is None else every) == 0
+
+
+def flat(network: Network) -> Tensor:
+    """All weights in one vector of their own."""
+    return torch.cat([one.detach().flatten() for one in network.parameters()])
+
+
+def parts(network: Network) -> list[slice]:
+    """Where the weights of each layer lie in that vector."""
+    found, at = [], 0
+    for i in network.layers:
+        own = [p for name, p in network.named_parameters() if name.startswith(f"maps.{i}.")]
+        size = sum(p.numel() for p in own)
+        found.append(slice(at, at + size))
+        at += size
+    return found
+
+
+def ringed(experiment: Experiment, network: Network, images: ImageSet, level: str) -> Recorder:
+    """The recorder of a level; a lean one holds many rows, because they are few numbers."""
+    if level == LEAN:
+        return Recorder(network, experiment.batch_size, level=LEAN, capacity=CAPACITY)
+    return recorder_for(experiment, network, level=level, pixels=images.pixels)
