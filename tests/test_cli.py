@@ -481,7 +481,7 @@ def test_the_selftest_passes_and_prints_every_case(place):
 
 
 def test_the_selftest_speaks_json(place):
-    code, out, _ = place.run("selftest", "--json")
+    code, out, _ = place.run("selftest", "--json", "--case", "V1", "--case", "V7")
     found = json.loads(out)
     assert code == 0 and all(one["passed"] for one in found)
     assert set(found[0]) == {"case", "claim", "expected", "found", "passed", "device"}

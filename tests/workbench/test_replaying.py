@@ -93,7 +93,7 @@ session = Session(SMALL)
 session.start()
 session.record("killed")
 session.set_gear("batch")
-session.set_speed(None)
+session.set_speed(100)
 session.play()
 session.aside(lambda: print("plays", flush=True))
 import time
