@@ -240,7 +240,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str
                 found.append((key, str(a.get("name")), str(b.get("name"))))
             else:
                 found += [
-                    (f"{key}.{dial}", _short(a.get(dial)), _short(b[dial]))
+                    (f"{key}.{dial}", _short(a.get(dial)), _short(b[dial], a.get(dial)))
                     for dial in b
                     if a.get(dial) != b[dial]
                 ]
@@ -312,10 +312,35 @@ def devices() -> list[str]:
     return found
 
 
-def _short(value: Any) -> str:
+def _short(value: Any, before: Any = None) -> str:
+    """A value in few letters; of a table, how many cells are others than before."""
     if isinstance(value, float):
         return f"{value:g}"
+    if _is_table(value):
+        size = f"{len(value)} x {len(value[0])} table"
+        if not _is_table(before) or len(before[0]) != len(value[0]):
+            return size
+        span = max(len(before), len(value))  # past its last row a table holds it
+        pairs = (
+            (old, new)
+            for t in range(span)
+            for old, new in zip(
+                before[min(t, len(before) - 1)], value[min(t, len(value) - 1)], strict=True
+            )
+        )
+        changed = sum(old != new for old, new in pairs)
+        return f"{size}, {changed} {'cell' if changed == 1 else 'cells'} changed"
     if isinstance(value, list) and len(value) > 2 and len(set(map(str, value))) == 1:
         return f"{len(value)} x {_short(value[0])}"
     text = str(value)
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _is_table(value: Any) -> bool:
+    """Whether it is a table of more than one cell, as files hold it."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(row, list) and row for row in value)
+        and len(value) * len(value[0]) > 1
+    )

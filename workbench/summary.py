@@ -12,6 +12,9 @@ from workbench.presets import named
 
 CALM = "color:var(--muted)"
 
+LONGEST = 40
+"""Letters of a table."""
+
 SHOWN = ("init", "precision", "dynamics", "learning", "energy", "task", "network", "dataset")
 
 
@@ -26,11 +29,18 @@ def words(experiment: Experiment, kind: str) -> str:
     choice = getattr(experiment, kind)
     card = card_of(choice)
     numbers = [
-        f"{dial.symbol or dial.name} {text_of(getattr(choice, dial.name))}"
+        f"{dial.symbol or dial.name} {_brief(getattr(choice, dial.name))}"
         for dial in card.dials
         if dial.type in (int, float, tuple) and getattr(choice, dial.name) != 0.0
     ]
     return " ".join([card.title, *numbers[:2]])
+
+
+def _brief(value: Any) -> str:
+    """A dial's value; of a table that is too long to read, its size."""
+    text = text_of(value)
+    is_table = isinstance(value, tuple) and value and isinstance(value[0], tuple)
+    return f"{len(value)} x {len(value[0])}" if is_table and len(text) > LONGEST else text
 
 
 def terms(experiment: Experiment) -> dict[str, str]:
