@@ -9,9 +9,9 @@ import panel as pn
 from workbench.export_tab import ExportTab
 from workbench.selftest_tab import SelfTestTab
 
-TABS = ("choices", "theory", "maps", "export", "log", "self-test")
+TABS = ("choices", "theory", "precision", "maps", "export", "log", "self-test")
 
-WIDE = ("maps", "self-test")
+WIDE = ("precision", "maps", "self-test")
 """Tabs that need more room."""
 
 LONGEST = 160
@@ -32,23 +32,28 @@ class Drawer:
         self._followed = 0.0
         if page.address.watches:
             from workbench.maps_tab import NoMaps
+            from workbench.precision_tab import NoPrecision
             from workbench.watched_tab import NoTheory, WatchedTab
 
             self._choices, self.theory = WatchedTab(page, sheet), NoTheory(page, sheet)
             self._maps = NoMaps(page, sheet)
+            self._precision = NoPrecision(page, sheet)
         else:
             from workbench.choices_tab import ChoicesTab
             from workbench.maps_tab import MapsTab
+            from workbench.precision_tab import PrecisionTab
             from workbench.theory_tab import TheoryTab
 
             self._choices, self.theory = ChoicesTab(page, sheet), TheoryTab(page, sheet)
             self._maps = MapsTab(page, sheet)
+            self._precision = PrecisionTab(page, sheet)
         self._export = ExportTab(page, sheet)
         self._selftest = SelfTestTab(page, sheet)
         self._log = pn.pane.HTML(sizing_mode="stretch_width")
         parts = (
             self._choices.view,
             self.theory.view,
+            self._precision.view,
             self._maps.view,
             self._export.view,
             self._log,
@@ -120,6 +125,8 @@ class Drawer:
         """
         if self.tab == "maps":
             self._maps.follow(draws=draws)
+        elif self.tab == "precision" and draws:
+            self._precision.follow()
 
     def _turned_to(self, event: Any) -> None:
         self._page.redraw()
