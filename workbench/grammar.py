@@ -134,7 +134,7 @@ def _train(grammar: Grammar) -> None:
     one.add_argument("--batches", metavar="N", help="how many")
     one.add_argument("--epochs", metavar="E", help="how many of them instead (default: 1)")
     one.add_argument("--batch-size", metavar="B", help="samples in a batch (default: 20)")
-    one.add_argument("--level", default="lean", help="lean (default): energies only; or full")
+    one.add_argument("--level", help="lean (default): energies only; or full")
     one.add_argument(
         "--weights-every", metavar="N", help="keep them before every Nth batch (default: an epoch)"
     )
@@ -146,7 +146,14 @@ def _train(grammar: Grammar) -> None:
         metavar="N",
         help="cosine of every Nth update to backprop's (default: none)",
     )
-    one.add_argument("--out", required=True, metavar="RUN", help="the run's folder (required)")
+    one.add_argument(
+        "--checkpoint-every",
+        metavar="S",
+        help="seconds between two places to go on from (default: 60); 0: the end and a signal",
+    )
+    where = one.add_mutually_exclusive_group(required=True)
+    where.add_argument("--out", metavar="RUN", help="the run's folder (this or --resume)")
+    where.add_argument("--resume", metavar="RUN", help="go on with a run, its name or a path to it")
     _plugin(one)
 
 

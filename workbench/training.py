@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.experiment import Experiment
+    from core.runs import Run
 
 WHAT = """\
 Train on a named set and record it as a run: every row of every batch, test accuracy, weights. What
@@ -27,56 +29,110 @@ Ctrl-C, or SIGTERM, ends it between two steps and leaves a run that is closed as
 codes 130 and 143); a second Ctrl-C ends it at once, and the run is readable all the same. A
 training that diverges ends there, keeps its rows and exits with 1.
 
+--resume goes on where a training stood when it was stopped, or at the last checkpoint before it was
+killed. All choices are the run's; --batches or --epochs may ask for more of them in all. On the
+same machine, with as many threads, rows and weights get the bits that they would have had.
+Checkpoints take at most a hundredth of the time; the last two are kept, in the run's folder.
+
 Example:
   relaxoscope train --recipe r.toml --epochs 5 --out runs/spiking
+  relaxoscope train --resume spiking
   relaxoscope weights spiking --batch 400 --out w.safetensors
 
 """
 
+OF_THE_RUN = (
+    *("network", "weights", "dataset", "recipe", "pretraining", "steps", "seed", "dtype", "device"),
+    *("batch_size", "level", "weights_every", "test_every", "align_every"),
+)
+"""Options that choose what a run to be gone on with has chosen."""
+
 
 def train(args: argparse.Namespace) -> int:
-    """Train and record."""
-    from core import FULL, LEAN, keep_memory
-    from core.runs.train import Every
-    from core.runs.train import train as trained
+    """Train and record, or go on with a training."""
+    from core import keep_memory
+    from core.runs.train import PERIOD
     from workbench.progress import Progress
-    from workbench.relaxing import experiment_of, short_of_memory
 
     begun = time.perf_counter()
-    if args.level not in (LEAN, FULL):
-        raise Refused(f"level: {near(args.level, (LEAN, FULL))}")
     batches, epochs = _count(args, "batches", 1), _count(args, "epochs", 1)
     if batches is not None and epochs is not None:
         raise Refused("--batches and --epochs: give one of them")
+    keep = _count(args, "checkpoint_every", 0)
+    trained = _trained if args.resume is None else _resumed
+    keep_memory()
+    with stopping() as asked, Progress() as progress:
+        run = trained(
+            args,
+            batches=batches,
+            epochs=epochs,
+            checkpoint=PERIOD if keep is None else keep,
+            progress=progress,
+            stop=lambda: bool(asked),
+        )
+    return _ended(run, asked, time.perf_counter() - begun)
+
+
+def _trained(
+    args: argparse.Namespace, *, batches: int | None, epochs: int | None, **more: Any
+) -> "Run":
+    """The run of a training from its beginning."""
+    from core import FULL, LEAN
+    from core.runs.train import Every, train
+    from workbench.relaxing import experiment_of, short_of_memory
+
+    level = args.level or LEAN
+    if level not in (LEAN, FULL):
+        raise Refused(f"level: {near(level, (LEAN, FULL))}")
     every = {name: _count(args, f"{name}_every", 0) for name in ("weights", "test", "align")}
     experiment, _ = experiment_of(args)
     check_device(experiment.device)
-    keep_memory()
     looks = Every(weights=every["weights"], accuracy=every["test"], alignment=every["align"] or 0)
-    with stopping() as asked, Progress() as progress:
-        try:
-            run = trained(
-                experiment,
-                Path(args.out).expanduser(),
-                batches=batches,
-                epochs=1 if batches is None and epochs is None else epochs,
-                level=args.level,
-                every=looks,
-                first=_first(args, experiment),
-                progress=progress,
-                stop=lambda: bool(asked),
-            )
-        except (MemoryError, RuntimeError) as failed:
-            raise short_of_memory(experiment, failed) from failed
+    try:
+        return train(
+            experiment,
+            Path(args.out).expanduser(),
+            batches=batches,
+            epochs=1 if batches is None and epochs is None else epochs,
+            level=level,
+            every=looks,
+            first=_first(args, experiment),
+            **more,
+        )
+    except (MemoryError, RuntimeError) as failed:
+        raise short_of_memory(experiment, failed) from failed
+
+
+def _resumed(args: argparse.Namespace, **more: Any) -> "Run":
+    """The run of a training that was gone on with."""
+    from core.runs.train import resume
+    from workbench.running import place
+
+    for name in OF_THE_RUN:
+        if getattr(args, name) is not None:
+            word = name.replace("_", "-")
+            raise Refused(f"--{word} and --resume: the run's own choices are gone on with")
+    path = place(args.resume, None)
+
+    def note(line: str) -> None:
+        print(f"{path.name}: {line}", file=sys.stderr, flush=True)
+
+    return resume(path, note=note, **more)
+
+
+def _ended(run: "Run", asked: list[int], seconds: float) -> int:
+    """Say what there is, and how it ended."""
     rows, tested = run.batches(), ""
     if "accuracy" in rows:
         known = rows["accuracy"].dropna("batch").values
         tested = f", accuracy {known[0]:.1%} -> {known[-1]:.1%}" if len(known) else ""
     whole = int(rows["seconds"].notnull().sum()) if "seconds" in rows else 0
-    seconds = time.perf_counter() - begun
     print(f"{whole:,} batches, {run.rows():,} rows{tested}, {seconds:.1f} s, {run.path}")
+    if "checkpoint" in run.said:
+        print(f"{run.name}: no checkpoint ({run.said['checkpoint']})", file=sys.stderr)
     if asked:
-        raise Refused(f"run: {run.name}; interrupted, {whole:,} batches are kept", 128 + asked[0])
+        line = f"run: {run.name}; interrupted, {whole:,} batches are kept"
+        raise Refused(f"{line}; train --resume {run.path} goes on", 128 + asked[0])
     if run.state.startswith("diverged"):
         raise Refused(f"{run.state}; the rows up to there are in {run.path}", UNSOUND)
     return 0
