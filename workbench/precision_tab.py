@@ -51,9 +51,8 @@ class PrecisionTab:
         self.factor = self._field("factor", "10", self._multiply)
         self.steps = self._field("steps", "1", lambda: self._shift(1), width=52)
         self.undo = self._button("undo", lambda: self._try(self.draft.take_back))
-        self.apply = self._button(
-            "apply", lambda: self._try(self.draft.apply), button_type="primary"
-        )
+        self.apply = self._button("apply", lambda: self._try(self.draft.apply))
+        self.apply.button_type = "primary"
         self.undo.disabled = self.apply.disabled = True
         row = {"sizing_mode": "stretch_width", "margin": 0}
         enters = words | {"margin": (18, 6, 2, 6)}
@@ -95,12 +94,10 @@ class PrecisionTab:
         field.param.watch(lambda _: act(), "enter_pressed")
         return field
 
-    def _button(
-        self, label: str, act: Callable[[], None], *, low: bool = False, **look: Any
-    ) -> Any:
+    def _button(self, label: str, act: Callable[[], None], *, low: bool = False) -> Any:
         """A button; a low one stands beside a field, below its label."""
         margin = (20, 3, 2, 3) if low else (2, 3)
-        button = pn.widgets.Button(label=label, stylesheets=[self._sheet], margin=margin, **look)
+        button = pn.widgets.Button(label=label, stylesheets=[self._sheet], margin=margin)
         button.on_click(lambda _: act())
         return button
 
