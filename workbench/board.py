@@ -358,6 +358,11 @@ def _grid(values: Any, step: Any) -> Any:
     return np.ascontiguousarray(values[at].T)
 
 
+def _newest(ghost: "Curves | None") -> int:
+    """Number of the last row that is drawn of a ghost; -1 for none."""
+    return -1 if ghost is None else int(ghost.step[-1])
+
+
 def _same_rows(a: "Scene", b: "Scene") -> bool:
     """Whether two scenes draw the same rows."""
     return (
@@ -365,7 +370,7 @@ def _same_rows(a: "Scene", b: "Scene") -> bool:
         and len(a.curves.step) == len(b.curves.step)
         and int(a.curves.step[-1]) == int(b.curves.step[-1])
         and int(a.curves.step[0]) == int(b.curves.step[0])
-        and (a.ghost is None) == (b.ghost is None)
+        and _newest(a.ghost) == _newest(b.ghost)
         and a.changes == b.changes
         and a.phases == b.phases
         and np.array_equal(a.curves.imbalance, b.curves.imbalance, equal_nan=True)

@@ -4,7 +4,7 @@ The log is a list of events; the same experiment and the same events give the sa
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from workbench.beginning import Begin
 from workbench.driver import Driver
 from workbench.lanes import BATCH
 from workbench.plan import left, rows_of
-from workbench.poking import Poked, shown
+from workbench.poking import Poked, behind, course, lack, shown
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,14 @@ class Command:
     name: str
     args: dict[str, Any]
     asked: int
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Something that changes no lane and is not logged; pages are woken after it if it `tells`."""
+
+    look: Callable[[], None]
+    tells: bool = False
 
 
 class Ended(Exception):
@@ -244,6 +252,31 @@ class Commands(Driver):
         self._drain()
         self._mark()
         return one.to_dict()
+
+    def _do_without_poke(self, **again: int) -> dict[str, int]:
+        """Relax as far as this lane, without its newest poke, in a lane beside it; come back."""
+        self._drain()
+        lane = self.lane
+        assert lane is not None
+        if not again:
+            wants = lack(lane, self.lanes, course(lane, behind(self.ghost, self.lanes)))
+            if not wants.args:
+                raise BadInput(f"without_poke: {wants.why or 'it is there already'}")
+            again = wants.args
+        self.playing, self._owed = False, 0
+        if "beside" in again:
+            self._open(self.lanes[again["beside"]])
+        elif again["start"] < 0:
+            self.following, self.cursor = False, 0
+            self._again(lane.experiment, "without the poke")
+        else:
+            self._fork(again["start"])
+        for k in range(again["rows"]):
+            self._tell("relaxing without the poke", k / again["rows"])
+            self._one()
+        self._drain()
+        self._open(lane)
+        return again
 
     # Replay --------------------------------------------------------------------------------------
 

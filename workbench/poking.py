@@ -5,7 +5,7 @@ the poked one stood before the poke, and goes on under the same choices.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +77,25 @@ class Course:
     arrival: list[int | None]
     back: list[int | None]
     recovery: int | None
+
+
+WITHOUT = "relax it without the poke"
+
+
+@dataclass(frozen=True)
+class Lack:
+    """What it takes to have the course without a poke.
+
+    Args:
+        why: it cannot be had here, in a few words; "" where it can, or is there.
+        label: of what does it.
+        args: of the command that does it: the row to fork from, -1 for a restart, or the lane
+            beside it that is gone on with; and the number of rows. Empty for nothing to do.
+    """
+
+    why: str = ""
+    label: str = WITHOUT
+    args: dict[str, int] = field(default_factory=dict)
 
 
 def aim(lane: "Lane | None", one: Poke) -> None:
@@ -175,6 +194,51 @@ def course(
     return _alone(lane, poked, rows, back)
 
 
+def behind(ghost: "Lane | None", lanes: "Sequence[Lane]") -> "list[Lane]":
+    """Lanes in the order in which the course without a poke is looked for: the ghost, the newest.
+
+    Args:
+        ghost: the lane that is drawn in grey, or None.
+        lanes: all of them.
+    """
+    return [*([] if ghost is None else [ghost]), *reversed(lanes)]
+
+
+def lack(lane: "Lane", lanes: "Sequence[Lane]", found: Course | None) -> Lack:
+    """What it takes to have the course without the newest poke, as far as the lane has come.
+
+    Args:
+        lane: that was poked.
+        lanes: all of them, by their numbers.
+        found: what followed.
+    """
+    if found is None:
+        return Lack("nothing was poked in this lane")
+    row, newest = found.poked.row, int(_rows(lane.trace, found.poked)["step"][-1])
+    if newest == row:
+        return Lack("take a step, then it can be compared with its course without the poke")
+    if found.beside is not None:
+        last, other = row + int(found.steps[-1]), lanes[found.beside]
+        if last == newest:
+            return Lack()
+        if _last(other) != last or other.diverged or other.choices[-1][1:] != lane.choices[-1][1:]:
+            return Lack(f"the course without the poke can be compared up to step {last - row}")
+        return Lack("", "go on without the poke", {"beside": other.id, "rows": newest - last})
+    start = max(row - 1, 0)
+    if any(lane.choices_at(k) != lane.choices[-1][1:] for k in (start, row)):
+        return Lack("the recipe or the gear has changed since: no course differs by the poke alone")
+    if sum(one.row == row for one in lane.pokes) > 1:
+        return Lack("poked more than once at this row: rewind to a row before it")
+    if row and any(first == row for first, _ in lane.starts):
+        return Lack("poked at the first row of a batch: there is no row before it to go on from")
+    return Lack("", WITHOUT, {"start": row - 1, "rows": newest - row + bool(row)})
+
+
+def _last(lane: "Lane") -> int:
+    """Number of the newest row of a lane."""
+    return int(lane.trace.tail(1)["step"][-1])
+
+
 def fits(back: Any, front: Any) -> tuple[float, float]:
     """The two bounds as they were typed: in per cent, and as a relative change.
 
@@ -206,7 +270,7 @@ def _alike(lane: "Lane", other: "Lane", poked: Poked) -> int | None:
     changed = [row for one in (lane, other) for row, _, _ in one.choices if row >= poked.row]
     changed += [poked.row, *(one.row for one in other.pokes if one.row >= poked.row)]
     ends = [row - 1 for row in changed if not _same_at(lane, other, row, poked)]
-    return min(ends, default=int(other.trace.tail(1)["step"][-1]))
+    return min(ends, default=_last(other))
 
 
 def _same_at(lane: "Lane", other: "Lane", row: int, poked: Poked) -> bool:

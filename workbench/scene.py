@@ -10,7 +10,7 @@ from workbench import measures, predictions
 from workbench.curves import COMPARED, Curves, Rows, curves
 from workbench.lanes import Lane
 from workbench.plan import Plan, left
-from workbench.poking import course, pictures
+from workbench.poking import behind, course, pictures
 from workbench.session import Session
 from workbench.showing import Showing
 from workbench.watched import Watched, WatchedLane
@@ -299,13 +299,15 @@ def readout(session: Session | Watched, drawn: Scene | None) -> dict[str, Any]:
         "diverged": lane.diverged,
         "rises": lane.trace.attrs.get("rises", ""),
         "absent": sorted(drawn.absent),
-        **_poked(session, lane),
+        **_poked(session, of),
     }
 
 
-def _poked(session: Session | Watched, lane: Lane | WatchedLane) -> dict[str, Any]:
+def _poked(session: Session | Watched, of: Showing) -> dict[str, Any]:
     """Row of the last poke of a lane, and the steps in which it recovered; None for not yet."""
-    found = course(lane, session.lanes) if isinstance(lane, Lane) else None
+    found = None
+    if isinstance(session, Session):
+        found = course(of.lane, behind(of.ghost, session.lanes))
     if found is None:
         return {"poked": None, "recovery": None}
     return {"poked": found.poked.row, "recovery": found.recovery}

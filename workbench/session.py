@@ -10,7 +10,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from core.experiment import SCALARS, Experiment
 from core.poke import Poke
 from core.runs import shelf
 from workbench.beginning import Begin
-from workbench.commands import Command, Commands
+from workbench.commands import Aside, Command, Commands
 from workbench.lanes import BATCH, STEP
 from workbench.poking import aim
 from workbench.showing import Showing
@@ -28,14 +27,6 @@ from workbench.taping import Tape, free_name
 
 BEAT = 0.03
 """Seconds between two hand-overs of rows while running freely."""
-
-
-@dataclass(frozen=True)
-class Aside:
-    """Something that changes no lane and is not logged; pages are woken after it if it `tells`."""
-
-    look: Callable[[], None]
-    tells: bool = False
 
 
 class Session(Commands):
@@ -178,6 +169,10 @@ class Session(Commands):
         """
         aim(self.lane, Poke(**args))
         self._ask("poke", **args)
+
+    def without_poke(self) -> None:
+        """Relax as far as this lane without its newest poke, in a lane beside it."""
+        self._ask("without_poke")
 
     def record(self, name: str | None = None) -> None:
         """Record the whole session from its beginning, and on, as a run.

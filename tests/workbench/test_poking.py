@@ -393,6 +393,64 @@ def test_a_lane_that_went_on_otherwise_is_not_the_course_without_the_poke(betwee
     assert beside is None or session.lanes[beside].choices[-1][1].seed == 5
 
 
+@pytest.mark.parametrize("at", [5, 0])
+@pytest.mark.parametrize("gear", ["step", "batch"])
+def test_the_course_without_the_poke_is_relaxed_in_a_lane_beside_it(at, gear):
+    experiment = SMALL.changed(init=make("init", "Normal", {"sd": 0.3}), steps=30)
+    plain, session = opened(experiment), opened(experiment)
+    for one in (plain, session):
+        do(one, "set_gear", gear)
+        if at:
+            do(one, "step", at)
+    do(plain, "step", 9)
+    do(session, "poke", layer="2", how="noise", amount=0.3)
+    do(session, "step", 6)
+    poked = rows(session.lane)
+    do(session, "without_poke")
+    assert (session.lane.id, session.ghost.id, session.row) == (0, 1, at + 6)
+    assert_same_rows(rows(session.lane), poked)
+    do(session, "step", 3)
+    do(session, "without_poke")
+    assert len(session.lanes) == 2 and session.lane.id == 0
+    assert not session.ghost.pokes
+    np.testing.assert_array_equal(energies(session.ghost), energies(plain.lane))
+    found = followed(session)
+    assert found.beside == 1 and found.steps.tolist() == list(range(10))
+    assert found.arrival == front_of(2, 4)
+    do(session, "without_poke")
+    assert "it is there already" in session.message
+    assert_replays(session)
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        ([], "nothing was poked"),
+        ([("poke", {})], "take a step"),
+        (
+            [("poke", {}), ("change", {"steps": 9}), ("step", {"n": 1})],
+            "the recipe or the gear has changed",
+        ),
+        ([("poke", {}), ("poke", {}), ("step", {"n": 1})], "more than once"),
+        ([("next_batch", {}), ("poke", {}), ("step", {"n": 1})], "the first row of a batch"),
+        (
+            [("poke", {}), ("step", {"n": 1}), ("set_gear", {"gear": "batch"})],
+            "the recipe or the gear has changed",
+        ),
+    ],
+)
+def test_where_there_is_no_course_without_the_poke_it_is_said_why(before, line):
+    session = opened(SMALL)
+    do(session, "step", 2)
+    for name, given in before:
+        poke_given = {"layer": "2", "how": "shift", "amount": 0.1} if name == "poke" else {}
+        do(session, name, **given, **poke_given)
+    count = len(session.events)
+    do(session, "without_poke")
+    assert session.message.startswith("without_poke: ") and line in session.message
+    assert len(session.events) == count and len(session.lanes) == 1
+
+
 def test_bounds_that_make_no_sense_are_refused():
     assert fits(5, 1e-6) == (0.05, 1e-6)
     for back, front in ((0, 1e-6), (100, 1e-6), (5, 0.0), (5, 1.0), (None, 1e-6), (5, "x")):
