@@ -14,6 +14,9 @@ TABS = ("choices", "theory", "precision", "maps", "export", "log", "self-test")
 WIDE = ("precision", "maps", "self-test")
 """Tabs that need more room."""
 
+FITS = ":host { min-width: 0 !important; }"
+"""Else the widest tab would be the width of all."""
+
 LONGEST = 160
 """Letters of a line of the log."""
 
@@ -66,6 +69,8 @@ class Drawer:
         self.view = pn.Column(self._tabs, sizing_mode="stretch_width", margin=0)
         for one in self.view.select(lambda part: hasattr(part, "stylesheets")):
             one.stylesheets = [*one.stylesheets, sheet]
+        for one in (self.view, self._tabs, *parts):
+            one.stylesheets = [*one.stylesheets, FITS]
 
     def toggle(self, tab: str) -> None:
         """Open at a tab; close where that tab is open."""

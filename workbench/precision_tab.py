@@ -57,7 +57,7 @@ class PrecisionTab:
         row = {"sizing_mode": "stretch_width", "margin": 0}
         enters = words | {"margin": (18, 6, 2, 6)}
         self.view = pn.Column(
-            pn.Row(*self.formula.parts, self.shows, **row),
+            pn.Row(*self.formula.parts, self.shows, margin=0),
             pn.pane.Bokeh(self.plot.figure, margin=(0, 2)),
             self._differs,
             pn.Row(
