@@ -1,15 +1,21 @@
-"""What does the address of the Relax page ask for? A session, a run to watch, or a run's batch.
+"""What does the address of the Relax page ask for? A session, a preset, a run or its batch.
 
 `session=ID` is a session of one's own, made if there is none; `run=NAME` with or without `lane=K`
-is watched; `run=NAME&batch=N` begins a session with the weights of that batch.
+is watched; `run=NAME&batch=N` begins a session with the weights of that batch, `preset=NAME` one
+with its choices, `state=...` one that repeats another, with its layout; see `workbench.links`.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
+
+if TYPE_CHECKING:
+    from workbench.links import State
+
+Layout = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -21,12 +27,16 @@ class Address:
         run: name of a run, "" for none.
         lane: number of a lane of it, "" for the last.
         batch: number of a batch of it, "" where it is watched.
+        preset: name of a preset, "" for none.
+        state: a packed session, "" for none.
     """
 
     session: str
     run: str = ""
     lane: str = ""
     batch: str = ""
+    preset: str = ""
+    state: str = ""
 
     @classmethod
     def of(cls, asked: Mapping[str, list[str]], secret: str) -> "Address":
@@ -41,22 +51,23 @@ class Address:
         session = first.get("session", "")
         if not re.fullmatch(r"[A-Za-z0-9_-]{8,32}", session):
             session = hashlib.sha256(secret.encode()).hexdigest()[:16]
-        return cls(session, *(first.get(name, "") for name in ("run", "lane", "batch")))
+        names = ("run", "lane", "batch", "preset", "state")
+        return cls(session, *(first.get(name, "") for name in names))
 
     @property
     def watches(self) -> bool:
         """Whether a run is to be watched, and nothing to be relaxed."""
         return bool(self.run) and not self.batch
 
-    def opened(self, key: int, wake: Callable[[], None]) -> tuple[Any, Callable[[], None]]:
-        """What is asked for, begun, and what is to be called when the page has gone.
+    def opened(self, key: int, wake: Callable[[], None]) -> tuple[Any, Callable[[], None], Layout]:
+        """What is asked for, begun; what is to be called when the page has gone; the layout.
 
         Args:
             key: names the page among those of a session.
             wake: called when there is something to show, from any thread.
 
         Raises:
-            BadInput: if there is no such run, lane or batch.
+            BadInput: if there is no such run, lane, batch or preset, or the state is none.
             OSError: if it cannot be read.
         """
         lane = _number("lane", self.lane)
@@ -65,10 +76,22 @@ class Address:
 
             watched = Watched(self.run, lane, wake=wake)
             watched.start()
-            return watched, watched.close
+            return watched, watched.close, {}
         from workbench import registry
 
-        begin = None
+        state = self._asked(lane)
+        log = None if state is None else state.log
+        session = registry.attach(self.session, key, wake, log)
+        layout = {} if state is None else state.layout
+        return session, lambda: registry.release(self.session, key), layout
+
+    def _asked(self, lane: int | None) -> "State | None":
+        """What a new session begins with; None for the plain choices."""
+        from core.experiment import Experiment
+        from workbench.links import Log, State, unpacked
+
+        if self.state:
+            return unpacked(self.state)
         if self.run:
             from core.runs.shelf import run_named
             from workbench.beginning import Begin
@@ -76,19 +99,26 @@ class Address:
             batch = _number("batch", self.batch)
             assert batch is not None
             begin = Begin.at(run_named(self.run), lane, batch)
-        session = registry.attach(self.session, key, wake, begin=begin)
-        return session, lambda: registry.release(self.session, key)
+            return State(Log(begin.experiment(), begin=begin))
+        if self.preset:
+            from core.catalogue import BadInput, unknown
+            from workbench.presets import named, whole
+
+            if self.preset not in named():
+                raise BadInput(f"preset: {unknown(self.preset, named())}")
+            return State(Log(Experiment(**whole(self.preset))), {"preset": self.preset})
+        return None
 
 
-def link(page: str, theme: str, **arguments: Any) -> str:
+def link(page: str, theme: str = "", **arguments: Any) -> str:
     """The address of a page, relative to the app's.
 
     Args:
         page: its name.
-        theme: "light" or "dark".
+        theme: "light" or "dark"; "" for that of whoever opens it.
         **arguments: more of it.
     """
-    return "?" + urlencode({"page": page, **arguments, "theme": theme})
+    return "?" + urlencode({"page": page, **arguments, **({"theme": theme} if theme else {})})
 
 
 def _number(name: str, text: str) -> int | None:

@@ -28,6 +28,9 @@ COMPARISONS = {
 }
 """What the panel in the middle may draw: title, first limits and ticks."""
 
+PER = {"layers": "layer", "units": "unit"}
+"""What the imbalance may compare."""
+
 PREDICTED = {
     "arrival": ("small-rate law", "6 3"),
     "spiking": ("spiking, ½|h − h⁰|²", "2 3"),

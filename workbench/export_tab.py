@@ -6,8 +6,21 @@ from typing import Any
 
 import panel as pn
 
-from workbench.command import command
+from workbench.address import link
+from workbench.command import command, script
 from workbench.record_control import RecordControl
+
+LINKED = (
+    "<small>Link and Python repeat this session from its first row: every choice, every command, "
+    "the cursor. The command relaxes this batch under the newest choices.</small>"
+)
+
+COPY = """
+const parsed = text => new DOMParser().parseFromString(text, 'text/html');
+const found = parsed(pane.text), what = 'pre, code';
+const inner = found.querySelector(what) || parsed(found.body.textContent).querySelector(what);
+const said = inner.textContent;
+navigator.clipboard.writeText(said.startsWith('?') ? new URL(said, location.href).href : said);"""
 
 
 class ExportTab:
@@ -40,17 +53,18 @@ class ExportTab:
             sizing_mode="stretch_width",
         )
         self._command = pn.pane.HTML(sizing_mode="stretch_width")
-        copied = pn.widgets.Button(
-            label="copy as command", sizing_mode="stretch_width", visible=not self._watches
-        )
-        copied.js_on_click(
-            args={"pane": self._command},
-            code="""
-const text = new DOMParser().parseFromString(pane.text, 'text/html');
-const inner = text.querySelector('pre') || new DOMParser().parseFromString(
-  text.body.textContent, 'text/html').querySelector('pre');
-navigator.clipboard.writeText(inner.textContent);""",
-        )
+        self._python, self._link = pn.pane.HTML(visible=False), pn.pane.HTML(visible=False)
+        self._linked = pn.pane.HTML(LINKED, sizing_mode="stretch_width")
+        self._repeated: Any = None
+        self._copying = _button("copy link", self._link)
+        copied = [
+            pn.Row(self._copying, _button("copy as Python", self._python), margin=0),
+            self._linked,
+            _button("copy as command", self._command),
+            self._command,
+            self._python,
+            self._link,
+        ]
         self._record = None if self._watches else RecordControl(page, sheet)
         self.view = pn.Column(
             self._view,
@@ -58,8 +72,7 @@ navigator.clipboard.writeText(inner.textContent);""",
             about,
             self._refused,
             *([] if self._record is None else [self._record.view]),
-            copied,
-            self._command,
+            *([] if self._watches else copied),
             sizing_mode="stretch_width",
         )
 
@@ -76,6 +89,26 @@ navigator.clipboard.writeText(inner.textContent);""",
         shown = f"<pre>{html.escape(command(experiment, batch))}</pre>"
         if shown != self._command.object:
             self._command.object = shown
+        self._repeat(session)
+
+    def _repeat(self, session: Any) -> None:
+        """The link and the Python that repeat the session."""
+        from workbench.links import packed
+
+        now = session.taken, len(session.events), self._page.layout
+        if now == self._repeated:
+            return
+        self._repeated, log, refused = now, session.log(), ""
+        self._python.object = f"<code>{html.escape(script(log))}</code>"
+        try:
+            to = link("relax", state=packed(log, self._page.layout))
+            self._link.object = f"<code>{html.escape(to)}</code>"
+        except ValueError as long:
+            refused = str(long)
+        self._copying.disabled = bool(refused)
+        said = f'<p class="refused">{html.escape(refused)}</p>' if refused else LINKED
+        if said != self._linked.object:
+            self._linked.object = said
 
     def _grey(self, session: Any) -> None:
         """Grey the views of what was not logged."""
@@ -121,3 +154,10 @@ navigator.clipboard.writeText(inner.textContent);""",
             raise
         self._refused.object = ""
         return io.BytesIO(made)
+
+
+def _button(label: str, pane: Any) -> Any:
+    """A button that copies what a pane holds; an address becomes a whole one."""
+    button = pn.widgets.Button(label=label, sizing_mode="stretch_width")
+    button.js_on_click(args={"pane": pane}, code=COPY)
+    return button

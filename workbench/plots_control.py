@@ -4,7 +4,7 @@ from typing import Any
 
 import panel as pn
 
-from workbench.axes import COMPARISONS
+from workbench.axes import COMPARISONS, PER
 from workbench.scalars import heading
 
 
@@ -16,12 +16,14 @@ class PlotsControl:
         self._page = page
         self._per = pn.widgets.Select(
             label="imbalance compares",
-            options={"layers": "layer", "units": "unit"},
+            options=PER,
+            value=page.per,
             sizing_mode="stretch_width",
         )
         self._compared = pn.widgets.Select(
             label="panel in the middle",
             options={text[0]: n for n, text in COMPARISONS.items()},
+            value=page.board.compared,
             sizing_mode="stretch_width",
         )
         self.parts = [heading("The plots", sheet), self._per, self._compared]

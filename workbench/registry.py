@@ -12,13 +12,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core import cache
 from core.allocator import keep_memory
 
 if TYPE_CHECKING:
-    from workbench.beginning import Begin
+    from workbench.links import Log
     from workbench.session import Session
 
 GRACE = 60.0
@@ -51,7 +51,7 @@ _lock = threading.RLock()
 
 
 def attach(
-    session_id: str, key: int, wake: Callable[[], None], begin: "Begin | None" = None
+    session_id: str, key: int, wake: Callable[[], None], log: "Log | None" = None
 ) -> "Session":
     """The session of an id, made, kept or brought back; `wake` is called after its commands.
 
@@ -59,8 +59,7 @@ def attach(
         session_id: from the page's address.
         key: names the page among those of the session.
         wake: called from the worker's thread.
-        begin: the batch of a run from which a new session goes on; one that is kept or brought
-            back stays what it was.
+        log: what a new session begins with; one that is kept or brought back stays what it was.
 
     Raises:
         Full: when there are too many sessions.
@@ -72,18 +71,16 @@ def attach(
         with _lock:
             written = _ending.get(session_id)
             if written is None:
-                return _attached(session_id, key, wake, begin)
+                return _attached(session_id, key, wake, log)
         written.wait()  # so that the session comes back with all that it was
 
 
-def _attached(
-    session_id: str, key: int, wake: Callable[[], None], begin: "Begin | None"
-) -> "Session":
+def _attached(session_id: str, key: int, wake: Callable[[], None], log: "Log | None") -> "Session":
     place = _places.get(session_id)
     if place is None:
         if len(_places) >= MOST:
             raise Full(f"{MOST} sessions are open, which is the most; close a page and reload")
-        place = _places[session_id] = _Place(_made(session_id, begin))
+        place = _places[session_id] = _Place(_made(session_id, log))
         place.session.wake = lambda: _wake(session_id)
         place.session.start()
     if place.timer is not None:
@@ -150,14 +147,14 @@ def _wake(session_id: str) -> None:
         listener()
 
 
-def _made(session_id: str, begin: "Begin | None") -> "Session":
+def _made(session_id: str, log: "Log | None") -> "Session":
     from workbench.session import Session  # torch is imported here, behind the progress line
 
-    log = _read(session_id)
+    log = _read(session_id) or log
     if log is None:
-        return Session(begin=begin, budget=BUDGET // MOST)
-    session = Session(log["experiment"], begin=log["begin"], budget=BUDGET // MOST)
-    session.repeat(log["events"], log["taken"])
+        return Session(budget=BUDGET // MOST)
+    session = Session(log.experiment, begin=log.begin, budget=BUDGET // MOST)
+    session.repeat(log.events, log.taken)
     return session
 
 
@@ -179,18 +176,19 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text, "utf-8")
 
 
-def _read(session_id: str) -> dict[str, Any] | None:
-    """The log that was written, its experiment made; None where there is none that can be used."""
+def _read(session_id: str) -> "Log | None":
+    """The log that was written; None where there is none that can be used."""
     from core.experiment import Experiment
     from workbench.beginning import Begin
+    from workbench.links import Log
 
     try:
         log = json.loads(_path(session_id).read_text("utf-8"))
-        return {
-            "experiment": Experiment.from_dict(log["experiment"]),
-            "events": list(log["events"]),
-            "taken": int(log["taken"]),
-            "begin": Begin.from_dict(log["begin"]) if log.get("begin") else None,
-        }
+        return Log(
+            Experiment.from_dict(log["experiment"]),
+            tuple(log["events"]),
+            int(log["taken"]),
+            Begin.from_dict(log["begin"]) if log.get("begin") else None,
+        )
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -6,7 +6,7 @@ by a thread, and frames are pulled by a beat that drops what the browser has no 
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import panel as pn
@@ -14,11 +14,13 @@ from bokeh.models import CustomJS, Div, TextInput
 
 from workbench import shell
 from workbench.address import Address
+from workbench.axes import COMPARISONS, PER
 from workbench.board import Board
 from workbench.line import Line
 from workbench.look import palette
 from workbench.places import assets, keep_importable
 from workbench.scripts import KEEPS_SESSION, KEYS, PAINTED
+from workbench.tabs import TABS
 from workbench.transport import Bar
 
 FRAME_MS = 33
@@ -64,6 +66,7 @@ class RelaxPage:
         self._woken = False
         self._scene: Any = None
         self.per = "layer"
+        self._layout: Mapping[str, str] = {}
         self.frames: list[float] = []
         self.template = self._template(theme)
         pn.state.onload(self._begin)
@@ -102,7 +105,7 @@ class RelaxPage:
             from core import plugins
 
             plugins.load_installed()  # also where the server was not started by our command
-            session, leave = self.address.opened(id(self), self.wake)
+            session, leave, self._layout = self.address.opened(id(self), self.wake)
             self.document.on_session_destroyed(_Leave(leave, self._ended))
         except Exception as error:  # the page must say it, whatever it is
             from core.catalogue import BadInput
@@ -133,6 +136,8 @@ class RelaxPage:
 
     def _look_now(self) -> None:
         self._woken = False
+        if self._layout and self.ready:
+            self._lay_out(self._layout)
         self._show_choices()
         self._draw(force=True)
 
@@ -206,6 +211,24 @@ class RelaxPage:
         if compared != self.board.compared:
             self.board.compare(compared)
         self._draw(force=True)
+
+    @property
+    def layout(self) -> dict[str, str]:
+        """What is in sight beside the session: see `_lay_out`."""
+        tab = self._drawer.tab if self._drawer is not None else ""
+        compared = self.board.compared
+        return {"preset": self.bar.preset, "tab": tab, "per": self.per, "compared": compared}
+
+    def _lay_out(self, layout: Mapping[str, str]) -> None:
+        """Put in sight what an address asks for; what this version does not know is left out."""
+        self._layout = {}
+        self.bar.compare_with(layout.get("preset", ""))
+        per, compared = layout.get("per", ""), layout.get("compared", "")
+        self.per = per if per in PER.values() else self.per
+        if compared in COMPARISONS:
+            self.board.compare(compared)
+        if layout.get("tab") in TABS:
+            self.toggle_drawer(layout["tab"])
 
     def redraw(self) -> None:
         """Show everything anew, on the page's own turn: a tab may turn without Bokeh's lock."""

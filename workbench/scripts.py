@@ -40,3 +40,9 @@ if (location.hash === '' && !new URLSearchParams(location.search).has('session')
   mine.set('session', 'SESSION'); history.replaceState(null, '', '?' + mine);
 }"""
 """Puts the id of the session into the address, so that a reload finds it."""
+
+NAMES_PRESET = """
+const mine = new URLSearchParams(location.search);
+for (const name of ['state', 'run', 'batch']) mine.delete(name);
+mine.set('preset', cb_obj.value); history.replaceState(null, '', '?' + mine);"""
+"""Puts a preset that is chosen into the address, in the place of what the session began with."""

@@ -7,7 +7,8 @@ import panel as pn
 from bokeh.models import Tooltip
 
 from workbench.plan import rows_of
-from workbench.presets import menu, presets, whole
+from workbench.presets import menu, named, presets, whole
+from workbench.scripts import NAMES_PRESET
 
 PATHS = {
     "restart": "M4 4v5h5M4.6 9A8 8 0 1 1 4 14",
@@ -75,6 +76,8 @@ class Bar:
             value=self.preset, disabled=bool(run), width=178, **listed, **self._style("preset")
         )
         self._preset.param.watch(self._chosen, "value")
+        if not run:
+            self._preset.jscallback(value=NAMES_PRESET)
         self._play = self._button("play", "play or pause  [space]", self._toggle)
         self._speed = pn.widgets.Select(
             options=SPEEDS, value=6.0, width=84, **self._style("speed: steps per second")
@@ -213,6 +216,13 @@ location.search = asked;"""
             return
         self.preset = event.new
         self.reset()
+
+    def compare_with(self, preset: str) -> None:
+        """Set choices apart from another preset's, and change none of them."""
+        if preset in named():
+            self._quiet = True
+            self._preset.value = self.preset = preset
+            self._quiet = False
 
     def reset(self) -> None:
         """Every choice as the preset has it."""

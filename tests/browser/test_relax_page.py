@@ -671,6 +671,41 @@ def test_the_command_that_is_copied_holds_the_whole_recipe(visit):
     assert text.strip() == page.locator("#drawer pre").inner_text().strip()
 
 
+def test_a_link_that_is_copied_shows_another_visitor_the_same(visit):
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    choose_preset(page, "Spiking + forward update")
+    wait_for(page, lambda r: r["recipe"].get("precision", {}).get("name") == "Spiking")
+    step(page, 6)
+    rewind(page, "home")
+    wait_for(page, lambda r: r["cursor"] == 0)
+    open_drawer(page)
+    turn(page, "rate α", "0.25")
+    wait_for(page, lambda r: r["lane"] == 2, what="a change of the past starts a lane")
+    press(page, "Escape")
+    newest = step(page, 4)
+    open_drawer(page, "export")
+    settle(page)
+    page.locator("#drawer button", has_text="copy link").click()
+    page.wait_for_function("() => navigator.clipboard.readText()")
+    text = page.evaluate("() => navigator.clipboard.readText()")
+    assert text.startswith(page.url.partition("?")[0] + "?page=relax&state=1.")
+    assert "preset=spiking" in page.url, "a reload compares with it"
+    other = visit("?" + text.partition("?")[2])
+    shown = wait_for(other, lambda r: r["row"] == newest["row"] and r["drawer"], what="the layout")
+    same = ("lane", "lanes", "ghost", "row", "cursor", "energies", "recipe", "experiment", "total")
+    assert {name: shown[name] for name in same} == {name: newest[name] for name in same}
+    assert "session=" in other.url and other.url.partition("session=")[2][:8] not in page.url
+    step(other)  # it is a session of its own
+    assert readout(page)["row"] == newest["row"]
+
+
+def test_an_address_that_is_damaged_says_so_and_the_page_stays_calm(visit):
+    page = visit("?page=relax&state=1.AAAA", ready=False)
+    refused = page.locator("#line [role=status]", has_text="state: damaged")
+    refused.wait_for(timeout=30_000)
+    assert page.locator("#line a", has_text="relax").count() == 1, "a way on"
+
+
 # The page itself ---------------------------------------------------------------------------------
 
 

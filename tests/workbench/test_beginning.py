@@ -21,6 +21,7 @@ from tests.workbench.sessions import (
 from tests.workbench.test_session import assert_same_lanes
 from workbench import registry, taping
 from workbench.beginning import Begin
+from workbench.links import Log
 from workbench.replaying import replayed
 from workbench.session import Session
 
@@ -161,8 +162,11 @@ def test_a_session_of_the_registry_begins_from_a_run_and_comes_back(monkeypatch,
     run = ended(trained())
     begin = Begin.at(run.path, 0, 3)
 
-    def attached(**given):
-        found = registry.attach("begun-here", 1, lambda: None, **given)
+    def log(begin):
+        return Log(begin.experiment(), begin=begin)
+
+    def attached(*given):
+        found = registry.attach("begun-here", 1, lambda: None, *given)
         waited(lambda: found.ready or found.message)
         assert found.ready, found.message
         return found
@@ -173,9 +177,9 @@ def test_a_session_of_the_registry_begins_from_a_run_and_comes_back(monkeypatch,
         registry.end("begun-here")
 
     with pytest.raises(BadInput, match=r"^batch: 99"):
-        registry.attach("never", 1, lambda: None, Begin(begin.run, 0, 99))
+        log(Begin(begin.run, 0, 99))
     assert registry.alive() == 0
-    one = attached(begin=begin)
+    one = attached(log(begin))
     assert one._batch == 3
     gone()  # nothing was done, and yet it must come back to this batch
     again = attached()
@@ -184,7 +188,7 @@ def test_a_session_of_the_registry_begins_from_a_run_and_comes_back(monkeypatch,
     waited(lambda: len(again.lane.trace) == 5)
     before = rows(again.lane)
     gone()
-    third = attached(begin=Begin(begin.run, 0, 1))
+    third = attached(log(Begin(begin.run, 0, 1)))
     try:
         assert third.begin == begin, "a session that is known stays what it was"
         assert_same_rows(before, rows(third.lane))
@@ -203,7 +207,9 @@ def test_a_session_of_the_registry_begins_from_a_run_and_comes_back(monkeypatch,
 def test_a_recording_is_finished_when_the_server_stops(monkeypatch, tmp_path):
     monkeypatch.setenv("RELAXOSCOPE_CACHE", str(tmp_path / "cache"))
     run = ended(trained())
-    session = registry.attach("recorded", 1, lambda: None, Begin.at(run.path, 0, 0))
+    begin = Begin.at(run.path, 0, 0)
+    log = Log(begin.experiment(), begin=begin)
+    session = registry.attach("recorded", 1, lambda: None, log)
     session.record("two")
     session.step(2)
     waited(lambda: session.recorded_rows == 3)
