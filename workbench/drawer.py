@@ -8,10 +8,9 @@ import panel as pn
 
 from workbench.export_tab import ExportTab
 from workbench.selftest_tab import SelfTestTab
+from workbench.tabs import TABS
 
-TABS = ("choices", "theory", "precision", "maps", "export", "log", "self-test")
-
-WIDE = ("precision", "maps", "self-test")
+WIDE = ("precision", "maps", "poke", "self-test")
 """Tabs that need more room."""
 
 FITS = ":host { min-width: 0 !important; }"
@@ -35,20 +34,22 @@ class Drawer:
         self._followed = 0.0
         if page.address.watches:
             from workbench.maps_tab import NoMaps
+            from workbench.poke_tab import NoPoke
             from workbench.precision_tab import NoPrecision
             from workbench.watched_tab import NoTheory, WatchedTab
 
             self._choices, self.theory = WatchedTab(page, sheet), NoTheory(page, sheet)
-            self._maps = NoMaps(page, sheet)
+            self._maps, self._poke = NoMaps(page, sheet), NoPoke(page, sheet)
             self._precision = NoPrecision(page, sheet)
         else:
             from workbench.choices_tab import ChoicesTab
             from workbench.maps_tab import MapsTab
+            from workbench.poke_tab import PokeTab
             from workbench.precision_tab import PrecisionTab
             from workbench.theory_tab import TheoryTab
 
             self._choices, self.theory = ChoicesTab(page, sheet), TheoryTab(page, sheet)
-            self._maps = MapsTab(page, sheet)
+            self._maps, self._poke = MapsTab(page, sheet), PokeTab(page, sheet)
             self._precision = PrecisionTab(page, sheet)
         self._export = ExportTab(page, sheet)
         self._selftest = SelfTestTab(page, sheet)
@@ -58,6 +59,7 @@ class Drawer:
             self.theory.view,
             self._precision.view,
             self._maps.view,
+            self._poke.view,
             self._export.view,
             self._log,
             self._selftest.view,
@@ -130,6 +132,8 @@ class Drawer:
         """
         if self.tab == "maps":
             self._maps.follow(draws=draws)
+        elif self.tab == "poke":
+            self._poke.follow(draws=draws)
         elif self.tab == "precision" and draws:
             self._precision.follow()
 

@@ -41,7 +41,7 @@ RECOVERS = r"T = \min \{ k : |F - F'|^{(j)} \leq p \; \max_i |F - F'|^{(i)}, \; 
 
 RETURNS = r"T = \min \{ k : |E^{(j)} - E^{before}| \leq p \; E^{before}, \; j \geq k \}"
 
-AMOUNT = {NOISE: "std. deviation", SHIFT: "add", CLAMP: "value"}
+AMOUNT = {NOISE: "std. deviation", SHIFT: "add", CLAMP: "hold at"}
 """What the amount is called."""
 
 
@@ -66,9 +66,9 @@ class PokeTab:
             label="how", options=[one for one in HOW if one != RELEASE], width=82, **small
         )
         self._amount = typed(AMOUNT[NOISE], "0.5", 96)
-        self._sample = typed("sample", "", 66, "all")
-        self._rows = typed("rows", "", 74, "all")
-        self._columns = typed("columns", "", 74, "all")
+        self._sample = typed("in sample", "", 66, "all")
+        self._rows = typed("in rows", "", 74, "all")
+        self._columns = typed("in columns", "", 74, "all")
         self._poke = pn.widgets.Button(label="poke", button_type="primary", width=72, **small)
         self._release = pn.widgets.Button(label="release", disabled=True, width=140, **small)
         self._back = typed("over within %", f"{100 * BACK:g}", 90)
