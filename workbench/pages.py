@@ -1,4 +1,4 @@
-"""Which page is asked for? `?page=relax`, `runs` or `compare`.
+"""Which page is asked for? `?page=home`, `relax` (also without a name), `runs` or `compare`.
 
 The code of each is imported on its first visit.
 """
@@ -52,6 +52,12 @@ def first(asked: Asked, name: str) -> str:
     return asked.get(name, [""])[0]
 
 
+def _home(theme: str, asked: Asked) -> Any:
+    from workbench.home_page import home_page
+
+    return home_page(theme)
+
+
 def _relax(theme: str, asked: Asked) -> Any:
     from workbench.relax_page import RelaxPage
 
@@ -71,6 +77,7 @@ def _compare(theme: str, asked: Asked) -> Any:
 
 
 BUILDERS: dict[str, Callable[[str, Asked], Any]] = {
+    "home": _home,
     "relax": _relax,
     "runs": _runs,
     "compare": _compare,

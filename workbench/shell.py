@@ -15,8 +15,8 @@ import panel as pn
 from workbench.look import palette
 from workbench.places import assets
 
-TITLES = {"relax": "Relax", "runs": "Runs", "compare": "Compare"}
-"""The pages in the order of their doors."""
+TITLES = {"home": "Home", "relax": "Relax", "runs": "Runs", "compare": "Compare"}
+"""The pages in the order of their doors; the first one's shows the curve of the icon."""
 
 COLOURS = ("page", "background", "ink", "muted", "grid", "accent", "ghost")
 """Of the palette: those that style sheets name, each as `var(--name)`."""
@@ -120,6 +120,7 @@ def template(
         "title": f"{TITLES[page]} · Relaxoscope" if page in TITLES else "Relaxoscope",
         "theme": theme,
         "icon": ICON,
+        "curve": icon("home"),
         "style": "\n".join(sheets),
         "colours": "".join(f"--{name}: {getattr(look, name)};" for name in COLOURS),
         "early": SWITCH,

@@ -11,6 +11,7 @@ from workbench.presets import menu, named, presets, whole
 from workbench.scripts import NAMES_PRESET
 
 PATHS = {
+    "home": "M2 4C8 4 7 19 22 19",
     "restart": "M4 4v5h5M4.6 9A8 8 0 1 1 4 14",
     "play": "M7 4v16l13-8z",
     "pause": "M7 4v16M17 4v16",
