@@ -1,0 +1,107 @@
+"""Pokes in Chromium: a poke, its mark, the jump, the front, the recovery; rewound and replayed."""
+
+import re
+import time
+
+from driving import DEEP_TEXT, menu, open_drawer, press, readout, step, turn, wait_for
+
+
+def said(page):
+    """All that is written in the drawer."""
+    return page.evaluate(DEEP_TEXT, "#drawer")
+
+
+def wait_said(page, pattern, timeout=20):
+    """Wait until something is written in the drawer; the match."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        if found := re.search(pattern, said(page)):
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{pattern} is not said: {said(page)}")
+
+
+def push(page, name):
+    """Click a button of the drawer."""
+    page.locator("#drawer").get_by_role("button", name=name, exact=True).click()
+
+
+def poke(page, state, how="shift", amount="0.5"):
+    """Choose a state and poke it."""
+    menu(page, "state").select_option(index=state)
+    menu(page, "how").select_option(label=how)
+    field = {"shift": "add", "noise": "std. deviation", "clamp": "hold at"}.get(how)
+    if field:
+        turn(page, field, amount)
+    push(page, "poke")
+
+
+def test_a_poke_is_marked_jumps_travels_recovers_and_is_rewound(page):
+    open_drawer(page, "poke")
+    wait_said(page, "nothing was poked in this lane")
+    before = step(page, 20)
+    assert before["poked"] is None and before["recovery"] is None
+    poke(page, 5)
+    shown = wait_for(page, lambda r: r["poked"] == 20, what="the poke")
+    jumped = [a > 2 * b for a, b in zip(shown["energies"], before["energies"], strict=True)]
+    assert jumped == [k in (5, 6) for k in range(1, 11)], "two layers read state 5"
+    assert shown["lanes"] == 1 and shown["row"] == 20
+    wait_said(page, "poke 5: shift 0.5")
+    wait_said(page, "take a step, then it can be compared")
+    step(page, 5)
+    wait_said(page, "not within 5 steps")
+    push(page, "relax it without the poke")
+    wait_for(page, lambda r: r["lanes"] == 2 and r["lane"] == 0 and r["ghost"] == 1, timeout=30)
+    # The energy of layer k reads states k and k - 1: the front takes a step a layer.
+    for k in range(1, 11):
+        front = max(5 - k, k - 6, 0)
+        wait_said(page, rf"\b{k}\s+{front}\s")
+    step(page, 60)
+    push(page, "go on without the poke")
+    shown = wait_for(page, lambda r: r["recovery"] is not None, timeout=30, what="recovery")
+    wait_said(page, f"{shown['recovery']} steps")
+    assert 0 < shown["recovery"] <= 65 and readout(page)["lanes"] == 2
+
+    for _ in range(3):
+        press(page, "Shift+ArrowLeft")
+    wait_for(page, lambda r: r["cursor"] == 55, what="rewound")
+    poke(page, 8, "zero")
+    shown = wait_for(page, lambda r: r["lanes"] == 3 and r["poked"] == 55, what="a fork")
+    assert shown["row"] == 55 and shown["ghost"] == 0
+    press(page, "x")
+    wait_for(page, lambda r: r["lane"] == 0 and r["poked"] == 20, what="the other lane")
+
+
+def test_a_refusal_is_said_beside_the_button_and_a_clamp_is_released(page):
+    open_drawer(page, "poke")
+    wait_said(page, "nothing was poked")
+    poke(page, 3, "noise", "0")
+    wait_said(page, "poke.amount: 0.0; for noise a standard deviation above 0")
+    turn(page, "in sample", "99")
+    poke(page, 3, "shift", "0.1")
+    wait_said(page, r"poke\.sample: 99; 0\.\.\d+, as the batch has")
+    assert readout(page)["poked"] is None
+    turn(page, "in sample", "")
+    poke(page, 3, "clamp", "")
+    wait_for(page, lambda r: r["poked"] == 0, what="a clamp")
+    push(page, "release 3")
+    wait_said(page, "poke 3: release")
+    menu(page, "state").select_option(index=0)
+    menu(page, "how").select_option(label="zero")
+    turn(page, "in rows", "0..13")
+    push(page, "poke")
+    wait_said(page, r"poke 0: zero, rows 0\.\.13, columns 0\.\.27")
+
+
+def test_a_session_with_a_poke_comes_back_by_its_log(visit, page):
+    open_drawer(page, "poke")
+    step(page, 3)
+    poke(page, 4, "noise", "0.3")
+    wait_for(page, lambda r: r["poked"] == 3)
+    shown = step(page, 4)
+    time.sleep(4)  # the session is let go after the grace of this server
+    page.goto(page.url, wait_until="commit")
+    again = wait_for(
+        page, lambda r: r.get("ready") and r.get("row") == 7, timeout=60, what="it is back"
+    )
+    assert again["energies"] == shown["energies"] and again["poked"] == 3
