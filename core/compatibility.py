@@ -15,6 +15,7 @@ import torch
 from core.catalogue import BadInput, Card, card_of, cards
 from core.precisions.decaying import Decaying
 from core.precisions.spiking import Spiking
+from core.precisions.table import Table
 
 if TYPE_CHECKING:
     from core.experiment import Experiment
@@ -319,9 +320,9 @@ def companions(experiment: "Experiment", choice: Any) -> dict[str, Any]:
 
     A task brings a network whose image is at the right end, and plain entries in the place of those
     that it refuses; a learning rule brings a task that it can learn from, with all that this task
-    brings; a network with weights of its own brings first weights that are not trained here. Any
-    other entry comes alone. Without it, two entries that need each other would refuse
-    each other.
+    brings; a network with weights of its own brings first weights that are not trained here, one of
+    another depth the table of precisions in force, fitted to it. Any other entry comes alone.
+    Without it, two entries that need each other would refuse each other.
     """
     kind = card_of(choice).kind
     changed: dict[str, Any] = {kind: choice}
@@ -339,6 +340,9 @@ def companions(experiment: "Experiment", choice: Any) -> dict[str, Any]:
         for other, plain in PLAIN:
             if other not in changed:
                 changed |= _mended(experiment, changed, other, plain)
+    if "network" in changed and isinstance(experiment.precision, Table):
+        table = experiment.precision.fitted(changed["network"].layers)
+        changed |= {} if table == experiment.precision else {"precision": table}
     return changed
 
 

@@ -173,7 +173,10 @@ class Kind:
         def change() -> dict[str, Any]:
             new = value_of(dial, value, field) if isinstance(value, str) else value
             held = {d.name: getattr(self._shown, d.name) for d in card_of(self._shown).dials}
-            return {self.kind: make(self.kind, type(self._shown).__name__, held | {dial.name: new})}
+            made = make(self.kind, type(self._shown).__name__, held | {dial.name: new})
+            return (
+                companions(self._experiment, made) if self.kind == "network" else {self.kind: made}
+            )
 
         self._try(change)
 

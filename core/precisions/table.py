@@ -30,6 +30,18 @@ class Table:
         ((1.0,),), bounds=(0.0, 1e6), table=True, help="rows are steps, columns are layers"
     )
 
+    def fitted(self, layers: int) -> "Table":
+        """This table for so many layers, counted from the output; lower ones are like the lowest.
+
+        Args:
+            layers: L.
+        """
+        width = len(self.rows[0])
+        if width in (1, layers):
+            return self
+        kept = tuple(row[-layers:] for row in self.rows)
+        return Table(rows=tuple((row[0],) * (layers - width) + row for row in kept))
+
     def table(self, T: int, depth: Tensor) -> Tensor:
         """Precisions, (T, L)."""
         rows = torch.tensor(self.rows, dtype=torch.float64)

@@ -379,3 +379,20 @@ def test_a_dial_at_either_end_of_its_bounds_gives_finite_numbers(kind, name, dia
 
 def test_an_experiment_s_numbers_are_no_entries():
     assert not set(SCALARS) & set(CHOSEN)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "rows"),
+    [
+        ((5, 4), ((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))),
+        ((5,), ((2.0, 3.0), (5.0, 6.0))),
+        ((5,) * 4, ((1.0, 1.0, 1.0, 2.0, 3.0), (4.0, 4.0, 4.0, 5.0, 6.0))),
+    ],
+)
+def test_a_network_of_another_depth_brings_the_table_by_layers_from_the_output(hidden, rows):
+    table = Table(rows=((1.0, 2.0, 3.0), (4.0, 5.0, 6.0)))
+    old = replace(PLAIN, network=MLP(hidden=(4, 4)), precision=table)
+    new = replace(old, **companions(old, MLP(hidden=hidden)))
+    assert new.network == MLP(hidden=hidden) and new.precision == Table(rows=rows)
+    one = replace(old, precision=Table(rows=((0.5,),)))
+    assert "precision" not in companions(one, MLP(hidden=hidden))
