@@ -112,7 +112,9 @@ class Draft:
         """Go on with what is in force now."""
         old, pending, sent = self.place, self.pending, self._sent
         self.place, self._seen = place, self._learned.newest
-        same = old is not None and place.precision in (old.precision, sent)
+        same = old is not None and (
+            place.precision in (old.precision, sent) or _follows(old, place)
+        )
         if place.precision == sent:
             self._sent = None
         if place.shape[0] * place.shape[1] > MOST:
@@ -167,6 +169,8 @@ class Draft:
             self.note = reshaped(old.shape, place.shape)
             if place.T > old.T and isinstance(place.precision, Table):
                 self.note += "; past its end the table holds its last step"
+            if place.shape[1] > old.shape[1] and isinstance(place.precision, Table):
+                self.note += "; below the lowest one they are like it"
         self.sheet = kept
 
     def _fitted(self, sheet: Sheet, place: Place) -> tuple[Sheet, int]:
@@ -260,6 +264,12 @@ class Draft:
 
     def _keep(self, sheet: Sheet) -> None:
         self._undo = [*self._undo[1 - UNDOS :], sheet]
+
+
+def _follows(old: Place, new: Place) -> bool:
+    """Whether precisions are a table that was fitted to another network."""
+    table = old.precision
+    return isinstance(table, Table) and table.fitted(new.shape[1]) == new.precision
 
 
 def _with(values: Cells, cells: Any, new: Any) -> Cells:

@@ -11,6 +11,7 @@ from sessions import SMALL, assert_same_rows, do, opened, rows, settle
 
 from core import Experiment, make
 from core.catalogue import BadInput
+from core.compatibility import companions
 from core.precisions.table import Table
 from core.schema import digest
 from workbench.board import Board
@@ -464,6 +465,22 @@ def test_a_draft_is_carried_to_another_depth_by_layers_from_the_output(table):
     expected = spiking(layers=2)
     expected[1, 1] = 5.0
     assert np.array_equal(table.values, expected) and "1 cell had no place" in table.state
+
+
+def test_a_table_in_force_is_carried_to_another_network_and_keeps_its_formula(table):
+    table.tap(1, 4)
+    table.enter("value", "5")
+    table.press("apply")
+    deep = make("network", "MLP", {"hidden": (8,) * 5})
+    table.change(**companions(table.session.wanted, deep))
+    expected = spiking()[:, [0, 0, 0, 1, 2, 3]]
+    expected[1, 5] = 5.0
+    assert np.array_equal(table.values, expected) and not table.tab.draft.pending
+    assert "4 layers became 6, counted from the output; below the lowest one" in table.state
+    assert np.array_equal(table.tab.draft.sheet.formula, spiking(layers=6))
+    do(table.session, "step", 2)
+    found = table.session.lane.trace.dataset()["precision"].values
+    assert np.array_equal(found, expected[:3].astype("float32"))
 
 
 def test_a_page_that_is_opened_later_compares_with_the_formula_of_the_lane(table):
