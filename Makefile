@@ -43,11 +43,12 @@ fi
 $(BIN) -m pip install --disable-pip-version-check
 endef
 
-.PHONY: help serve test mutants product bench bench-runs lint types clean distclean FORCE
+.PHONY: help serve test mutants product bench bench-runs reliability lint types clean distclean FORCE
 
 help:
 	@echo 'make serve      open the workbench at http://localhost:$(PORT) (PORT=)'
 	@echo 'make test       run every test, those in a browser too (ARGS= goes to pytest)'
+	@echo 'make reliability  make every fault of the fault tests; make test makes a quarter of them'
 	@echo 'make mutants    put a mistake into a copy of the core, one by one: do the tests see it?'
 	@echo 'make product    relax every combination of entries (ARGS=--most=2000 draws a sample)'
 	@echo 'make bench      time the relaxation against peers (ARGS=--quick: does it run? in seconds)'
@@ -69,6 +70,10 @@ test: $(TEST)
 	echo 'No Chromium: the browser tests will not run. Debian: apt-get install chromium;' \
 	     'elsewhere: CHROMIUM=/path/to/it'
 	$(BIN) -m pytest -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+reliability: $(TEST)
+	RELIABILITY=whole $(BIN) -m pytest -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder \
+	  tests/core/runs tests/workbench/test_replaying.py tests/test_cli_resume.py $(ARGS)
 
 mutants: $(TEST)
 	$(BIN) -m tests.mutants $(ARGS)

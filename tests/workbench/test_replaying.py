@@ -15,6 +15,7 @@ import torch
 
 from core import BadInput, make
 from core.runs import Run, Writer
+from tests.faults.share import share
 from tests.workbench.sessions import SMALL, do, free, opened, waited, weights
 from tests.workbench.test_lanes import any_command
 from tests.workbench.test_recording_sessions import assert_holds, recorded, runs, stopped
@@ -61,8 +62,13 @@ for line in sys.stdin:
 """
 
 
+SESSIONS = share(100)
+
+
 @pytest.mark.slow
-def test_100_sessions_toggled_live_come_out_of_their_event_logs_in_a_new_process_bit_for_bit():
+def test_sessions_toggled_live_come_out_of_their_event_logs_in_a_new_process_bit_for_bit(
+    record_property,
+):
     with subprocess.Popen(
         [sys.executable, "-c", AGAIN],
         cwd=ROOT,
@@ -71,7 +77,7 @@ def test_100_sessions_toggled_live_come_out_of_their_event_logs_in_a_new_process
         text=True,
     ) as worker:
         expected = {}
-        for seed in range(100):
+        for seed in range(SESSIONS):
             name, lanes = toggled(seed)
             expected[name] = lanes
             worker.stdin.write(f"{name}\n")
@@ -80,8 +86,9 @@ def test_100_sessions_toggled_live_come_out_of_their_event_logs_in_a_new_process
         found = dict(json.loads(line) for line in worker.stdout)
     assert worker.returncode == 0
     lanes = sum(len(one) for one in expected.values())
-    assert lanes > 150, "they branch"
+    assert lanes > 1.5 * SESSIONS, "they branch"
     assert found == expected
+    record_property("count: faults: sessions replayed to the same digests", SESSIONS)
 
 
 KILLED = """
