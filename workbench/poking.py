@@ -4,7 +4,7 @@ A poke is compared with the course without it: that of another lane which stands
 the poked one stood before the poke, and goes on under the same choices.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,20 @@ def pictures(lane: "Lane", row: int, batch: int) -> Rows | None:
     """The images of a batch at a row as pokes have left them, (S, C, H, W); None for no poke."""
     made = [one.images for one in lane.pokes if one.batch == batch and one.row <= row]
     return next((one for one in reversed(made) if one is not None), None)
+
+
+def logged(events: Iterable[Mapping[str, Any]], lane: int) -> list[tuple[int, str]]:
+    """Row and sentence of each poke that a log tells of a lane.
+
+    Args:
+        events: as a session's log has them.
+        lane: its number.
+    """
+    return [
+        (int(one["row"]), Poke(**one["args"]).sentence())
+        for one in events
+        if one["command"] == "poke" and one["lane"] == lane
+    ]
 
 
 def held(lane: "Lane", row: int) -> list[str]:

@@ -10,7 +10,7 @@ from workbench import measures, predictions
 from workbench.curves import COMPARED, Curves, Rows, curves
 from workbench.lanes import Lane
 from workbench.plan import Plan, left
-from workbench.poking import behind, course, pictures
+from workbench.poking import behind, course, logged, pictures
 from workbench.session import Session
 from workbench.showing import Showing
 from workbench.watched import Watched, WatchedLane
@@ -110,7 +110,7 @@ def scene(session: Session | Watched, per: str = "layer", *, theory: bool = Fals
         curves=drawn,
         ghost=behind,
         slope=(float(slope[0]), float(r2[0])),
-        changes=_changes(lane, rows),
+        changes=_changes(session, lane, rows),
         updates=_updates(rows, lane.plan, lane.trace.recipes, grows=_grows(session)),
         phases=_phases(rows, lane.plan),
         images=pictures,
@@ -208,10 +208,13 @@ def _phases(rows: dict[str, Rows], plan: Plan) -> list[tuple[int, str]]:
     return [(int(rows["step"][k]), str(phase[k])) for k in np.flatnonzero(begins)]
 
 
-def _changes(lane: Lane | WatchedLane, rows: dict[str, Rows]) -> list[tuple[int, str]]:
+def _changes(
+    session: Session | Watched, lane: Lane | WatchedLane, rows: dict[str, Rows]
+) -> list[tuple[int, str]]:
     """Where the recipe changed: from a lane's own log of choices, else from its rows."""
     if isinstance(lane, WatchedLane):
-        return _changes_of(rows, lane.trace.recipes)
+        pokes = [one for one in logged(session.events, lane.id) if one[0] >= rows["step"][0]]
+        return sorted([*_changes_of(rows, lane.trace.recipes), *pokes], key=lambda one: one[0])
     found = []
     for (_, old, _), (row, new, _) in zip(lane.choices, lane.choices[1:], strict=False):
         if row >= rows["step"][0] and old != new:
@@ -304,10 +307,11 @@ def readout(session: Session | Watched, drawn: Scene | None) -> dict[str, Any]:
 
 
 def _poked(session: Session | Watched, of: Showing) -> dict[str, Any]:
-    """Row of the last poke of a lane, and the steps in which it recovered; None for not yet."""
-    found = None
-    if isinstance(session, Session):
-        found = course(of.lane, behind(of.ghost, session.lanes))
+    """Row of the last poke of a lane, and the steps in which it recovered; None for none."""
+    if isinstance(session, Watched):
+        rows = [row for row, _ in logged(session.events, of.lane.id)]
+        return {"poked": max(rows, default=None), "recovery": None}
+    found = course(of.lane, behind(of.ghost, session.lanes))
     if found is None:
         return {"poked": None, "recovery": None}
     return {"poked": found.poked.row, "recovery": found.recovery}

@@ -3,6 +3,7 @@
 import json
 import random
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,11 +22,17 @@ from tests.workbench.sessions import (
     settle,
 )
 from tests.workbench.test_lanes import CHANGES, entries, flat, weights
+from tests.workbench.test_recording_sessions import assert_holds, recorded, runs, stopped
 from tests.workbench.twin import Twin
 from workbench import driver
+from workbench.poke_tab import NoPoke
 from workbench.poking import course, fits, held
+from workbench.replaying import replayed
 from workbench.scene import readout, scene
 from workbench.session import Session
+from workbench.watched import Watched
+
+__all__ = ["runs"]
 
 RATE = 0.15
 
@@ -494,3 +501,35 @@ def test_the_picture_of_the_input_is_the_occluded_one_from_the_poke_on(experimen
     np.testing.assert_array_equal(scene(session).images["input"], before)
     do(session, "next_batch")
     assert scene(session).images["input"].any((1, 2, 3)).all()
+
+
+# In a run ----------------------------------------------------------------------------------------
+
+
+def test_a_recorded_session_holds_its_pokes_and_replays_to_the_same_rows(runs):
+    session = opened(SMALL)
+    recorded(session, "poked")
+    do(session, "step", 8)
+    do(session, "poke", layer="2", how="noise", amount=0.3)
+    do(session, "step", 4)
+    do(session, "without_poke")
+    do(session, "seek", 5)
+    do(session, "poke", layer="0", how="zero", region=(0, 3, 0, 7))
+    do(session, "step", 3)
+    run = stopped(session)
+    assert_holds(run, session)
+    assert all(old == new for _, old, new in replayed(run)) and len(session.lanes) == 3
+    for lane, expected in ((0, (8, "poke 2: noise 0.3")), (2, (5, "poke 0: zero, rows 0..3"))):
+        watched = Watched("poked", lane)
+        watched.look()
+        drawn = scene(watched)
+        [(row, said)] = drawn.changes
+        assert (row, said[: len(expected[1])]) == expected
+        shown = readout(watched, drawn)
+        assert shown["poked"] == expected[0] and shown["recovery"] is None
+
+
+def test_a_run_that_is_watched_says_in_a_line_that_it_cannot_be_poked():
+    tab = NoPoke(SimpleNamespace(session=SimpleNamespace(why="of <old> weights")), "")
+    tab.follow()
+    assert "cannot be poked" in tab.view.object and "&lt;old&gt;" in tab.view.object
