@@ -32,12 +32,18 @@ Send = Callable[[dict[str, Any]], None]
 def text_of(value: Any) -> str:
     """A dial's value as it is typed: 64 x 9 for nine times 64, rows of a table by semicolons."""
     if isinstance(value, tuple) and value and isinstance(value[0], tuple):
-        return "; ".join(" ".join(f"{cell:g}" for cell in row) for row in value)
+        return "; ".join(" ".join(_exact(cell) for cell in row) for row in value)
     if isinstance(value, tuple):
         if len(value) > 1 and len(set(value)) == 1:
             return f"{value[0]} x {len(value)}"
         return ", ".join(str(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _exact(cell: float) -> str:
+    """A number from which the same one is read, so that the other cells stay what they are."""
+    text = f"{cell:g}"
+    return text if float(text) == cell else repr(cell)
 
 
 def value_of(dial: Dial, text: str, field: str) -> Any:

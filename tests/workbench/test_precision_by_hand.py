@@ -10,12 +10,13 @@ from bokeh.models import LinearColorMapper
 from sessions import SMALL, assert_same_rows, do, opened, rows, settle
 
 from core import Experiment, make
-from core.catalogue import BadInput
+from core.catalogue import BadInput, card_of
 from core.compatibility import companions
 from core.precisions.table import Table
 from core.schema import digest
 from workbench.board import Board
 from workbench.command import recipe_toml
+from workbench.dials import text_of, value_of
 from workbench.precision_place import step_of
 from workbench.precision_plot import RATIO
 from workbench.precision_tab import NoPrecision, PrecisionTab
@@ -383,6 +384,14 @@ def test_a_table_is_a_choice_like_any_other(table):
     assert again == experiment  # copied as a command, from a file, as Python
     shown = readout(table.session, scene(table.session))
     assert shown["recipe"]["precision"]["rows"] == [list(one) for one in expected]
+
+
+def test_the_text_of_a_table_is_read_as_the_same_table():
+    lots = 10 ** np.random.default_rng(0).uniform(-9, 5, (6, 4))
+    table = Table(rows=rows_of(lots))
+    [dial] = card_of(Table).dials
+    assert value_of(dial, text_of(table.rows), "precision.rows") == table.rows
+    assert text_of(((0.1, 1.0), (2.0, 0.0))) == "0.1 1; 2 0"
 
 
 def test_a_replay_of_the_log_has_the_same_digest(table):
