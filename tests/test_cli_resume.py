@@ -82,7 +82,10 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(place, root, s
     newest.write_bytes(newest.read_bytes()[:-1])
     code, out, err = place.run("train", "--resume", root / "a")
     assert code == 0 and out.startswith("3 batches, 15 rows")
-    assert re.match(r"a: checkpoint 1: 00000001\.safetensors is not as it was written\n", err), err
+    assert re.match(
+        r"a: checkpoint 1: 00000001\.safetensors is not as it was written: checkpoint 0 is taken\n",
+        err,
+    ), err
     assert bits(Run(root / "a")) == bits(train(place, root, "b", 3))
 
 

@@ -91,8 +91,9 @@ def _looked_at(run: Run) -> Ready:
             return f"rows up to {said['row'] - 1} belong to it, those from {stored} are missing"
         return ""
 
-    found, notes = checkpoint.newest(run.path, fault)
+    found, wrong = checkpoint.newest(run.path, fault)
     said = found.said
+    notes = [f"{line}: checkpoint {found.number} is taken" for line in wrong]
     if "checkpoint" in run.said:
         notes.append(f"the last batches were not kept in a checkpoint: {run.said['checkpoint']}")
     notes += _check_versions(run, said["made"])
