@@ -1,5 +1,7 @@
 """What holds for every test: one thread, and no cache but the test's own where it asks for one."""
 
+import re
+
 import pytest
 import torch
 
@@ -10,9 +12,17 @@ __all__ = ["pytest_terminal_summary"]
 
 torch.set_num_threads(1)
 
+ADDRESS = re.compile(r" at 0x[0-9a-f]")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give the report of each test its oracle; keep those of a file, or of a browser, together."""
+    """Give the report of each test its oracle; keep those of a file, or of a browser, together.
+
+    A name that holds an address is another one in each process, so that xdist would lose the test.
+    """
+    for item in items:
+        if ADDRESS.search(item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid}: a name with an address; give it ids=")
     oracles.give_oracles(items)
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:

@@ -113,7 +113,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "said"), REFUSED, ids=lambda one: str(one)[:30])
+@pytest.mark.parametrize(
+    ("words", "code", "said"), REFUSED, ids=lambda one: getattr(one, "__name__", str(one))[:30]
+)
 def test_a_wrong_resumption_is_refused_in_one_line(place, root, stopped, words, code, said):
     if callable(words):
         words(root / "a")

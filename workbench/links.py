@@ -131,6 +131,15 @@ def unpacked(text: str) -> State:
     return State(Log(experiment, tuple(events), taken, _begin(log.get("begin"))), told)
 
 
+def _check_beside(rows: Any, start: Any = None, beside: Any = None) -> None:
+    """Refuse what no lane beside a poke is: so many rows, from a row or in a lane that is there."""
+    for name, value, least in (("rows", rows, 0), ("start", start, -1), ("beside", beside, 0)):
+        if value is not None and (type(value) is not int or not least <= value <= MOST_STEPS):
+            raise BadInput(f"without_poke.{name}: {shown(value)}; an integer {least}..{MOST_STEPS}")
+    if rows is None or (start is None) == (beside is None):
+        raise BadInput("without_poke: rows, with a start or a lane beside")
+
+
 def _begin(data: Any) -> Begin | None:
     """The batch of a run in the folder of runs."""
     from core.runs.shelf import run_named
@@ -166,6 +175,8 @@ def _check(where: str, event: Any, probe: Session, before: int, taken: int) -> i
                     from_dict(key, value)
         elif name == "poke":
             Poke(**args)
+        elif name == "without_poke":  # logged with what it came to
+            _check_beside(**args)
         else:
             getattr(probe, name)(**args)
     except BadInput as refused:

@@ -281,6 +281,8 @@ def _share(change: float) -> str:
     """A change by the energy without the poke: in per cent up to tenfold."""
     if change == 0:
         return "0"
+    if change == float("inf"):
+        return "from 0"
     return f"{short(100 * change)} %" if change < 10 else f"{short(change)} E′"
 
 

@@ -75,6 +75,21 @@ def test_a_session_comes_out_of_its_address_bit_for_bit(seed):
     assert again.log() == session.log() and state.layout == LAYOUT
 
 
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_a_lane_without_a_poke_comes_out_of_an_address_too(at):
+    session = opened()
+    do(session, "step", 4)
+    do(session, "seek", at)
+    do(session, "poke", layer="2", how="shift", amount=0.5)
+    do(session, "step", 6)
+    do(session, "without_poke")
+    assert session.events[-1]["command"] == "without_poke", session.message
+    do(session, "step", 1)
+    do(session, "without_poke")
+    again = repeated(unpacked(packed(session.log(), LAYOUT)))
+    assert digests(again) == digests(session) and again.lane.id == session.lane.id
+
+
 def test_a_preset_that_was_chosen_fits_into_an_address():
     session = opened()
     do(session, "change", **whole("spiking") | {"pretraining": "random"})
@@ -159,6 +174,10 @@ REFUSED = {
     event(command="change", args={"init": {"name": "Forward", "noise": -1}}): "noise",
     event(command="poke", args={"layer": "1", "how": "explode"}): "poke.how: explode",
     event(command="poke", args={"layer": "1", "where": 3}): "the arguments of poke",
+    event(command="without_poke", args={}): "the arguments of without_poke",
+    event(command="without_poke", args={"rows": 3}): "rows, with a start or a lane beside",
+    event(command="without_poke", args={"rows": 10**9, "start": 0}): "rows: 1000000000",
+    event(command="without_poke", args={"rows": 1, "beside": -1}): "beside: -1; an integer 0",
     of(events=[EVENT | {"applied": 2}, EVENT], taken=2): r"events\[1\]\.applied: 0; 2 or more",
 }
 

@@ -25,7 +25,7 @@ from tests.workbench.test_lanes import CHANGES, entries, flat, weights
 from tests.workbench.test_recording_sessions import assert_holds, recorded, runs, stopped
 from tests.workbench.twin import Twin
 from workbench import driver
-from workbench.poke_tab import NoPoke
+from workbench.poke_tab import NoPoke, _share
 from workbench.poking import course, fits, held
 from workbench.replaying import replayed
 from workbench.scene import readout, scene
@@ -533,3 +533,11 @@ def test_a_run_that_is_watched_says_in_a_line_that_it_cannot_be_poked():
     tab = NoPoke(SimpleNamespace(session=SimpleNamespace(why="of <old> weights")), "")
     tab.follow()
     assert "cannot be poked" in tab.view.object and "&lt;old&gt;" in tab.view.object
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(0.0, "0"), (0.05, "5 %"), (9.5, "950 %"), (20.0, "20 E′"), (np.inf, "from 0")],
+)
+def test_a_change_is_told_by_the_energy_without_the_poke(change, said):
+    assert _share(change) == said
