@@ -160,6 +160,8 @@ class PrecisionTab:
     def _try(self, act: Callable[[], None]) -> None:
         """Do something with the draft, or say why not."""
         try:
+            if self.draft.place is None:
+                self.draft.follow()  # a person may be quicker than the first look
             act()
         except BadInput as refused:
             self._trouble = str(refused)

@@ -52,8 +52,8 @@ def row_said(page):
 
 
 def figure(page, nth):
-    """A figure of the drawer: channels, places, what a unit reads."""
-    return page.locator("#drawer .bk-Figure").nth(nth)
+    """A figure of the tab that is open: channels, places, what a unit reads."""
+    return page.locator("#drawer .bk-Figure").filter(visible=True).nth(nth)
 
 
 def pixels(page, nth):

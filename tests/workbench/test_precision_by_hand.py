@@ -621,3 +621,14 @@ def test_values_of_a_sheet_are_judged():
         values[3, 1] = bad
         with pytest.raises(BadInput, match=r"^precision at step 3, depth 2: "):
             sheet.with_values(values)
+
+
+def test_what_is_chosen_before_the_first_look_is_not_lost():
+    session, board = opened(TALL), Board("light", lambda row: None)
+    page = SimpleNamespace(session=session, look=board.look, board=board)
+    tab = PrecisionTab(page, "")
+    tab.formula.menu.value = "Spiking"
+    tab.follow()
+    assert tab.draft.sheet.title == tab.formula.menu.value == "Spiking"
+    assert np.array_equal(tab.draft.sheet.values, spiking())
+    assert tab.draft.pending
