@@ -69,10 +69,10 @@ test: $(TEST)
 	  command -v $$c >/dev/null && exit; done; \
 	echo 'No Chromium: the browser tests will not run. Debian: apt-get install chromium;' \
 	     'elsewhere: CHROMIUM=/path/to/it'
-	$(BIN) -m pytest -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN) -m pytest -n auto --maxprocesses=4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 reliability: $(TEST)
-	RELIABILITY=whole $(BIN) -m pytest -n auto --maxprocesses=4 --dist loadgroup --no-loadscope-reorder \
+	RELIABILITY=whole $(BIN) -m pytest -n auto --maxprocesses=4 --dist loadscope --no-loadscope-reorder \
 	  tests/core/runs tests/workbench/test_replaying.py tests/test_cli_resume.py $(ARGS)
 
 mutants: $(TEST)

@@ -1,6 +1,7 @@
 """What holds for every test: one thread, and no cache but the test's own where it asks for one."""
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +15,11 @@ torch.set_num_threads(1)
 
 ADDRESS = re.compile(r" at 0x[0-9a-f]")
 
+BROWSER = "tests/browser/"
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give the report of each test its oracle; keep those of a file, or of a browser, together.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the report of each test its oracle.
 
     A name that holds an address is another one in each process, so that xdist would lose the test.
     """
@@ -24,11 +27,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if ADDRESS.search(item.nodeid):
             raise pytest.UsageError(f"{item.nodeid}: a name with an address; give it ids=")
     oracles.give_oracles(items)
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            path = item.path
-            group = "browser" if path.parent.name == "browser" else path.name
-            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file in one process, and all those in a browser, which share a server."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return BROWSER if file.startswith(BROWSER) else file
+
+    return Together(config, log)
 
 
 @pytest.fixture
