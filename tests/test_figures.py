@@ -217,7 +217,12 @@ def test_the_command_of_a_lane_without_rows_is_that_of_its_first_batch():
     from core import Experiment
     from workbench.export_tab import ExportTab
 
-    tab = SimpleNamespace(_watches=False, _record=None, _command=SimpleNamespace(object=""))
+    tab = SimpleNamespace(
+        _watches=False,
+        _record=None,
+        _command=SimpleNamespace(object=""),
+        _repeat=lambda session: None,
+    )
     empty = SimpleNamespace(row=lambda number: None)
     lane = SimpleNamespace(experiment=Experiment(), trace=empty)
     ExportTab.show(tab, SimpleNamespace(lane=lane, cursor=0))
