@@ -289,7 +289,9 @@ def test_the_doors_lead_to_the_pages_and_keep_theme_and_session(visit, runs):
 def test_an_unknown_page_offers_the_nearest(visit):
     page = visit("?page=rnus%3Cb%3E%7B%7B7*7%7D%7D", ready=False)
     words = page.locator("main.words")
-    expect(words).to_contain_text("rnus<b>{{7*7}}; one of home, relax, runs, compare", timeout=60_000)
+    expect(words).to_contain_text(
+        "rnus<b>{{7*7}}; one of home, relax, runs, compare", timeout=60_000
+    )
     expect(words.locator("a")).to_have_text("Runs")
 
 
