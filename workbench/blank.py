@@ -8,6 +8,23 @@ from bokeh.plotting import figure
 from workbench.look import FONT, Palette
 
 
+def title_line(look: Palette, text: str = " ") -> Title:
+    """The line of text above a figure.
+
+    Args:
+        look: colours.
+        text: that it begins with; a blank keeps its room.
+    """
+    return Title(
+        text=text,
+        text_color=look.ink,
+        text_font=FONT,
+        text_font_size="12px",
+        text_font_style="normal",
+        standoff=4,
+    )
+
+
 def blank(name: str, look: Palette, title: Title, **options: Any) -> Any:
     """An empty figure of Bokeh that fills its place.
 

@@ -12,13 +12,12 @@ from bokeh.models import (
     FixedTicker,
     LinearColorMapper,
     Range1d,
-    Title,
 )
 from numpy.typing import NDArray
 
-from workbench.blank import blank
+from workbench.blank import blank, title_line
 from workbench.colour_bar import colour_bar
-from workbench.look import FONT, Palette, shades, short
+from workbench.look import Palette, shades, short
 from workbench.maps import SHOWN, Maps
 from workbench.maps_draw import Scale, Tiles, fading, largest
 from workbench.maps_field import Unit
@@ -97,14 +96,7 @@ class MapsPlots:
     # Building ------------------------------------------------------------------------------------
 
     def _figure(self, name: str, width: int, height: int) -> Any:
-        title = Title(
-            text=" ",
-            text_color=self._look.ink,
-            text_font=FONT,
-            text_font_size="12px",
-            text_font_style="normal",
-            standoff=4,
-        )
+        title = title_line(self._look)
         ranges = {"x_range": Range1d(start=0, end=1), "y_range": Range1d(start=0, end=1)}
         plot = blank(name, self._look, title, **ranges)
         plot.update(sizing_mode=None, width=None, height=None)

@@ -30,7 +30,7 @@ from workbench.axes import (
     ROW_AXIS,
     TOTAL_LIMITS,
 )
-from workbench.blank import blank
+from workbench.blank import blank, title_line
 from workbench.colour_bar import colour_bar
 from workbench.look import FONT, palette, shades
 from workbench.pictures import Pictures
@@ -70,7 +70,7 @@ class Plots:
         self._without = self._note(self.alignment, "no loss, no backprop", 0)
         self._without.visible = False
         self.depth = self._build_depth()
-        title = self._title("images")
+        title = title_line(self.look, "images")
         self.images = self._figure("images", _interval(-0.25, 2.25), title, x_range=_interval(0, 4))
         self.pictures = Pictures(self.images, title)
 
@@ -86,16 +86,6 @@ class Plots:
         plot.min_border_right = 12
         plot.min_border_bottom = 24
         return plot
-
-    def _title(self, text: str) -> Title:
-        return Title(
-            text=text,
-            text_color=self.look.ink,
-            text_font=FONT,
-            text_font_size="12px",
-            text_font_style="normal",
-            standoff=4,
-        )
 
     def _on_steps(self, name: str, y_range: Range1d, title: Title, *, label: bool = False) -> Any:
         """A figure over the shared step axis, with the cursor and the marks."""
@@ -121,7 +111,7 @@ class Plots:
 
     def _build_heat(self) -> Any:
         look = self.look
-        self._heat_title = self._title("energy of each layer")
+        self._heat_title = title_line(self.look, "energy of each layer")
         plot = self._on_steps("heat", _interval(0.5, 10.5), self._heat_title)
         low, high = ENERGY_LIMITS
         self._mapper = LinearColorMapper(
@@ -169,7 +159,10 @@ class Plots:
     def _build_precision(self) -> Any:
         look = self.look
         plot = self._on_steps(
-            "precision", _interval(0.5, 10.5), self._title("precision Π of each layer"), label=True
+            "precision",
+            _interval(0.5, 10.5),
+            title_line(self.look, "precision Π of each layer"),
+            label=True,
         )
         low, high = PRECISION_LIMITS
         mapper = self._precisions = LinearColorMapper(
@@ -185,7 +178,7 @@ class Plots:
 
     def _build_total(self) -> Any:
         look = self.look
-        self._total_title = self._title("total energy F and residual")
+        self._total_title = title_line(self.look, "total energy F and residual")
         plot = self._on_steps("total", _interval(*TOTAL_LIMITS), self._total_title)
         plot.yaxis.formatter = CustomJSTickFormatter(code=POWERS)
         plot.yaxis.ticker = BasicTicker(min_interval=1)
@@ -256,7 +249,7 @@ class Plots:
         legend.glyph_height = 12
 
     def _build_imbalance(self) -> Any:
-        self._imbalance_title = self._title("imbalance")
+        self._imbalance_title = title_line(self.look, "imbalance")
         plot = self._on_steps("imbalance", _interval(0, 16), self._imbalance_title, label=True)
         plot.yaxis.axis_label = "decades"
         self._imbalance = ColumnDataSource({"step": [], "imbalance": []})
@@ -285,7 +278,7 @@ class Plots:
         return note
 
     def _build_lines(self, name: str, title: str, limits: tuple[float, float], ticks: str) -> Any:
-        plot = self._on_steps(name, _interval(*limits), self._title(title))
+        plot = self._on_steps(name, _interval(*limits), title_line(self.look, title))
         plot.yaxis.formatter = CustomJSTickFormatter(code=ticks)
         if ticks is POWERS:
             plot.yaxis.ticker = BasicTicker(min_interval=1)
@@ -305,7 +298,7 @@ class Plots:
 
     def _build_depth(self) -> Any:
         look = self.look
-        self._depth_title = self._title("energy by depth")
+        self._depth_title = title_line(self.look, "energy by depth")
         self._depth_title.update(offset=-34)  # it is the longest title over the narrowest plot
         plot = self._figure(
             "depth", self.energy_axis, self._depth_title, x_range=_interval(0.4, 10.6)

@@ -10,13 +10,12 @@ from bokeh.models import (
     FixedTicker,
     LinearColorMapper,
     Range1d,
-    Title,
 )
 
 from workbench.axes import POWERS
-from workbench.blank import blank
+from workbench.blank import blank, title_line
 from workbench.colour_bar import colour_bar
-from workbench.look import FONT, Palette, shades
+from workbench.look import Palette, shades
 from workbench.poking import Course
 
 LONGEST = 120
@@ -37,14 +36,7 @@ class PokePlot:
 
     def __init__(self, look: Palette) -> None:
         """Build it, empty."""
-        self._title = Title(
-            text="change of each energy",
-            text_color=look.ink,
-            text_font=FONT,
-            text_font_size="12px",
-            text_font_style="normal",
-            standoff=4,
-        )
+        self._title = title_line(look, "change of each energy")
         self._x, self._y = Range1d(start=-0.5, end=FEWEST + 0.5), Range1d(start=0.5, end=10.5)
         self._mapper = LinearColorMapper(
             palette=shades(look.energy), low=LOWEST, high=0.0, nan_color=look.unreached

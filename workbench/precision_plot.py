@@ -16,13 +16,12 @@ from bokeh.models import (
     LinearColorMapper,
     Range1d,
     Span,
-    Title,
 )
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
 from workbench.axes import POWERS, PRECISION_LIMITS
-from workbench.blank import blank
+from workbench.blank import blank, title_line
 from workbench.colour_bar import colour_bar
 from workbench.look import FONT, Palette, shades, short
 from workbench.precision_draft import Block
@@ -60,14 +59,7 @@ class PrecisionPlot:
         self._look, self._choose = look, choose
         self._shape = (1, 1)
         self._drawn: Any = None
-        self._title = Title(
-            text=" ",
-            text_color=look.ink,
-            text_font=FONT,
-            text_font_size="12px",
-            text_font_style="normal",
-            standoff=4,
-        )
+        self._title = title_line(look)
         self._palettes = {PRECISION: shades(look.precision), RATIO: shades(look.diverging)}
         low, high = PRECISION_LIMITS
         self.mapper = LinearColorMapper(

@@ -22,7 +22,8 @@ from bokeh.models import (
 )
 
 from workbench.axes import PLAIN, POWERS
-from workbench.blank import blank
+from workbench.blank import blank, title_line
+from workbench.colour_bar import colour_bar
 from workbench.look import FONT, Palette, layer_colours, palette, shades
 from workbench.runs_course import WIDTH, Course, Curve
 
@@ -129,7 +130,7 @@ class Lines:
         self._look = look
         text, ticks, self.logarithmic = CURVES[name]
         self._text = text
-        self._title = _title(text, look)
+        self._title = title_line(look, text)
         self._y: Any = Range1d(start=0.0, end=1.0)
         self.figure = plot = dressed(name, look, self._title, x_range=axis, y_range=self._y)
         plot.yaxis.formatter = CustomJSTickFormatter(code=ticks)
@@ -244,7 +245,7 @@ class Heat:
     def __init__(self, look: Palette) -> None:
         """Build it, empty."""
         self._look = look
-        self._title = _title("energy of each layer (nat)", look)
+        self._title = title_line(look, "energy of each layer (nat)")
         self._x: Any = Range1d(start=0, end=1)
         self._y: Any = Range1d(start=0.5, end=1.5)
         self.figure = plot = dressed(
@@ -341,28 +342,5 @@ def _logs(energy: np.ndarray) -> np.ndarray:
 
 
 def _bar(mapper: LinearColorMapper, look: Palette) -> ColorBar:
-    return ColorBar(
-        color_mapper=mapper,
-        width=8,
-        padding=4,
-        label_standoff=4,
-        background_fill_alpha=0,
-        major_label_text_color=look.muted,
-        major_label_text_font=FONT,
-        major_label_text_font_size="10px",
-        bar_line_color=None,
-        major_tick_line_color=None,
-        ticker=BasicTicker(min_interval=1, desired_num_ticks=4),
-        formatter=CustomJSTickFormatter(code=POWERS),
-    )
-
-
-def _title(text: str, look: Palette) -> Title:
-    return Title(
-        text=text,
-        text_color=look.ink,
-        text_font=FONT,
-        text_font_size="12px",
-        text_font_style="normal",
-        standoff=4,
-    )
+    ticker = BasicTicker(min_interval=1, desired_num_ticks=4)
+    return colour_bar(mapper, look, ticker, POWERS, width=8, label_standoff=4)
