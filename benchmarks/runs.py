@@ -174,21 +174,16 @@ class Bench:
         """A training without and with a run."""
         sizes = {} if self.large else {"hidden": (16,) * 4, "batch": 20}
         chosen, batches = recorded.experiment(**sizes), self.asked.batches
-        cases = [
-            recorded.Bare(chosen, batches),
-            recorded.Bare(chosen, batches, measured=True),
-            recorded.Recorded(chosen, batches, self.folder),
-        ]
-        rounds = self.rounds("recorded", cases)
-        for case in cases:
-            seconds = [one["seconds"][case.label] / (batches - 1) for one in rounds]
-            self.figures[Figure("recorded", case.label, "a batch", "ms")] = [
-                1e3 * one for one in seconds
+        turns = recorded.Turns(chosen, batches, self.folder)
+        found = _kept(turns.found, self.rounds("recorded", [turns]))
+        for case in ("bare", "measured", "recorded"):
+            self.figures[Figure("recorded", case, "a batch", "ms")] = [
+                1e3 * one[case] for one in found
             ]
         for case in ("measured", "recorded"):
             bound = 3.0 if case == "recorded" and self.large else None
             self.figures[Figure("recorded", f"{case} by bare", "what it adds", "%", bound)] = [
-                100 * (one["seconds"][case] / one["seconds"]["bare"] - 1) for one in rounds
+                100 * (one[case] / one["bare"] - 1) for one in found
             ]
 
     @property
