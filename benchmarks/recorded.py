@@ -109,7 +109,7 @@ class Turns:
 
     def time(self) -> float:
         """Seconds of all; those of each training are appended to `found`, per batch."""
-        lasted = dict.fromkeys(("bare", "measured", "recorded"), 0.0)
+        lasted: dict[str, float] = {"bare": 0.0, "measured": 0.0, "recorded": 0.0}
         beat = len(lasted) * BEAT  # of the clock on the wall: a second of each training's own
         others = [Bare(self.chosen, self.batches, measured=one, beat=beat) for one in (False, True)]
         going = [(one.label, one.one_by_one()) for one in others]
