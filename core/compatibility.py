@@ -4,18 +4,15 @@ Asked by the constructor of `Experiment`, by the menus (which grey a choice and 
 and by the tests.
 """
 
-import copy
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from core.catalogue import BadInput, Card, card_of, cards
+from core.catalogue import BadInput
 from core.precisions.decaying import Decaying
 from core.precisions.spiking import Spiking
-from core.precisions.table import Table
 
 if TYPE_CHECKING:
     from core.experiment import Experiment
@@ -139,6 +136,20 @@ def _overdriven(experiment: "Experiment") -> bool:
     return bool((resting > LARGEST_REST).any())
 
 
+def _cycle(experiment: "Experiment") -> bool:
+    """Whether states predict each other in a cycle, so that there is no feed-forward pass."""
+    return bool(getattr(experiment.network, "has_cycle", False))
+
+
+def _without_cycle(field: str, names: tuple[str, ...], why: str) -> Rule:
+    """The refusal of entries that need a feed-forward pass."""
+    return Rule(
+        field,
+        lambda e: _cycle(e) and _kind(e, field) in names,
+        f"this network has a cycle: {why}",
+    )
+
+
 def _skips(experiment: "Experiment") -> str:
     return getattr(experiment.network, "skips", "")
 
@@ -256,6 +267,25 @@ RULES = (
         lambda e: getattr(e.network, "has_weights", False) and e.pretraining != "random",
         "this network begins with the weights that it came with: random leaves them as they are",
     ),
+    _without_cycle(
+        "init",
+        ("Forward", "Average"),
+        "no feed-forward sweep; zero, normal, null or memory init",
+    ),
+    _without_cycle("learning", ("Backprop",), "no pass to go back through; another rule"),
+    _without_cycle(
+        "dynamics",
+        ("ErrorBased", "FixedPrediction"),
+        "no feed-forward sweep, which this rule makes at every step; another rule",
+    ),
+    _without_cycle(
+        "task", ("ClampedNudge",), "no feed-forward output to mix a label with; nudged phases"
+    ),
+    Rule(
+        "pretraining",
+        lambda e: _cycle(e) and e.pretraining != "random",
+        "first weights are trained through a feed-forward pass; random, for a network with a cycle",
+    ),
     Rule(
         "network",
         _overdriven,
@@ -264,21 +294,6 @@ RULES = (
         f"{LARGEST_REST:g}; skips relay takes any",
     ),
 )
-
-
-PLAIN = (
-    ("learning", ("PredictiveCoding", "EquilibriumPropagation")),
-    ("energy", ("SquaredError",)),
-    ("init", ("Zero",)),
-    ("dynamics", ("GradientDescent",)),
-)
-"""What a task may bring in the place of what it refuses."""
-
-PLAIN_NETWORKS = ("MLP", "Decoder")
-"""What a task may bring: one for each end at which the image can be."""
-
-PLAIN_TASKS = ("Classify", "Reconstruct", "Nudge")
-"""What a learning rule may bring."""
 
 
 def refusal(experiment: "Experiment", field: str | None = None) -> str | None:
@@ -300,93 +315,3 @@ def check(experiment: "Experiment") -> None:
             value = getattr(experiment, rule.field)
             came = value if isinstance(value, int | str) else type(value).__name__
             raise BadInput(f"{rule.field}: {came}{rule.offer(experiment)}; {rule.sentence}")
-
-
-def refused_choices(experiment: "Experiment", kind: str) -> dict[str, str]:
-    """For a menu: the entries of `kind` that do not go with the rest, each with the sentence.
-
-    Each is judged with its companions.
-    """
-    found = {}
-    for name, card in cards(kind).items():
-        sentence = _sentence_with(experiment, kind, card)
-        if sentence is not None:
-            found[name] = sentence
-    return found
-
-
-def companions(experiment: "Experiment", choice: Any) -> dict[str, Any]:
-    """The choices that must change together with an entry, itself among them.
-
-    A task brings a network whose image is at the right end, and plain entries in the place of those
-    that it refuses; a learning rule brings a task that it can learn from, with all that this task
-    brings; a network with weights of its own brings first weights that are not trained here, one of
-    another depth the table of precisions in force, fitted to it. Any other entry comes alone.
-    Without it, two entries that need each other would refuse each other.
-    """
-    kind = card_of(choice).kind
-    changed: dict[str, Any] = {kind: choice}
-    if kind == "network" and getattr(choice, "has_weights", False):
-        changed["pretraining"] = "random"
-    if kind == "learning":
-        task = _task_for(experiment, choice)
-        if task is not None:
-            changed["task"] = task
-    task = changed.get("task", experiment.task)
-    if kind in ("task", "learning") and experiment.network.image_at != task.image_at:
-        fitting = (cards("network")[name].entry for name in PLAIN_NETWORKS)
-        changed["network"] = next(e() for e in fitting if e.image_at == task.image_at)
-    if kind in ("task", "learning"):
-        for other, plain in PLAIN:
-            if other not in changed:
-                changed |= _mended(experiment, changed, other, plain)
-    if "network" in changed and isinstance(experiment.precision, Table):
-        table = experiment.precision.fitted(changed["network"].layers)
-        changed |= {} if table == experiment.precision else {"precision": table}
-    return changed
-
-
-def _task_for(experiment: "Experiment", learning: Any) -> Any:
-    """A task that the rule can learn from, with the image at the same end if there is one.
-
-    None where the present task will do, and where there is none.
-    """
-    if not _refuses(experiment, {"learning": learning}, "learning"):
-        return None
-    tasks = [cards("task")[name].entry() for name in PLAIN_TASKS]
-    for task in sorted(tasks, key=lambda one: one.image_at != experiment.task.image_at):
-        if not _refuses(experiment, {"learning": learning, "task": task}, "learning"):
-            return task
-    return None
-
-
-def _mended(
-    experiment: "Experiment", changed: dict[str, Any], kind: str, plain: tuple[str, ...]
-) -> dict[str, Any]:
-    """The first plain entry of a kind that is not refused, if the present one is."""
-    if not _refuses(experiment, changed, kind):
-        return {}
-    for name in plain:
-        one = {kind: cards(kind)[name].entry()}
-        if not _refuses(experiment, changed | one, kind):
-            return one
-    return {}
-
-
-def _refuses(experiment: "Experiment", changed: dict[str, Any], field: str) -> bool:
-    """Whether a rule about a field refuses the experiment with these choices."""
-    unchecked = copy.copy(experiment)
-    for name, value in changed.items():
-        object.__setattr__(unchecked, name, value)
-    return refusal(unchecked, field) is not None
-
-
-def _sentence_with(experiment: "Experiment", kind: str, card: Card) -> str | None:
-    choice: Any = getattr(experiment, kind)
-    if type(choice) is not card.entry:
-        choice = card.entry()
-    try:
-        dataclasses.replace(experiment, **companions(experiment, choice))
-    except BadInput as refused:
-        return str(refused).partition("; ")[2]
-    return None

@@ -166,6 +166,11 @@ class Network(nn.Module):
             return False
         return True
 
+    @property
+    def classifies(self) -> bool:
+        """Whether a plain forward pass of an image gives its class."""
+        return self.image == 0 and self.acyclic
+
     def order(self) -> list[int]:
         """The layers and relays so that parents come first.
 

@@ -77,7 +77,8 @@ def recorder_for(
         level: `LEAN` or `FULL`.
         pixels: lowest and highest legal pixel, of all or of each, (C, H, W).
         labels: whether the samples have classes.
-        align: whether to compare each layer's update with backprop's, where the task has a loss.
+        align: whether to compare each layer's update with backprop's, where the task has a loss
+            and the network no cycle.
     """
     task = experiment.task
     hidden = () if labels else ("probability",)
@@ -87,7 +88,7 @@ def recorder_for(
         level=level,
         shows=[name for name in task.shows if level == FULL and name not in hidden],
         pixels=pixels,
-        align=align and task.has_loss,
+        align=align and task.has_loss and network.acyclic,
         capacity=BEAT,
     )
 

@@ -244,6 +244,17 @@ def weights_are_not_those_that_came(experiment: Experiment) -> bool:
     return course is not None and any(not torch.equal(a, b) for a, b in pairs)
 
 
+def first_weights_cannot_be_trained(experiment: Experiment) -> bool:
+    """The training of first weights asks for a forward pass that there is not."""
+    data = images()
+    network = experiment.build(data.shape, data.classes)
+    try:
+        pretraining.first_weights(experiment, data, network, lambda line, share: None)
+    except ValueError as refused:
+        return "predict each other in a cycle" in str(refused)
+    return False
+
+
 LAWS: dict[str, Callable[[Experiment], bool]] = {
     "reconstruct, generate and recall need a network": no_image_at_that_end,
     "cross-entropy needs a distribution clamped at the output; in this": no_distribution,
@@ -266,6 +277,8 @@ LAWS: dict[str, Callable[[Experiment], bool]] = {
     "this rule has forces of its own": what_relays_hand_on_is_not_heard,
     "with network.skips published": auxiliary_neurons_may_run_away,
     "this network begins with the weights": weights_are_not_those_that_came,
+    "this network has a cycle": raises,
+    "first weights are trained through a feed-forward pass": first_weights_cannot_be_trained,
 }
 """The law of each sentence, by its first words."""
 

@@ -12,12 +12,16 @@ from torch import nn
 
 from core import own
 from core.compatibility import RULES
+from core.dynamics.error_based import ErrorBased
 from core.dynamics.gradient import GradientDescent
 from core.energies.squared_error import SquaredError
+from core.inits.zero import Zero
+from core.learning.backprop import Backprop
 from core.learning.local import PredictiveCoding
 from core.precisions.identity import Identity
 from core.precisions.table import Table
 from core.relaxation import Relaxation
+from core.tasks.clamped_nudge import ClampedNudge
 from tests import product, refusals
 
 PARTS = 6
@@ -85,10 +89,40 @@ def brought():
     return own.network("Brought", layers, weights=True)()
 
 
+class Join(nn.Module):
+    """A linear map of an image and of a state."""
+
+    def __init__(self):
+        super().__init__()
+        self.image, self.state = nn.Linear(64, 4), nn.Linear(4, 4)
+
+    def forward(self, x, h):
+        return self.image(x.flatten(1)) + self.state(h)
+
+
+def looped():
+    """A network in which two states predict each other."""
+    nodes = {"a": (("input", "b"), Join()), "b": ("a", nn.Linear(4, 4))}
+    nodes["out"] = ("b", nn.Linear(4, 10))
+    return own.network("Looped", own.Graph(nodes, shapes={"b": (4,)}))()
+
+
+def loop():
+    """A network with a cycle under an init that it can have."""
+    return {"network": looped(), "init": Zero()}
+
+
 ELSEWHERE = {
     "a table has one column": lambda: {"precision": Table(rows=((1.0, 1.0),))},
     "an Apple GPU has no float64": lambda: {"dtype": "float64", "device": "mps"},
     "this network begins with the": lambda: {"network": brought(), "pretraining": "trained"},
+    "this network has a cycle: no feed-forward sweep; zero": lambda: {"network": looped()},
+    "this network has a cycle: no pass": lambda: loop() | {"learning": Backprop()},
+    "this network has a cycle: no feed-forward sweep, which": lambda: (
+        loop() | {"dynamics": ErrorBased()}
+    ),
+    "this network has a cycle: no feed-forward output": lambda: loop() | {"task": ClampedNudge()},
+    "first weights are trained through": lambda: loop() | {"pretraining": "trained"},
 }
 """What a row cannot say: numbers, devices, one's own; by the first words of the sentence."""
 

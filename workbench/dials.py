@@ -7,7 +7,7 @@ from typing import Any
 import panel as pn
 
 from core.catalogue import BadInput, Card, Dial, card_of, cards, make
-from core.compatibility import companions, refused_choices
+from core.companions import companions, refused_choices
 from core.experiment import Experiment
 from workbench.formula import svg
 from workbench.look import Palette

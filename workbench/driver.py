@@ -386,7 +386,7 @@ class Driver(Returning):
     def _test(self, training: Training) -> float | None:
         """Test accuracy of a classifier, by a plain forward pass; once for the same weights."""
         network, images = training.network, training.images
-        if network.image != 0:
+        if not network.classifies:
             return None
         if self._tested[:2] != (network, network.version):
             found = accuracy(network, images.test_x, images.test_y)

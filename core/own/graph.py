@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -37,32 +38,40 @@ class Place:
         parts: modules one after the other, with the names that errors tell; none in a relay.
         name: of the state.
         pre: whether it stands before the activation, which then belongs to its readers.
+        shape: of the state, where a state before it reads it; else None.
     """
 
     name: str
     reads: tuple[str, ...]
     parts: tuple[tuple[str, nn.Module], ...]
     pre: bool = False
+    shape: tuple[int, ...] | None = None
 
 
 class Graph(nn.ModuleDict):
-    """Modules that read each other's states, without a cycle; the last one is the output.
+    """Modules that read each other's states; the last one is the output.
 
     Graph({"a": ("input", nn.Conv2d(1, 8, 3)), "b": ("a", ...), "c": (("a", "b"), Add())}) has the
     states input, a, b and c. A module that reads several states takes as many arguments. None in
     the place of a module is a relay: the sum of what it reads, a step later up and down.
+
+    A state may be read by itself or by a state listed before it, so that states predict each other
+    in a cycle: `shapes` tells the shape that it has, {"b": (16,)}. Such a network has no
+    feed-forward pass: what needs one is refused.
     """
 
     def __init__(
         self,
         nodes: Mapping[str, tuple[str | Sequence[str], nn.Module | None]],
         pre: Collection[str] = (),
+        shapes: Mapping[str, Sequence[int]] = MappingProxyType({}),
     ) -> None:
         """Take the modules.
 
         Args:
-            nodes: by name, in an order in which nobody reads what comes later.
+            nodes: by name, in an order in which nobody reads what comes later, but for `shapes`.
             pre: names of the states that stand before their activation.
+            shapes: of each state that one listed before it, or it itself, reads.
 
         Raises:
             BadInput: for a name that is not legal, not known, or comes later.
@@ -70,6 +79,7 @@ class Graph(nn.ModuleDict):
         super().__init__()
         self.reads: dict[str, tuple[str, ...]] = {}
         self.pre = tuple(pre)
+        self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         before = [INPUT]
         for name, (reads, module) in nodes.items():
             if not name.isidentifier() or name == INPUT:
@@ -80,20 +90,46 @@ class Graph(nn.ModuleDict):
                 raise BadInput(f"network: node {name}; a name that torch's modules do not use")
             self.reads[name] = (reads,) if isinstance(reads, str) else tuple(reads)
             for one in self.reads[name]:
-                if one not in before:
+                if one not in before and not (one in nodes and one in self.shapes):
                     later = "is listed later" if one in nodes else "is not there"
                     raise BadInput(
                         f"network: node {name} reads {one}, which {later}; "
                         f"one of {', '.join(before)}"
                     )
-            if not self.reads[name]:
-                raise BadInput(f"network: node {name} reads nothing; one of {', '.join(before)}")
+            if not set(self.reads[name]) & set(before):
+                came = "only what is listed later" if self.reads[name] else "nothing"
+                raise BadInput(f"network: node {name} reads {came}; one of {', '.join(before)}")
             if module is not None:
                 self[name] = module
             before.append(name)
+        self._check_shapes()
         for name in self.pre:
             if name not in self:
                 raise BadInput(f"network.pre: {name}; one of {', '.join(self)}")
+
+    @property
+    def back(self) -> list[str]:
+        """The states that are read by themselves or before they are listed, in order."""
+        names = list(self.reads)
+        return [
+            one
+            for k, one in enumerate(names)
+            if any(one in self.reads[reader] for reader in names[: k + 1])
+        ]
+
+    def _check_shapes(self) -> None:
+        """Refuse shapes of states that nobody reads back, and states before their activation."""
+        for name, shape in self.shapes.items():
+            if name not in self.back:
+                known = ", ".join(self.back) or "none"
+                raise BadInput(f"network.shapes: {name}; a state that is read back: {known}")
+            if not shape or not all(type(size) is int and size > 0 for size in shape):
+                raise BadInput(f"network.shapes: {name} {shape}; sizes of 1 or more, as (16,)")
+            if name in self.pre:
+                raise BadInput(
+                    f"network.pre: {name}; it is read before it is listed, so that its activation "
+                    "belongs to it"
+                )
 
     def places(self) -> list[Place]:
         """The states in order."""
@@ -102,7 +138,7 @@ class Graph(nn.ModuleDict):
             parts: tuple[tuple[str, nn.Module], ...] = ()
             if name in self:
                 parts = flattened(name, self[name])
-            found.append(Place(name, reads, parts, name in self.pre))
+            found.append(Place(name, reads, parts, name in self.pre, self.shapes.get(name)))
         return found
 
 
@@ -182,12 +218,12 @@ class _Growing:
     tails: dict[str, nn.Module] = field(default_factory=dict)
     values: dict[str, Tensor] = field(default_factory=dict)
 
-    def root(self, shape: tuple[int, ...]) -> None:
-        """State 0."""
-        like = torch.get_default_device()
-        noise = None if like.type == "meta" else torch.Generator(like).manual_seed(0)
-        self.values[INPUT] = torch.randn(SAMPLES, *shape, generator=noise)
-        self._add(INPUT, Node(tuple(shape), name="0"))
+    def root(self, shape: tuple[int, ...], ordered: Sequence[Place]) -> None:
+        """State 0, and the numbers of all others, with values of those that are read back."""
+        self.values[INPUT] = _noise(shape)
+        self.index = {INPUT: 0} | {one.name: k for k, one in enumerate(ordered, start=1)}
+        self.values |= {one.name: _noise(one.shape) for one in ordered if one.shape is not None}
+        self.nodes.append(Node(tuple(shape), name="0"))
 
     def put(self, place: Place, site: str) -> None:
         """One more state.
@@ -196,23 +232,29 @@ class _Growing:
             BadInput: naming the module at which it fails.
         """
         parents = tuple(self.index[one] for one in place.reads)
-        depth = 1 + max(self.nodes[p].depth for p in parents)
+        depth = 1 + max(self.nodes[p].depth for p in parents if p < len(self.nodes))
         given = [self.values[one] for one in place.reads]
         if not place.parts:
             self._relay(place, parents, given, depth)
             return
-        pre = place.pre if site == "as given" else site == "pre"
+        pre = place.pre if site == "as given" else site == "pre" and place.shape is None
         cut = split(place.parts) if pre else len(place.parts)
         values = [asked(*place.parts[0], given, self.title)]
         for name, part in place.parts[1:]:
             values.append(asked(name, part, values[-1:], self.title))
         shape = tuple(values[cut - 1].shape[1:])
+        if place.shape is not None and shape != place.shape:
+            name, part = place.parts[-1]
+            raise BadInput(
+                f"network: {self.title}, module {told(name, part)} gives {place.name} the shape "
+                f"{shape}; {place.shape}, as shapes tells"
+            )
         modules = [part for _, part in place.parts]
         before = [self._tail(one) for one in place.reads]
         inner = joined(modules[:cut])
         if len(parents) > 1 and type(inner) is nn.Sequential:
             inner = Gathered(*inner)
-        self._add(place.name, Node(shape, parents, reading(before, inner), depth, place.name))
+        self.nodes.append(Node(shape, parents, reading(before, inner), depth, place.name))
         self.values[place.name] = values[-1]
         if cut < len(modules):
             self.tails[place.name] = joined(modules[cut:])
@@ -233,7 +275,12 @@ class _Growing:
                 f"network: {self.title}, relay {place.name} reads {tailed[0]}, which "
                 "stands before its activation; a state behind it"
             )
-        self._add(place.name, Node(shapes.pop(), parents, None, depth, place.name, relay=True))
+        if place.shape is not None or any(p >= len(self.nodes) for p in parents):
+            raise BadInput(
+                f"network: {self.title}, relay {place.name} is part of a cycle; states with "
+                "modules of their own"
+            )
+        self.nodes.append(Node(shapes.pop(), parents, None, depth, place.name, relay=True))
         self.values[place.name] = sum(given[1:], given[0])
 
     def _tail(self, name: str) -> nn.Module | None:
@@ -242,9 +289,12 @@ class _Growing:
         learns = tail is not None and any(True for _ in tail.parameters())
         return tail if learns else copy.deepcopy(tail)
 
-    def _add(self, name: str, node: Node) -> None:
-        self.index[name] = len(self.nodes)
-        self.nodes.append(node)
+
+def _noise(shape: Sequence[int]) -> Tensor:
+    """Values of a small batch of a state on which modules are tried."""
+    like = torch.get_default_device()
+    noise = None if like.type == "meta" else torch.Generator(like).manual_seed(0)
+    return torch.randn(SAMPLES, *shape, generator=noise)
 
 
 def built(
@@ -286,8 +336,8 @@ def built(
         draw(module)
     module = own_copy(module, norm)
     growing = _Growing(title)
-    growing.root(bottom)
     ordered = places(module, pre)
+    growing.root(bottom, ordered)
     for k, place in enumerate(ordered):
         growing.put(place, "post" if k == len(ordered) - 1 else site)
     last = ordered[-1]

@@ -17,7 +17,7 @@ from core.catalogue import BadInput, dial, entry
 from core.network import Network
 from core.networks.layers import POST, PRE
 from core.normalization import BATCH, FROZEN
-from core.own.graph import INPUT, Modules, built, places, whole
+from core.own.graph import INPUT, Graph, Modules, built, places, whole
 
 AS_GIVEN = "as given"
 
@@ -53,14 +53,14 @@ class Brought:
         return whole(self.modules(shape, classes) if wanted else self.modules())
 
     @cached_property
-    def depth(self) -> int:
-        """L: states on the longest way from the input to the output."""
+    def outline(self) -> tuple[int, bool]:
+        """L, states on the longest way from the input to the output; whether there is a cycle."""
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             module = self.asked(*self.shape)
         depths = {INPUT: 0}
         for one in places(module, self.pre):
-            depths[one.name] = 1 + max(depths[name] for name in one.reads)
-        return max(depths.values())
+            depths[one.name] = 1 + max(depths[name] for name in one.reads if name in depths)
+        return max(depths.values()), isinstance(module, Graph) and bool(module.back)
 
     def loaded(self) -> Mapping[str, Tensor] | None:
         """The state dict to begin with, if there is one."""
@@ -191,7 +191,12 @@ def _entry(brought: Brought, at: str) -> type:
         @property
         def layers(self) -> int:
             """L, layers on the longest way."""
-            return brought.depth
+            return brought.outline[0]
+
+        @property
+        def has_cycle(self) -> bool:
+            """Whether states predict each other in a cycle."""
+            return brought.outline[1]
 
         def __call__(self, shape: tuple[int, ...], classes: int) -> Network:
             """The network for images of `shape` and so many classes."""

@@ -10,7 +10,8 @@
     modules = [{ type = "Flatten" }, { type = "Linear", in_features = 512, out_features = 10 }]
 
 A layer may have a name, `reads` (the layer before it, if nothing is said; "input" is the image),
-and site = "pre". With relay = true in the place of modules it is a step of delay.
+and site = "pre". With relay = true in the place of modules it is a step of delay. One that a layer
+listed before it reads has a `shape`, such as [16].
 """
 
 import inspect
@@ -27,7 +28,7 @@ from core.own.graph import INPUT, Graph
 from core.own.register import network
 
 TOP = ("title", "name", "weights", "source", "doc", "formula", "image_at", "latent", "layer")
-LAYER = ("name", "reads", "site", "modules", "relay")
+LAYER = ("name", "reads", "site", "modules", "relay", "shape")
 SITES = ("post", "pre")
 
 
@@ -65,6 +66,7 @@ def read(path: Path, source: bytes | None = None) -> Any:
 def graph(layers: list[Any]) -> Graph:
     """The graph that the tables of a file describe."""
     nodes: dict[str, tuple[Any, nn.Module | None]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     pre: list[str] = []
     last = INPUT
     for k, one in enumerate(layers):
@@ -83,9 +85,13 @@ def graph(layers: list[Any]) -> Graph:
             raise BadInput(f"{field}.site: {unknown(site, SITES)}")
         if site == "pre":
             pre.append(name)
+        if "shape" in one:
+            if not isinstance(one["shape"], list):
+                raise BadInput(f"{field}.shape: {shown(one['shape'])}; a list of sizes, as [16]")
+            shapes[name] = tuple(one["shape"])
         nodes[name] = tuple(texts), _layer(one, field)
         last = name
-    return Graph(nodes, pre)
+    return Graph(nodes, pre, shapes)
 
 
 def _layer(table: Mapping[str, Any], field: str) -> nn.Module | None:

@@ -213,7 +213,8 @@ class Course:
             now = self.running
         self._relax(now)
         known = self.known.setdefault(number, {})
-        if self._is_due("alignment", number) and self.experiment.task.has_loss:
+        compares = self.experiment.task.has_loss and self.network.acyclic
+        if self._is_due("alignment", number) and compares:
             known["update_alignment"] = alignment(now.relaxation.step())
         self.training.finish(now.relaxation)
         self.running, self.seen = None, {}
@@ -303,7 +304,7 @@ class Course:
             return
         self._flush()
         begun = time.perf_counter()
-        if test and self.network.image == 0:
+        if test and self.network.classifies:
             self.tested = accuracy(self.network, self.images.test_x, self.images.test_y)
             self.seen = {"accuracy": self.tested}
             self.known.setdefault(number, {}).update(self.seen)

@@ -42,7 +42,7 @@ from driving import (
 )
 
 from core.catalogue import cards
-from core.compatibility import refused_choices
+from core.companions import refused_choices
 from core.experiment import LIVE, Experiment
 from workbench.dials import KINDS
 from workbench.presets import presets

@@ -9,7 +9,8 @@ from torch import nn
 
 from core import BadInput, Experiment, Training, cards, make, own
 from core.batches import ImageSet
-from core.compatibility import RULES, companions, refusal, refused_choices
+from core.companions import companions, refused_choices
+from core.compatibility import RULES, refusal
 from core.dynamics.cascade import Cascade
 from core.dynamics.error_based import ErrorBased
 from core.dynamics.fixed_prediction import FixedPrediction
@@ -74,9 +75,27 @@ def brought():
     return own.network("Brought", layers, weights=True)()
 
 
+class Join(nn.Module):
+    """A linear map of an image and of a state."""
+
+    def __init__(self, pixels, units):
+        super().__init__()
+        self.image, self.state = nn.Linear(pixels, units), nn.Linear(units, units)
+
+    def forward(self, x, h):
+        return self.image(x.flatten(1)) + self.state(h)
+
+
+def looped():
+    """A network in which two states predict each other."""
+    nodes = {"a": (("input", "b"), Join(6, 4)), "b": ("a", nn.Linear(4, 4))}
+    nodes["out"] = ("b", nn.Linear(4, 10))
+    return own.network("Looped", own.Graph(nodes, shapes={"b": (4,)}))()
+
+
 def broken_by(rule):
     """An experiment's choices that break one rule, by the rule's place in the list."""
-    network = brought()
+    network, loop = brought(), {"network": looped(), "init": Zero()}
     return [
         [
             {"engine": "chain", "network": MuPC()},
@@ -144,6 +163,11 @@ def broken_by(rule):
         [{"dtype": "float64", "device": "mps"}, {"dtype": "float64", "device": "mps:0"}],
         [{"dynamics": rule, "network": ResNet()} for rule in (ErrorBased(), FixedPrediction())],
         [{"pretraining": one, "network": network} for one in ("trained", "epoch 2")],
+        [loop | {"init": one, "batch_size": 20} for one in (Forward(), Average())],
+        [loop | {"learning": Backprop()}],
+        [loop | {"dynamics": one} for one in (ErrorBased(), FixedPrediction())],
+        [loop | {"task": ClampedNudge()}],
+        [loop | {"pretraining": one} for one in ("trained", "epoch 2")],
         [
             {"network": ResNet(skips="published"), **others}
             for others in (

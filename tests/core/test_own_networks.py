@@ -1,5 +1,6 @@
 """Networks of anybody's torch modules: plain PyTorch is the judge of what they predict."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,11 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.testing import assert_close
 
-from core import BadInput, Experiment, cards, own, plugins, relax
-from core.compatibility import companions
+from core import BadInput, Experiment, cards, make, own, plugins, relax
+from core.companions import companions
 from core.datasets.small_digits import SmallDigits
+from core.engines import engine_for
+from core.free_energy import FreeEnergy
 from core.laws import examined
 from core.network import Network
 from core.normalization import BatchNorm
@@ -475,3 +478,135 @@ def test_weights_beside_toml_are_loaded(tmp_path):
     plugins.load(path)
     network = made(cards("network")["Small"].entry)
     assert torch.equal(network.state_dict()["maps.1.1.weight"], weight)
+
+
+# Cycles ------------------------------------------------------------------------------------------
+
+
+class Both(nn.Module):
+    """A map of two states."""
+
+    def __init__(self, first, second, units):
+        super().__init__()
+        self.first, self.second = nn.Linear(first, units), nn.Linear(second, units)
+
+    def forward(self, x, h):
+        return torch.tanh(self.first(x.flatten(1)) + self.second(h))
+
+
+def cycle(own_state=True):
+    """a reads the image and b, b reads a and, if wanted, itself; the output reads b."""
+    b = (("a", "b"), Both(5, 4, 4)) if own_state else ("a", nn.Sequential(nn.Linear(5, 4)))
+    return {"a": (("input", "b"), Both(64, 4, 5)), "b": b, "out": ("b", nn.Linear(4, CLASSES))}
+
+
+LOOP = """
+title = "Loop in a file"
+[[layer]]
+name = "a"
+modules = [{ type = "Flatten" }, { type = "Linear", in_features = 64, out_features = 5 }]
+[[layer]]
+name = "b"
+reads = ["a", "b"]
+shape = [5]
+modules = [{ type = "Bilinear", in1_features = 5, in2_features = 5, out_features = 5 }]
+[[layer]]
+modules = [{ type = "Linear", in_features = 5, out_features = 10 }]
+"""
+
+
+@pytest.mark.oracle("other implementation")
+@pytest.mark.parametrize("engine", ["plain", "local"])
+@pytest.mark.parametrize("own_state", [True, False])
+def test_states_of_a_cycle_have_the_energies_and_forces_of_plain_torch(own_state, engine):
+    nodes = cycle(own_state)
+    entry = own.network("Loop", Graph(nodes, shapes={"b": (4,)}), weights=True)
+    network, x = made(entry).double(), images().double()
+    assert not network.acyclic and not network.classifies and entry().has_cycle
+    assert [n.parents for n in network.nodes] == [(), (0, 2), (1, 2) if own_state else (1,), (2,)]
+    assert (entry().layers, network.depth.tolist()) == (3, [1, 2, 3])
+    noise = torch.Generator().manual_seed(1)
+    a, b, out = (torch.randn(len(x), n, generator=noise).double() for n in (5, 4, CLASSES))
+    maps = {name: copy.deepcopy(module).double() for name, (_, module) in nodes.items()}
+    free = [a.clone().requires_grad_(), b.clone().requires_grad_()]
+    mu = [maps["a"](x, free[1]), maps["b"](*free) if own_state else maps["b"](free[0])]
+    mu.append(maps["out"](free[1]))
+    pairs = zip([*free, out], mu, strict=True)
+    energies = [0.5 * (h - m).square().sum(1) for h, m in pairs]
+    forces = torch.autograd.grad(sum(one.sum() for one in energies), free)
+    by = engine_for(network, engine)
+    free_energy = FreeEnergy(network, torch.ones(3).double(), {0: x, 3: out}, engine=by)
+    balance = free_energy.balance([x, a, b, out])
+    assert_close(balance.energies, torch.stack(energies).detach(), rtol=1e-12, atol=1e-12)
+    assert_close(balance.forces[1], forces[0], rtol=1e-12, atol=1e-12)
+    assert_close(balance.forces[2], forces[1], rtol=1e-12, atol=1e-12)
+
+
+def test_a_cycle_relaxes_trains_and_is_refused_what_needs_a_sweep():
+    entry = own.network("Loop", Graph(cycle(), shapes={"b": (4,)}))
+    plain = Experiment(dataset=SmallDigits(), batch_size=10, steps=5)
+    made_so = companions(plain, entry())
+    assert {k: v if k == "pretraining" else type(v).__name__ for k, v in made_so.items()} == {
+        **{"network": "Loop", "pretraining": "random", "init": "Zero"}
+    }
+    experiment = plain.changed(**made_so)
+    trace = relax(experiment)
+    energy = trace["energy"].values.sum(1)
+    assert (energy[1:] < energy[:-1]).all()
+    assert "alignment" not in trace
+    for kind, name in (("init", "Forward"), ("learning", "Backprop"), ("dynamics", "ErrorBased")):
+        with pytest.raises(BadInput, match=f"^{kind}: {name}; this network has a cycle: "):
+            experiment.changed(**{kind: make(kind, name)})
+    with pytest.raises(BadInput, match=r"^pretraining: trained; first weights are trained through"):
+        experiment.changed(pretraining="trained")
+
+
+def test_a_cycle_is_written_down_in_a_file(tmp_path):
+    path = tmp_path / "loop.toml"
+    path.write_text(LOOP)
+    plugins.load(path)
+    entry = cards("network")["LoopInAFile"].entry()
+    assert entry.has_cycle and entry.layers == 3
+    network = entry(SHAPE, CLASSES)
+    assert [n.parents for n in network.nodes] == [(), (0,), (1, 2), (2,)]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "sentence"),
+    [
+        (cycle(), {}, r"node a reads b, which is listed later"),
+        (cycle(), {"shapes": {"c": (4,)}}, r"node a reads b, which is listed later"),
+        (cycle(), {"shapes": {"b": (4,), "out": (10,)}}, r"shapes: out; a state that is read back"),
+        (cycle(), {"shapes": {"b": ()}}, r"shapes: b \(\); sizes of 1 or more"),
+        (cycle(), {"shapes": {"b": (0,)}}, r"shapes: b \(0,\); sizes of 1 or more"),
+        (cycle(), {"shapes": {"b": (4,)}, "pre": ("b",)}, r"pre: b; it is read before"),
+        (
+            {"a": ("b", nn.Linear(4, 4)), "b": ("a", nn.Linear(4, 4))},
+            {"shapes": {"b": (4,)}},
+            r"node a reads only what is listed later; one of input",
+        ),
+    ],
+    ids=range(7),
+)
+def test_a_cycle_that_is_none_is_refused(nodes, options, sentence):
+    with pytest.raises(BadInput, match=f"^network.*{sentence}"):
+        Graph(nodes, **options)
+
+
+def test_a_shape_that_a_state_has_not_and_a_relay_in_a_cycle_are_refused():
+    with pytest.raises(
+        BadInput, match=r"Loop, module b \(Both\) gives b the shape \(4,\); \(3,\), as"
+    ):
+        made(own.network("Loop", Graph(cycle() | wide(3), shapes={"b": (3,)})))
+    nodes = {
+        "a": (("input", "r"), Both(64, 5, 5)),
+        "r": ("a", None),
+        "out": ("a", nn.Linear(5, 10)),
+    }
+    with pytest.raises(BadInput, match="Turn, relay r is part of a cycle"):
+        made(own.network("Turn", Graph(nodes, shapes={"r": (5,)})))
+
+
+def wide(units):
+    """Readers of b that take it for a state of so many units."""
+    return {"a": (("input", "b"), Both(64, units, 5)), "b": (("a", "b"), Both(5, units, 4))}

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from core import Experiment, Training, accuracy, cards, chain, make
 from core.batches import Batches, ImageSet
-from core.compatibility import companions
+from core.companions import companions
 from core.dynamics.gradient import GradientDescent, HeavyBall
 from core.energies.cross_entropy import CrossEntropy
 from core.inits.average import Average

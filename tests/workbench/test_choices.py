@@ -3,7 +3,7 @@
 import pytest
 
 from core.catalogue import KINDS, BadInput, card_of, cards, make
-from core.compatibility import refused_choices
+from core.companions import refused_choices
 from core.experiment import TERMS, Experiment
 from tests.workbench.sessions import SMALL, do, opened
 from workbench import look

@@ -11,7 +11,7 @@ from sessions import SMALL, assert_same_rows, do, opened, rows, settle
 
 from core import Experiment, make
 from core.catalogue import BadInput, card_of
-from core.compatibility import companions
+from core.companions import companions
 from core.precisions.table import Table
 from core.schema import digest
 from workbench.board import Board
