@@ -43,10 +43,19 @@ class Likeness:
 
 def likeness(step: Step) -> Likeness:
     """Each layer's update beside backprop's; where the bottom is free, backprop starts from h_0."""
+    own = by_layer(step.free_energy.network, step.recipe.learning.gradients(step))
+    return compared(own, backprop_by_layer(step))
+
+
+def backprop_by_layer(step: Step) -> list[Tensor]:
+    """Backprop's gradient of each layer, flat, from the roots of a step as they stand."""
     network = step.free_energy.network
-    own = by_layer(network, step.recipe.learning.gradients(step))
     roots = {i: step.states[i] for i in network.roots}
-    reference = by_layer(network, backprop_gradients(network, roots, step.target, step.phase.cost))
+    return by_layer(network, backprop_gradients(network, roots, step.target, step.phase.cost))
+
+
+def compared(own: Sequence[Tensor], reference: Sequence[Tensor]) -> Likeness:
+    """One update beside another, both as flat vectors of each layer."""
     rows = [_likeness(a, b) for a, b in zip(own, reference, strict=True)]
     cosine, ratio, agreement = (torch.stack(found) for found in zip(*rows, strict=True))
     return Likeness(cosine, ratio, agreement)

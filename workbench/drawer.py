@@ -10,7 +10,7 @@ from workbench.export_tab import ExportTab
 from workbench.selftest_tab import SelfTestTab
 from workbench.tabs import TABS
 
-WIDE = ("precision", "maps", "poke", "self-test")
+WIDE = ("precision", "maps", "poke", "what-if", "self-test")
 """Tabs that need more room."""
 
 FITS = ":host { min-width: 0 !important; }"
@@ -37,20 +37,22 @@ class Drawer:
             from workbench.poke_tab import NoPoke
             from workbench.precision_tab import NoPrecision
             from workbench.watched_tab import NoTheory, WatchedTab
+            from workbench.whatif_tab import NoWhatIf
 
             self._choices, self.theory = WatchedTab(page, sheet), NoTheory(page, sheet)
             self._maps, self._poke = NoMaps(page, sheet), NoPoke(page, sheet)
-            self._precision = NoPrecision(page, sheet)
+            self._precision, self._whatif = NoPrecision(page, sheet), NoWhatIf(page, sheet)
         else:
             from workbench.choices_tab import ChoicesTab
             from workbench.maps_tab import MapsTab
             from workbench.poke_tab import PokeTab
             from workbench.precision_tab import PrecisionTab
             from workbench.theory_tab import TheoryTab
+            from workbench.whatif_tab import WhatIfTab
 
             self._choices, self.theory = ChoicesTab(page, sheet), TheoryTab(page, sheet)
             self._maps, self._poke = MapsTab(page, sheet), PokeTab(page, sheet)
-            self._precision = PrecisionTab(page, sheet)
+            self._precision, self._whatif = PrecisionTab(page, sheet), WhatIfTab(page, sheet)
         self._export = ExportTab(page, sheet)
         self._selftest = SelfTestTab(page, sheet)
         self._log = pn.pane.HTML(sizing_mode="stretch_width")
@@ -60,6 +62,7 @@ class Drawer:
             self._precision.view,
             self._maps.view,
             self._poke.view,
+            self._whatif.view,
             self._export.view,
             self._log,
             self._selftest.view,
@@ -134,6 +137,8 @@ class Drawer:
             self._maps.follow(draws=draws)
         elif self.tab == "poke":
             self._poke.follow(draws=draws)
+        elif self.tab == "what-if":
+            self._whatif.follow(draws=draws)
         elif self.tab == "precision" and draws:
             self._precision.follow()
 

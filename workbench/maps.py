@@ -1,11 +1,5 @@
-"""What is in one layer for one sample at a row? State, prediction, error and force of each unit.
+"""What is in one layer for one sample at a row? State, prediction, error and force of each unit."""
 
-The worker of a session looks between two steps, where it stands or at a row that it replays; a
-replay is given up as soon as something else is asked of the worker, and it always goes back to
-where it stood.
-"""
-
-import time
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -19,6 +13,7 @@ from core.network import Network
 from core.rounding import floor_of
 from core.step import Step
 from workbench.lanes import Lane
+from workbench.looking import Surveyor, at_cursor
 from workbench.maps_field import (
     IMAGE,
     Box,
@@ -49,12 +44,6 @@ SOFTMAX = r"e_\ell = h_\ell - \mathrm{softmax}(\mu_\ell)"
 
 SPREAD = r"\sqrt{\frac{1}{C} \sum_c e_{cij}^2}"
 """What a map of the error over places shows."""
-
-REST = 0.25
-"""Seconds between two looks while the session plays, at least."""
-
-SHARE = 0.2
-"""Of the worker's time that looks may take while the session plays."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +86,6 @@ class Maps:
         lane: number of the lane.
         batch: number of the batch.
         label: class of the sample; -1 where it is not known.
-        took: seconds of the worker.
     """
 
     wanted: Wanted
@@ -118,7 +106,6 @@ class Maps:
     lane: int = 0
     batch: int = 0
     label: int = -1
-    took: float = 0.0
 
     @property
     def unit(self) -> Unit:
@@ -171,24 +158,7 @@ def looked(session: Session, wanted: Wanted, outline: Outline = outline_of) -> M
 
     Returns: None where the replay was given up because more was asked of the worker.
     """
-    begun = time.perf_counter()
-    live, relaxation = session.lane, session._relaxation
-    assert live is not None and relaxation is not None
-    if session.at_end:
-        found = _maps(session, live, wanted, outline)
-        return replace(found, took=time.perf_counter() - begun)
-    row = session.cursor
-    session._park()
-    assert live.parked is not None
-    walker = Returning(0)  # so that a page that looks meanwhile sees the session where it stands
-    try:
-        for _ in walker._walk(live, range(live.mark_before(row).row, row + 1)):
-            if not session._queue.empty():
-                return None
-        found = _maps(walker, live, wanted, outline)
-    finally:
-        session._return(live, live.parked, relaxation)
-    return replace(found, took=time.perf_counter() - begun)
+    return at_cursor(session, lambda at, lane: _maps(at, lane, wanted, outline))
 
 
 def maps_of(
@@ -292,41 +262,7 @@ def _host(h: torch.Tensor) -> NDArray[Any]:
     return h.detach().cpu().float().numpy().copy()
 
 
-class Surveyor:
-    """Has the worker look whenever there is something else to be seen, and not too often."""
-
-    def __init__(self, session: Session) -> None:
-        """Nothing was looked at so far."""
-        self.newest: Maps | None = None
-        self.trouble = ""
-        self._session = session
-        self._outlines = Outlines()
-        self._asked: Any = None
-        self._busy = False
-        self._free_at = 0.0
-
-    def follow(self, wanted: Wanted) -> None:
-        """Ask for what is wanted at the cursor, if that is not what was asked for last."""
-        session = self._session
-        if self._busy or session.lane is None or time.monotonic() < self._free_at:
-            return
-        key = wanted, session.lane.id, session.cursor, session.changes
-        if key != self._asked:
-            self._busy, self._asked = True, key
-            session.aside(lambda: self._look(wanted))
-
-    def _look(self, wanted: Wanted) -> None:
-        """On the worker: whatever happens, the session goes on."""
-        rest = REST if self._session.playing else 0.0
-        try:
-            found = looked(self._session, wanted, self._outlines)
-            if found is None:
-                self._asked = None
-                return
-            self.newest, self.trouble = found, ""
-            rest = max(rest, found.took / SHARE) if rest else 0.0
-        except Exception as error:  # a network of a user may break any of it
-            self.trouble = " ".join(str(error).split()) or type(error).__name__
-        finally:
-            self._free_at = time.monotonic() + rest
-            self._busy = False
+def surveyor(session: Session) -> Surveyor:
+    """Has the worker of a session look at maps; receptive fields are kept."""
+    known = Outlines()
+    return Surveyor(session, lambda session, wanted: looked(session, wanted, known))

@@ -9,7 +9,7 @@ import panel as pn
 from workbench import maps_figure
 from workbench.formula import svg
 from workbench.look import short
-from workbench.maps import ERROR, FORCE, PREDICTION, SHOWN, SPREAD, STATE, Maps, Surveyor, Wanted
+from workbench.maps import ERROR, FORCE, PREDICTION, SHOWN, SPREAD, STATE, Maps, Wanted, surveyor
 from workbench.maps_field import BELOW, IMAGE, Unit
 from workbench.maps_plots import SIDE, MapsPlots
 
@@ -28,7 +28,7 @@ class MapsTab:
     def __init__(self, page: Any, sheet: str) -> None:
         """Build it for a page whose session is ready."""
         self._page, self._look = page, page.look
-        self._surveyor = Surveyor(page.session)
+        self._surveyor = surveyor(page.session)
         self._shown: Any = None
         self._unit: Unit | None = None
         self._anew = self._setting = False

@@ -1,3 +1,3 @@
 """Which tabs has the drawer of the Relax page? Their names, in order; an address may name one."""
 
-TABS = ("choices", "theory", "precision", "maps", "poke", "export", "log", "self-test")
+TABS = ("choices", "theory", "precision", "maps", "poke", "what-if", "export", "log", "self-test")

@@ -6,8 +6,8 @@ from sessions import SMALL, assert_same_rows, do, opened, rows, settle, weights
 from torch import nn
 
 from core import make
-from workbench import maps, measures
-from workbench.maps import ERROR, FORCE, PREDICTION, STATE, Outlines, Surveyor, Wanted, looked
+from workbench import looking, maps, measures
+from workbench.maps import ERROR, FORCE, PREDICTION, STATE, Outlines, Wanted, looked, surveyor
 from workbench.maps_field import BELOW, IMAGE, outline_of
 from workbench.replaying import states_of
 
@@ -133,54 +133,54 @@ def test_an_outline_is_found_once(session, monkeypatch):
 
 def test_a_replay_gives_way_to_what_is_asked_and_is_taken_up_again(session):
     do(session, "seek", 3)
-    surveyor = Surveyor(session)
-    surveyor.follow(Wanted())
+    eye = surveyor(session)
+    eye.follow(Wanted())
     session.step(1)  # comes while the worker looks
     session._attempt(session._queue.get_nowait())
-    assert surveyor.newest is None and session.row == 12
+    assert eye.newest is None and session.row == 12
     settle(session)
-    surveyor.follow(Wanted())
+    eye.follow(Wanted())
     settle(session)
-    assert surveyor.newest.row == session.cursor == 4
-    assert surveyor.newest.lane == session.lane.id == 1
+    assert eye.newest.row == session.cursor == 4
+    assert eye.newest.lane == session.lane.id == 1
 
 
 def test_a_replay_that_gave_way_is_taken_up_again_by_itself(session):
     do(session, "seek", 3)
-    surveyor = Surveyor(session)
-    surveyor.follow(Wanted())
+    eye = surveyor(session)
+    eye.follow(Wanted())
     session.aside(lambda: None)  # changes nothing, and yet comes first
     settle(session)
-    assert surveyor.newest is None
-    surveyor.follow(Wanted())
+    assert eye.newest is None
+    eye.follow(Wanted())
     settle(session)
-    assert surveyor.newest.row == 3
+    assert eye.newest.row == 3
 
 
 def test_the_same_is_asked_once(session):
-    surveyor = Surveyor(session)
+    eye = surveyor(session)
     for _ in range(3):
-        surveyor.follow(Wanted())
+        eye.follow(Wanted())
         settle(session)
-    first = surveyor.newest
-    surveyor.follow(Wanted(sample=1))
+    first = eye.newest
+    eye.follow(Wanted(sample=1))
     settle(session)
-    assert first is not None and surveyor.newest is not first
-    seen = surveyor.newest
-    surveyor.follow(Wanted(sample=1))
-    assert session._queue.empty() and surveyor.newest is seen
+    assert first is not None and eye.newest is not first
+    seen = eye.newest
+    eye.follow(Wanted(sample=1))
+    assert session._queue.empty() and eye.newest is seen
 
 
 def test_while_the_session_plays_looks_are_rare(session, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(maps.time, "monotonic", lambda: now[0])
-    surveyor = Surveyor(session)
+    monkeypatch.setattr(looking.time, "monotonic", lambda: now[0])
+    eye = surveyor(session)
     session.playing = True
     count = 0
     for _ in range(60):  # three seconds, with a new row at each beat
         now[0] += 0.05
         session.cursor += 1
-        surveyor.follow(Wanted())
+        eye.follow(Wanted())
         count += not session._queue.empty()
         while not session._queue.empty():
             session._attempt(session._queue.get_nowait())
@@ -192,17 +192,17 @@ def test_a_network_that_cannot_be_looked_at_is_told_and_the_session_goes_on(sess
         def forward(self, h):
             raise RuntimeError("no prediction\nof this")
 
-    surveyor = Surveyor(session)
+    eye = surveyor(session)
     network = session.lane.training.network
     working = network.maps["1"]
     network.maps["1"] = Broken()
-    surveyor.follow(Wanted(reads=BELOW))
+    eye.follow(Wanted(reads=BELOW))
     settle(session)
-    assert surveyor.trouble == "no prediction of this" and surveyor.newest is None
+    assert eye.trouble == "no prediction of this" and eye.newest is None
     network.maps["1"] = working
-    surveyor.follow(Wanted(sample=1))
+    eye.follow(Wanted(sample=1))
     settle(session)
-    assert surveyor.trouble == "" and surveyor.newest is not None
+    assert eye.trouble == "" and eye.newest is not None
     before = session.row
     do(session, "step", 1)
     assert session.row == before + 1
