@@ -6,6 +6,7 @@ Used by the browser tests and by benchmarks/page.py.
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -282,6 +283,21 @@ def line(page: Page) -> str:
 def said(page: Page) -> str:
     """What the line says besides the choices: a refusal, a divergence, an offer."""
     return " ".join(page.locator("#line [role=status]").all_inner_texts()).strip()
+
+
+def in_drawer(page: Page) -> str:
+    """All that is written in the drawer."""
+    return page.evaluate(DEEP_TEXT, "#drawer")
+
+
+def wait_in_drawer(page: Page, pattern: str, timeout: float = 20) -> re.Match[str]:
+    """Wait until something is written in the drawer; the match."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        if found := re.search(pattern, in_drawer(page)):
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{pattern} is not said: {in_drawer(page)}")
 
 
 # What a person does ------------------------------------------------------------------------------

@@ -1,11 +1,9 @@
 """Maps in Chromium: tiles follow the cursor, a tap chooses a unit, nothing spills or stops."""
 
-import re
 import time
 
 import numpy as np
 from driving import (
-    DEEP_TEXT,
     colours,
     decoded,
     menu,
@@ -15,6 +13,7 @@ from driving import (
     set_speed,
     step,
     wait_for,
+    wait_in_drawer,
 )
 
 from workbench.dials import KINDS
@@ -32,23 +31,8 @@ BOXES = """() => {
   return found; }"""
 
 
-def said(page):
-    """All that is written in the drawer."""
-    return page.evaluate(DEEP_TEXT, "#drawer")
-
-
-def wait_said(page, pattern, timeout=15):
-    """Wait until something is written in the drawer; the match."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if found := re.search(pattern, said(page)):
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{pattern} is not said: {said(page)}")
-
-
 def row_said(page):
-    return int(wait_said(page, r"row (\d+), sample")[1])
+    return int(wait_in_drawer(page, r"row (\d+), sample")[1])
 
 
 def figure(page, nth):
@@ -67,7 +51,7 @@ def with_convolutions(page):
     menu(page, KINDS["network"]).select_option(label="VGG classifier")
     wait_for(page, lambda r: r["layers"] == 5, timeout=60, what="a VGG")
     open_drawer(page, "maps")
-    wait_said(page, r"layer 1, channel 0")
+    wait_in_drawer(page, r"layer 1, channel 0")
 
 
 def test_channels_follow_the_cursor_and_a_tap_chooses_a_unit(page):
@@ -75,20 +59,20 @@ def test_channels_follow_the_cursor_and_a_tap_chooses_a_unit(page):
     menu(page, "shows").select_option(label="error e")
     blank = pixels(page, 0)
     step(page, 6)
-    wait_said(page, "row 6, sample 0")
+    wait_in_drawer(page, "row 6, sample 0")
     time.sleep(0.5)
     drawn = pixels(page, 0)
     assert colours(drawn) > colours(blank) > 1
     press(page, "ArrowLeft")
-    wait_said(page, "row 5, sample 0")
+    wait_in_drawer(page, "row 5, sample 0")
     assert readout(page)["row"] == 6
     box = figure(page, 0).bounding_box()
     page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.3 * box["height"])
-    channel = int(wait_said(page, r"layer 1, channel ([1-9]\d*), row")[1])
+    channel = int(wait_in_drawer(page, r"layer 1, channel ([1-9]\d*), row")[1])
     assert channel == 3  # the last tile of the first line of eight in two lines
     before = pixels(page, 2)
     menu(page, "layer").select_option(index=2)
-    wait_said(page, "layer 3, channel 0")
+    wait_in_drawer(page, "layer 3, channel 0")
     time.sleep(0.5)
     assert not np.array_equal(pixels(page, 2), before)
 
@@ -104,15 +88,15 @@ def test_maps_keep_up_with_a_session_that_plays_and_do_not_hold_it(page):
     press(page, " ")
     shown = wait_for(page, lambda r: not r["playing"], what="it has stopped")
     assert len(rows) >= 4
-    wait_said(page, f"row {shown['row']}, sample 0")
+    wait_in_drawer(page, f"row {shown['row']}, sample 0")
 
 
 def test_nothing_spills_out_of_the_drawer_and_the_dense_network_is_shown_too(visit):
     page = visit(viewport={"width": 1280, "height": 800})
     open_drawer(page, "maps")
-    wait_said(page, "layer 1, unit 0")
+    wait_in_drawer(page, "layer 1, unit 0")
     menu(page, "layer").select_option(index=8)
-    wait_said(page, "layer 9, unit 0")
+    wait_in_drawer(page, "layer 9, unit 0")
     boxes = page.evaluate(BOXES)
     assert {one["what"] for one in boxes} == {"SELECT", "BUTTON", "DIV"}
     assert [one for one in boxes if one["right"] > 1280] == []

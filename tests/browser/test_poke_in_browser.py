@@ -1,24 +1,8 @@
 """Pokes in Chromium: a poke, its mark, the jump, the front, the recovery; rewound and replayed."""
 
-import re
 import time
 
-from driving import DEEP_TEXT, menu, open_drawer, press, readout, step, turn, wait_for
-
-
-def said(page):
-    """All that is written in the drawer."""
-    return page.evaluate(DEEP_TEXT, "#drawer")
-
-
-def wait_said(page, pattern, timeout=20):
-    """Wait until something is written in the drawer; the match."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if found := re.search(pattern, said(page)):
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{pattern} is not said: {said(page)}")
+from driving import menu, open_drawer, press, readout, step, turn, wait_for, wait_in_drawer
 
 
 def push(page, name):
@@ -38,7 +22,7 @@ def poke(page, state, how="shift", amount="0.5"):
 
 def test_a_poke_is_marked_jumps_travels_recovers_and_is_rewound(page):
     open_drawer(page, "poke")
-    wait_said(page, "nothing was poked in this lane")
+    wait_in_drawer(page, "nothing was poked in this lane")
     before = step(page, 20)
     assert before["poked"] is None and before["recovery"] is None
     poke(page, 5)
@@ -46,20 +30,20 @@ def test_a_poke_is_marked_jumps_travels_recovers_and_is_rewound(page):
     jumped = [a > 2 * b for a, b in zip(shown["energies"], before["energies"], strict=True)]
     assert jumped == [k in (5, 6) for k in range(1, 11)], "two layers read state 5"
     assert shown["lanes"] == 1 and shown["row"] == 20
-    wait_said(page, "poke 5: shift 0.5")
-    wait_said(page, "take a step, then it can be compared")
+    wait_in_drawer(page, "poke 5: shift 0.5")
+    wait_in_drawer(page, "take a step, then it can be compared")
     step(page, 5)
-    wait_said(page, "not within 5 steps")
+    wait_in_drawer(page, "not within 5 steps")
     push(page, "relax it without the poke")
     wait_for(page, lambda r: r["lanes"] == 2 and r["lane"] == 0 and r["ghost"] == 1, timeout=30)
     # The energy of layer k reads states k and k - 1: the front takes a step a layer.
     for k in range(1, 11):
         front = max(5 - k, k - 6, 0)
-        wait_said(page, rf"\b{k}\s+{front}\s")
+        wait_in_drawer(page, rf"\b{k}\s+{front}\s")
     step(page, 60)
     push(page, "go on without the poke")
     shown = wait_for(page, lambda r: r["recovery"] is not None, timeout=30, what="recovery")
-    wait_said(page, f"{shown['recovery']} steps")
+    wait_in_drawer(page, f"{shown['recovery']} steps")
     assert 0 < shown["recovery"] <= 65 and readout(page)["lanes"] == 2
 
     for _ in range(3):
@@ -74,23 +58,23 @@ def test_a_poke_is_marked_jumps_travels_recovers_and_is_rewound(page):
 
 def test_a_refusal_is_said_beside_the_button_and_a_clamp_is_released(page):
     open_drawer(page, "poke")
-    wait_said(page, "nothing was poked")
+    wait_in_drawer(page, "nothing was poked")
     poke(page, 3, "noise", "0")
-    wait_said(page, "poke.amount: 0.0; for noise a standard deviation above 0")
+    wait_in_drawer(page, "poke.amount: 0.0; for noise a standard deviation above 0")
     turn(page, "in sample", "99")
     poke(page, 3, "shift", "0.1")
-    wait_said(page, r"poke\.sample: 99; 0\.\.\d+, as the batch has")
+    wait_in_drawer(page, r"poke\.sample: 99; 0\.\.\d+, as the batch has")
     assert readout(page)["poked"] is None
     turn(page, "in sample", "")
     poke(page, 3, "clamp", "")
     wait_for(page, lambda r: r["poked"] == 0, what="a clamp")
     push(page, "release 3")
-    wait_said(page, "poke 3: release")
+    wait_in_drawer(page, "poke 3: release")
     menu(page, "state").select_option(index=0)
     menu(page, "how").select_option(label="zero")
     turn(page, "in rows", "0..13")
     push(page, "poke")
-    wait_said(page, r"poke 0: zero, rows 0\.\.13, columns 0\.\.27")
+    wait_in_drawer(page, r"poke 0: zero, rows 0\.\.13, columns 0\.\.27")
 
 
 def test_a_session_with_a_poke_comes_back_by_its_log(visit, page):
