@@ -68,6 +68,15 @@ def raises(experiment: Experiment) -> bool:
     return False
 
 
+def there_is_no_gradient(experiment: Experiment) -> bool:
+    """The learning rule gives nothing."""
+    try:
+        _gradients(experiment)
+    except ValueError as refused:
+        return "predict each other in a cycle" in str(refused)
+    return False
+
+
 def no_image_at_that_end(experiment: Experiment) -> bool:
     """The end where the task has the image has another number of units than an image pixels."""
     data = images()
@@ -277,7 +286,8 @@ LAWS: dict[str, Callable[[Experiment], bool]] = {
     "this rule has forces of its own": what_relays_hand_on_is_not_heard,
     "with network.skips published": auxiliary_neurons_may_run_away,
     "this network begins with the weights": weights_are_not_those_that_came,
-    "this network has a cycle": raises,
+    "this network has a cycle: no feed-forward": raises,
+    "this network has a cycle: no pass": there_is_no_gradient,
     "first weights are trained through a feed-forward pass": first_weights_cannot_be_trained,
 }
 """The law of each sentence, by its first words."""
