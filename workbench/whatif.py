@@ -67,7 +67,7 @@ MEASURES = {
     "norm": Measure(
         "norm of the gradient",
         lambda one: one.norm,
-        r"\| G_\ell \|, \quad G_\ell = \frac{1}{B} \sum_b \partial_{\theta_\ell}",
+        r"\| G_\ell \| = (\sum_i G_{\ell i}^2)^{1/2}",
         (-8.0, 2.0),
         POWERS,
     ),
