@@ -33,6 +33,9 @@ KINDS = (
 
 _cards: dict[str, dict[str, "Card"]] = {kind: {} for kind in KINDS}
 
+_withdrawn: dict[type, "Card"] = {}
+"""Cards of classes that are no longer offered, but may still be in use."""
+
 
 class BadInput(ValueError):
     """A refused value: one line that names the field, what came and what is legal."""
@@ -225,8 +228,9 @@ def change() -> Iterator[Callable[[], tuple[Card, ...]]]:
 
 
 def withdraw(gone: Iterable[Card]) -> None:
-    """Take cards out of the catalogue."""
+    """Take cards out of the catalogue; `card_of` still knows those of what is in use."""
     for card in gone:
+        _withdrawn[card.entry] = card
         if _cards[card.kind].get(card.name) is card:
             del _cards[card.kind][card.name]
 
@@ -245,6 +249,8 @@ def card_of(choice: Any) -> Card:
         card = _cards[kind].get(cls.__name__)
         if card is not None and card.entry is cls:
             return card
+    if cls in _withdrawn:
+        return _withdrawn[cls]
     raise ValueError(f"{cls.__name__} is not registered: decorate it with @entry")
 
 

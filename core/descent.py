@@ -65,8 +65,8 @@ class Descent:
     def _promises(self, recipe_id: int) -> bool:
         """Whether the rules of a recipe of the trace promise descent."""
         recipe = self.trace.recipes[recipe_id]
-        rule, learning = (
-            cards(kind)[recipe[kind]["name"]].entry for kind in ("dynamics", "learning")
-        )
-        moving = getattr(learning, "every_step", False)
-        return bool(getattr(rule, "descends", False)) and not moving
+        rule, learning = (cards(k).get(recipe[k]["name"]) for k in ("dynamics", "learning"))
+        if rule is None or learning is None:  # of a plugin that has it no longer
+            return False
+        moving = getattr(learning.entry, "every_step", False)
+        return bool(getattr(rule.entry, "descends", False)) and not moving

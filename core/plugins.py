@@ -18,7 +18,7 @@ from types import CodeType
 from typing import Any
 
 from core import citations
-from core.catalogue import KINDS, BadInput, Card, card_of, change, withdraw
+from core.catalogue import KINDS, BadInput, Card, card_of, cards, change, make, withdraw
 from core.experiment import Experiment
 from core.own.toml import read
 
@@ -42,14 +42,19 @@ class Plugin:
         name: of its file, or of its package with the version.
         sha256: of its file, as it was run.
         cards: of the entries that it added.
+        path: of its file, where it came from one that was named.
     """
 
     name: str
     sha256: str
     cards: tuple[Card, ...]
+    path: Path | None = None
 
 
 _loaded: dict[str, Plugin] = {}
+
+_earlier: list[Plugin] = []
+"""What files were before they were saved anew: their entries may still be in use."""
 
 
 def loaded() -> list[Plugin]:
@@ -77,18 +82,19 @@ def load(path: str | Path) -> Plugin:
         return _loaded[key]
     with change() as added:
         works = _works(path.with_suffix(".bib"))
-        if key in _loaded:
-            withdraw(_loaded[key].cards)
         if path.suffix == ".toml":
             _describe(path, source)
         else:
             name = hashlib.sha256(key.encode()).hexdigest()[:12]
             _run(path, source, f"relaxoscope_plugin_{name}")
-        cards = added()
-        if not cards:
+        new = added()
+        if not new:
             raise BadPlugin(f"plugin: {path}; adds nothing: decorate a frozen dataclass with entry")
+        if key in _loaded:  # at the end, so that no name is missing in between
+            withdraw(_loaded[key].cards)
+            _earlier.append(_loaded[key])
     citations.add(works)
-    _loaded[key] = Plugin(path.name, digest, cards)
+    _loaded[key] = Plugin(path.name, digest, new, path)
     return _loaded[key]
 
 
@@ -103,9 +109,57 @@ def load_installed() -> list[Plugin]:
 
 def used(experiment: Experiment) -> list[dict[str, Any]]:
     """What a run of an experiment needs besides this project: plugins with their SHA-256."""
+    return [{"name": one.name, "sha256": one.sha256} for one in behind(experiment)]
+
+
+def versions() -> list[Plugin]:
+    """What is loaded, and what was before a file was saved anew."""
+    return [*_earlier, *loaded()]
+
+
+def behind(experiment: Experiment) -> list[Plugin]:
+    """The plugins whose entries an experiment has, each in the version that it has."""
     chosen = [card_of(getattr(experiment, kind)) for kind in KINDS]
-    found = [one for one in loaded() if any(card in one.cards for card in chosen)]
-    return [{"name": one.name, "sha256": one.sha256} for one in found]
+    return [one for one in versions() if any(card is its for card in chosen for its in one.cards)]
+
+
+def renewed(experiment: Experiment) -> dict[str, Any]:
+    """What an experiment has of files that were loaded again since, in the newest version, by kind.
+
+    Dials keep their values where the new version has them and takes the value.
+
+    Raises:
+        BadInput: where the file no longer has the entry.
+    """
+    found = {}
+    for kind in KINDS:
+        choice = getattr(experiment, kind)
+        name = type(choice).__name__
+        card = cards(kind).get(name)
+        if card is None:
+            raise BadInput(f"{kind}: {name}; the file has it no longer, the version before stays")
+        if card.entry is not type(choice):
+            held = {d.name: getattr(choice, d.name) for d in card.dials if hasattr(choice, d.name)}
+            found[kind] = make(kind, name, {d: v for d, v in held.items() if _fits(card, d, v)})
+    return found
+
+
+def _fits(card: Card, name: str, value: Any) -> bool:
+    """Whether a dial takes a value."""
+    try:
+        next(one for one in card.dials if one.name == name).check(value, name)
+    except BadInput:
+        return False
+    return True
+
+
+def told(failed: BaseException) -> str:
+    """Why something failed, with file and line where that was in a plugin."""
+    for plugin in reversed(versions()):
+        number = plugin.path and _line(failed, plugin.path)
+        if number:
+            return f"{plugin.name}, line {number}; {_reason(failed)}"
+    return str(failed)
 
 
 def _load_point(point: metadata.EntryPoint) -> Plugin:

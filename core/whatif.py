@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.catalogue import BadInput, cards
+from core.catalogue import BadInput, card_of, cards
 from core.diagnostics import Likeness, backprop_by_layer, by_layer, compared
 from core.experiment import Experiment
 from core.step import Step
@@ -80,7 +80,7 @@ def _update(
     step: Step, experiment: Experiment, name: str, rule: Any, reference: list[Tensor] | None
 ) -> Update:
     """Of one rule."""
-    title = cards("learning")[name].title
+    title = card_of(rule).title
     chosen = rule is experiment.learning
     if not chosen:
         try:

@@ -67,5 +67,7 @@ def scratch(monkeypatch):
 
     held = {kind: dict(found) for kind, found in catalogue._cards.items()}
     monkeypatch.setattr(catalogue, "_cards", held)
+    monkeypatch.setattr(catalogue, "_withdrawn", {})
     monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(plugins, "_earlier", [])
     monkeypatch.setattr(citations, "_own", {})

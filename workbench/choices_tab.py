@@ -6,6 +6,7 @@ from typing import Any
 import panel as pn
 
 from workbench.dials import KINDS, Kind
+from workbench.own_files import FILES
 from workbench.plots_control import PlotsControl
 from workbench.presets import named
 from workbench.scalars import OF_THE_RUN, TERMS_OF_F, Scalars
@@ -46,9 +47,11 @@ class ChoicesTab:
         preset = named()[self._page.bar.preset]
         told = [preset.about, *(preset.printed.lines if preset.printed else [])]
         self._about.object = f"<small>{'<br>'.join(map(html.escape, told))}</small>"
-        for kind in self._kinds.values():
+        troubles = FILES.trouble_by_kind()
+        for name, kind in self._kinds.items():
             kind.show(session.wanted)
             kind.complain(session.message)
+            kind.warn(troubles.get(name, ""))
         for group in self._scalars:
             group.show(session.wanted, session.course)
             group.complain(session.message)

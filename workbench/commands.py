@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from core import plugins
 from core.catalogue import BadInput, from_dict
 from core.experiment import LIVE, SCALARS, Experiment, sentence
 from core.poke import Poke, poke
@@ -217,6 +218,34 @@ class Commands(Driver):
             self._go_on_with(new)
         else:
             self._fork(self.cursor, new)
+
+    def _do_reload(self, files: list[dict[str, str]]) -> None:
+        """Relax this batch again with files that were saved again, as far as the cursor.
+
+        Where they fail on the way, the lane that was stays the live one.
+        """
+        names = ", ".join(str(one["name"]) for one in files)
+        if not self.ready:
+            raise BadInput(
+                f"reload: {names} was saved again while this session ran; what ran before is not "
+                "kept, so that the session cannot be repeated"
+            )
+        lane = self.lane
+        assert lane is not None
+        self.playing, self._owed = False, 0
+        begun = max(first for first, _ in lane.starts if first <= self.cursor)
+        rows = self.cursor - begun
+        changed = plugins.renewed(lane.experiment)
+        try:
+            self._rebuild(lane.experiment.changed(**changed), f"{names} saved again", set(changed))
+            for k in range(rows):
+                self._tell(f"relaxing with {names}", k / rows)
+                self._one()
+        except BadInput:
+            raise
+        except Exception as error:
+            raise BadInput(f"reload: {plugins.told(error)}; the version before stays") from error
+        self._drain()
 
     def _do_poke(self, **args: Any) -> dict[str, Any]:
         """Disturb a state; the row is measured again, so that it tells where the next update goes.

@@ -115,6 +115,7 @@ class Kind:
         card = card_of(choice)
         refused = refused_choices(experiment, self.kind)
         self._experiment = experiment
+        self._offer(card)
         greyed = [title for title, name in self._names.items() if name in refused]
         if card.title in self.menu.disabled_options:
             self.menu.disabled_options = []  # the chosen option must never be a greyed one
@@ -122,6 +123,20 @@ class Kind:
         self.menu.disabled_options = [title for title in greyed if title != card.title]
         self._about.object = self._words(card, refused)
         self._complain("")
+
+    def _offer(self, chosen: Card) -> None:
+        """Offer what the catalogue has now, and what is chosen although it has it no longer."""
+        names = {card.title: name for name, card in cards(self.kind).items()}
+        names.setdefault(chosen.title, chosen.name)
+        if names == self._names:
+            return
+        self._names = names
+        self._quiet = True
+        try:
+            self.menu.disabled_options = []
+            self.menu.param.update(options=list(names), value=chosen.title)
+        finally:
+            self._quiet = False
 
     def _fill(self, card: Card, choice: Any) -> None:
         same = self._shown is not None and type(self._shown) is card.entry
@@ -203,6 +218,11 @@ class Kind:
         if self._asked is not None:
             self._put(card_of(self._asked), self._asked)
         self._complain(line)
+
+    def warn(self, line: str) -> None:
+        """Show what is wrong with the file of one of the entries, unless there is a refusal."""
+        if line and not self._error.visible:
+            self._complain(line)
 
     def _put(self, card: Card, choice: Any) -> None:
         """Set the menu and the dials to a choice."""

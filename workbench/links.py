@@ -35,7 +35,12 @@ MOST_STEPS = 20_000
 
 CHOICES = frozenset(one.name for one in dataclasses.fields(Experiment))
 
-COMMANDS = frozenset(name.removeprefix("_do_") for name in dir(Commands) if name.startswith("_do_"))
+RELOAD = "reload"
+
+COMMANDS = frozenset(
+    name.removeprefix("_do_") for name in dir(Commands) if name.startswith("_do_")
+) - {RELOAD}
+"""What an address may ask for."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,13 @@ def packed(log: Mapping[str, Any], layout: Mapping[str, str]) -> str:
         BadInput: if it is too long for an address.
     """
     log = dict(log)
+    again = [event for event in log["events"] if event["command"] == RELOAD]
+    if again:
+        names = ", ".join(str(one["name"]) for one in again[-1]["args"]["files"])
+        raise BadInput(
+            f"link: {names} was saved again while this session ran, and what ran before is not "
+            "kept; a recording keeps the rows"
+        )
     if log.get("begin"):  # runs are found by their names: paths say nothing elsewhere
         log["begin"] = {**log["begin"], "run": Path(log["begin"]["run"]).name}
     text = json.dumps({"log": log, "layout": dict(layout)}, separators=(",", ":"))

@@ -68,6 +68,9 @@ class RelaxPage:
         self.per = "layer"
         self._layout: Mapping[str, str] = {}
         self.frames: list[float] = []
+        self._files: Any = None
+        self._renewal: Any = None
+        self._troubles: dict[str, str] = {}
         self.template = self._template(theme)
         pn.state.onload(self._begin)
 
@@ -114,9 +117,11 @@ class RelaxPage:
             shell.later(self.document, lambda: self._line.refuse(line))
             return
         if not self.address.watches:
+            from workbench.own_files import FILES, Renewal
             from workbench.theorist import Theorist
 
             self.theorist = Theorist(session)
+            self._files, self._renewal = FILES, Renewal(session)
         self.session = session
         self.wake()
 
@@ -249,9 +254,18 @@ class RelaxPage:
             session.tick(time.monotonic())
         else:
             self.theorist.follow()
+            self._look_at_files()
         if self._drawer is not None:
             self._drawer.beat(draws=not self.behind)
         self._draw()
+
+    def _look_at_files(self) -> None:
+        """Take over files of one's own that were saved again; say what is wrong with them."""
+        self._files.look()
+        self._renewal.follow()
+        if self._files.troubles != self._troubles:
+            self._troubles = self._files.troubles
+            self._look_now()
 
     def _draw(self, *, force: bool = False) -> None:
         session = self.session
@@ -318,7 +332,8 @@ class RelaxPage:
         from workbench.summary import summary
 
         note = lane.trace.attrs.get("rises", "") if lane is not None else ""
-        message = refused or session.message or session.offer or note
+        trouble = self._files.trouble_of(session.wanted)
+        message = refused or trouble or session.message or session.offer or note
         self._line.put(summary(session, self.bar.preset, message, self.fps, self._brief()))
 
     def _brief(self) -> tuple[str, bool]:

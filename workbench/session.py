@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from core import plugins
 from core.catalogue import BadInput, from_dict, to_dict
 from core.experiment import SCALARS, Experiment
 from core.poke import Poke
@@ -271,7 +272,7 @@ class Session(Commands):
         try:
             self._one()
         except Exception as error:
-            self._stop(f"stopped: {error}")
+            self._stop(f"stopped: {plugins.told(error)}")
         if self._owed:
             self._owed -= 1
             if self._to_end and self._relaxation is not None and self._relaxation.done:
