@@ -2,7 +2,8 @@
 
 `session=ID` is a session of one's own, made if there is none; `run=NAME` with or without `lane=K`
 is watched; `run=NAME&batch=N` begins a session with the weights of that batch, `preset=NAME` one
-with its choices, `state=...` one that repeats another, with its layout; see `workbench.links`.
+with its choices, `tour=NAME` one at the first stage of a tour, `state=...` one that repeats
+another, with its layout; see `workbench.links`.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ class Address:
         batch: number of a batch of it, "" where it is watched.
         preset: name of a preset, "" for none.
         state: a packed session, "" for none.
+        tour: name of a tour, "" for none.
     """
 
     session: str
@@ -37,6 +39,7 @@ class Address:
     batch: str = ""
     preset: str = ""
     state: str = ""
+    tour: str = ""
 
     @classmethod
     def of(cls, asked: Mapping[str, list[str]], secret: str) -> "Address":
@@ -51,7 +54,7 @@ class Address:
         session = first.get("session", "")
         if not re.fullmatch(r"[A-Za-z0-9_-]{8,32}", session):
             session = hashlib.sha256(secret.encode()).hexdigest()[:16]
-        names = ("run", "lane", "batch", "preset", "state")
+        names = ("run", "lane", "batch", "preset", "state", "tour")
         return cls(session, *(first.get(name, "") for name in names))
 
     @property
@@ -67,7 +70,7 @@ class Address:
             wake: called when there is something to show, from any thread.
 
         Raises:
-            BadInput: if there is no such run, lane, batch or preset, or the state is none.
+            BadInput: if there is no such run, lane, batch, preset or tour, or the state is none.
             OSError: if it cannot be read.
         """
         lane = _number("lane", self.lane)
@@ -107,6 +110,14 @@ class Address:
             if self.preset not in named():
                 raise BadInput(f"preset: {unknown(self.preset, named())}")
             return State(Log(Experiment(**whole(self.preset))), {"preset": self.preset})
+        if self.tour:
+            from core.catalogue import BadInput, unknown
+            from workbench.tours import tours
+
+            if self.tour not in tours():
+                raise BadInput(f"tour: {unknown(self.tour, tours())}")
+            stage = tours()[self.tour].stages[0]
+            return State(Log(stage.experiment), {"preset": stage.preset, "tour": self.tour})
         return None
 
 

@@ -169,9 +169,17 @@ class Commands(Driver):
         self.lane.choices.append((self._row, self.lane.experiment, gear))
         self._hold_or_move()
 
-    def _do_restart(self) -> None:
+    def _do_restart(self, **choices: Any) -> None:
+        """This batch from its beginning in a new lane, under these choices where there are some."""
         assert self.lane is not None
-        self._again(self.lane.experiment, "restart")
+        old = self.lane.experiment
+        made = {k: v if k in SCALARS else from_dict(k, v) for k, v in choices.items()}
+        new = old.changed(**made)
+        changed = {name for name, value in made.items() if value != getattr(old, name)}
+        if changed:
+            self._rebuild(new, sentence(old.to_dict(), new.to_dict()), changed)
+        else:
+            self._again(old, "restart")
 
     def _do_swap(self) -> None:
         if self.ghost is None:

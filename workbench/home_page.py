@@ -1,4 +1,4 @@
-"""Where does one begin? The home page: experiments to look at, published ones, the newest runs."""
+"""Where does one begin? The home page: tours, experiments to look at, published ones, runs."""
 
 import math
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from workbench import shell
 from workbench.address import link
 from workbench.places import assets
 from workbench.presets import Preset, presets, published
+from workbench.tours import tours
 
 NEWEST = 8
 """Runs that are shown."""
@@ -78,6 +79,10 @@ def home_page(theme: str) -> Any:
         contents=(assets() / "look" / "home.html").read_text("utf-8"),
         styles=("home.css",),
         variables={
+            "tours": [
+                Card(one.name, one.title, one.about, link("relax", theme, tour=one.name))
+                for one in tours().values()
+            ],
             "cards": [_card(one, theme) for one in presets().values()],
             "works": works,
             "runs": _runs(theme),

@@ -179,7 +179,7 @@ def _check(where: str, event: Any, probe: Session, before: int, taken: int) -> i
     if applied < before:
         raise BadInput(f"{where}.applied: {applied}; {before} or more, in the order of steps")
     try:
-        if name == "change":
+        if name in ("change", "restart"):
             for key, value in args.items():
                 if key not in CHOICES:
                     raise BadInput(unknown(key, sorted(CHOICES)))

@@ -52,6 +52,8 @@ class RelaxPage:
         self.board = Board(theme, self._seek)
         self.bar = Bar(self, self._sheet, self.address.run if self.address.watches else "")
         self._line = Line(self._sheet, theme, lambda: self._do(lambda s: s.warm_up(5)))
+        self._tour_view = pn.Column(sizing_mode="stretch_width", margin=0)
+        self._tour: Any = None
         self._drawer_view = pn.Column(sizing_mode="stretch_width", margin=0)
         self._drawer: Any = None
         self._pulse = Div(text="{}")
@@ -82,6 +84,7 @@ class RelaxPage:
             for name, figure in self.board.figures.items()
         }
         panels |= {"bar": self.bar.view, "line": self._line.view, "drawer": self._drawer_view}
+        panels["tour"] = self._tour_view
         panels |= {"pulse": pn.pane.Bokeh(self._pulse), "back": pn.pane.Bokeh(self._back)}
         keeping = KEEPS_SESSION.replace("SESSION", self.address.session)
         return shell.template(
@@ -221,8 +224,9 @@ class RelaxPage:
     def layout(self) -> dict[str, str]:
         """What is in sight beside the session: see `_lay_out`."""
         tab = self._drawer.tab if self._drawer is not None else ""
-        compared = self.board.compared
-        return {"preset": self.bar.preset, "tab": tab, "per": self.per, "compared": compared}
+        told = {"preset": self.bar.preset, "tab": tab, "per": self.per}
+        tour = self._tour.place if self._tour is not None else ""
+        return told | {"compared": self.board.compared, "tour": tour}
 
     def _lay_out(self, layout: Mapping[str, str]) -> None:
         """Put in sight what an address asks for; what this version does not know is left out."""
@@ -234,6 +238,12 @@ class RelaxPage:
             self.board.compare(compared)
         if layout.get("tab") in TABS:
             self.toggle_drawer(layout["tab"])
+        if layout.get("tour"):
+            from workbench.tour_banner import TourBanner
+
+            self._tour = TourBanner(self, self._sheet)
+            self._tour_view[:] = [self._tour.view]
+            self._tour.open(layout["tour"])
 
     def redraw(self) -> None:
         """Show everything anew, on the page's own turn: a tab may turn without Bokeh's lock."""
@@ -288,6 +298,8 @@ class RelaxPage:
         self._shown, self._scene = now, drawn
         self.board.draw(drawn)
         self.bar.follow(session)
+        if self._tour is not None:
+            self._tour.follow(session, drawn)
         if self._drawer is not None:
             self._drawer.follow(session)
         self._say()
