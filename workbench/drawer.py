@@ -10,7 +10,7 @@ from workbench.export_tab import ExportTab
 from workbench.selftest_tab import SelfTestTab
 from workbench.tabs import TABS
 
-WIDE = ("precision", "maps", "poke", "what-if", "self-test")
+WIDE = ("precision", "maps", "poke", "what-if", "grid", "self-test")
 """Tabs that need more room."""
 
 FITS = ":host { min-width: 0 !important; }"
@@ -33,6 +33,7 @@ class Drawer:
         self._log_shown = -1
         self._followed = 0.0
         if page.address.watches:
+            from workbench.grid_tab import NoGrid
             from workbench.maps_tab import NoMaps
             from workbench.poke_tab import NoPoke
             from workbench.precision_tab import NoPrecision
@@ -42,8 +43,10 @@ class Drawer:
             self._choices, self.theory = WatchedTab(page, sheet), NoTheory(page, sheet)
             self._maps, self._poke = NoMaps(page, sheet), NoPoke(page, sheet)
             self._precision, self._whatif = NoPrecision(page, sheet), NoWhatIf(page, sheet)
+            self._grid = NoGrid(page, sheet)
         else:
             from workbench.choices_tab import ChoicesTab
+            from workbench.grid_tab import GridTab
             from workbench.maps_tab import MapsTab
             from workbench.poke_tab import PokeTab
             from workbench.precision_tab import PrecisionTab
@@ -53,6 +56,7 @@ class Drawer:
             self._choices, self.theory = ChoicesTab(page, sheet), TheoryTab(page, sheet)
             self._maps, self._poke = MapsTab(page, sheet), PokeTab(page, sheet)
             self._precision, self._whatif = PrecisionTab(page, sheet), WhatIfTab(page, sheet)
+            self._grid = GridTab(page, sheet)
         self._export = ExportTab(page, sheet)
         self._selftest = SelfTestTab(page, sheet)
         self._log = pn.pane.HTML(sizing_mode="stretch_width")
@@ -63,6 +67,7 @@ class Drawer:
             self._maps.view,
             self._poke.view,
             self._whatif.view,
+            self._grid.view,
             self._export.view,
             self._log,
             self._selftest.view,
@@ -99,6 +104,7 @@ class Drawer:
     def close(self) -> None:
         """The page has gone."""
         self._selftest.close()
+        self._grid.close()
 
     def show(self, session: Any) -> None:
         """Set every choice to the session's newest."""
@@ -139,6 +145,8 @@ class Drawer:
             self._poke.follow(draws=draws)
         elif self.tab == "what-if":
             self._whatif.follow(draws=draws)
+        elif self.tab == "grid":
+            self._grid.follow(draws=draws)
         elif self.tab == "precision" and draws:
             self._precision.follow()
 

@@ -1,3 +1,14 @@
 """Which tabs has the drawer of the Relax page? Their names, in order; an address may name one."""
 
-TABS = ("choices", "theory", "precision", "maps", "poke", "what-if", "export", "log", "self-test")
+TABS = (
+    "choices",
+    "theory",
+    "precision",
+    "maps",
+    "poke",
+    "what-if",
+    "grid",
+    "export",
+    "log",
+    "self-test",
+)

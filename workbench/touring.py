@@ -14,16 +14,20 @@ from workbench.tours import Stage
 
 def begin(session: Session, stage: Stage) -> None:
     """Have a session go through a stage: this batch under its choices, in a lane of its own."""
-    experiment = stage.experiment
     untouched = len(session.lanes) == 1 and session.row == 0
-    with session._asking:
-        if not (untouched and session.wanted == experiment):
-            session.wanted = experiment
-            session._ask("restart", **plain(experiment))
+    if not (untouched and session.wanted == stage.experiment):
+        restart(session, stage.experiment)
     if stage.warm_up:
         session.warm_up(stage.warm_up)
     if stage.steps:
         session.step(stage.steps)
+
+
+def restart(session: Session, experiment: Experiment) -> None:
+    """Have this batch begun again in a new lane, under these choices."""
+    with session._asking:
+        session.wanted = experiment
+        session._ask("restart", **plain(experiment))
 
 
 def plain(experiment: Experiment) -> dict[str, Any]:
