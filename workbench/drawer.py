@@ -7,10 +7,11 @@ from typing import Any
 import panel as pn
 
 from workbench.export_tab import ExportTab
+from workbench.samples_tab import SamplesTab
 from workbench.selftest_tab import SelfTestTab
 from workbench.tabs import TABS
 
-WIDE = ("precision", "maps", "poke", "what-if", "grid", "self-test")
+WIDE = ("precision", "maps", "samples", "poke", "what-if", "grid", "self-test")
 """Tabs that need more room."""
 
 FITS = ":host { min-width: 0 !important; }"
@@ -57,6 +58,7 @@ class Drawer:
             self._maps, self._poke = MapsTab(page, sheet), PokeTab(page, sheet)
             self._precision, self._whatif = PrecisionTab(page, sheet), WhatIfTab(page, sheet)
             self._grid = GridTab(page, sheet)
+        self._samples = SamplesTab(page, sheet, self._maps.sample)
         self._export = ExportTab(page, sheet)
         self._selftest = SelfTestTab(page, sheet)
         self._log = pn.pane.HTML(sizing_mode="stretch_width")
@@ -65,6 +67,7 @@ class Drawer:
             self.theory.view,
             self._precision.view,
             self._maps.view,
+            self._samples.view,
             self._poke.view,
             self._whatif.view,
             self._grid.view,
@@ -141,6 +144,8 @@ class Drawer:
         """
         if self.tab == "maps":
             self._maps.follow(draws=draws)
+        elif self.tab == "samples":
+            self._samples.follow(draws=draws)
         elif self.tab == "poke":
             self._poke.follow(draws=draws)
         elif self.tab == "what-if":

@@ -95,6 +95,15 @@ class MapsTab:
             Wanted(self._layer.value, self._sample.value or 0, self._unit, self._reads.value)
         )
 
+    def sample(self, number: int) -> None:
+        """Look at a sample, by its number in the batch."""
+        self._setting = True
+        try:
+            self._sample.end = max(self._sample.end or 0, number)
+            self._sample.value = number
+        finally:
+            self._setting = False
+
     def _show(self) -> None:
         """Draw the newest, if it is not what is drawn."""
         newest, trouble = self._surveyor.newest, self._surveyor.trouble
@@ -176,6 +185,9 @@ class NoMaps:
 
     def follow(self, *, draws: bool = True) -> None:
         """There is never anything new."""
+
+    def sample(self, number: int) -> None:
+        """There is no sample to be looked at."""
 
 
 def numbers(maps: Maps) -> str:

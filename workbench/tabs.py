@@ -5,6 +5,7 @@ TABS = (
     "theory",
     "precision",
     "maps",
+    "samples",
     "poke",
     "what-if",
     "grid",
