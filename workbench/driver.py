@@ -286,7 +286,7 @@ class Driver(Returning):
 
     def _join(self, lane: Lane) -> None:
         """Make a new lane, at which the worker stands, the live one."""
-        lane.course, lane.origin = self.course, self.origin
+        lane.course, lane.origin, lane.left = self.course, self.origin, self.cursor
         self.ghost, self.lane = self.lane, lane
         self.lanes = [*self.lanes, lane]
         self.following, self.cursor = True, self._row

@@ -60,6 +60,7 @@ class Lane:
         title: how it differs from its parent.
         parent: id of the lane it came from.
         forked_at: row of the parent from which it goes on; None for a fresh start.
+        left: row of the parent that was looked at when it began.
         marks: rows to return to, in order.
         choices: from which row's update on which experiment and gear were in force.
         pokes: what disturbed its states, in order.
@@ -80,6 +81,7 @@ class Lane:
     title: str
     parent: int | None = None
     forked_at: int | None = None
+    left: int = 0
     marks: list[Mark] = field(default_factory=list)
     choices: list[tuple[int, Experiment, str]] = field(default_factory=list)
     pokes: list[Poked] = field(default_factory=list)

@@ -19,7 +19,7 @@ from core.catalogue import BadInput, from_dict, shown, unknown
 from core.experiment import SCALARS, Experiment
 from core.poke import Poke
 from workbench.beginning import Begin
-from workbench.commands import Commands
+from workbench.lanes_moves import Moves
 from workbench.session import Session
 
 VERSION = "1"
@@ -38,7 +38,7 @@ CHOICES = frozenset(one.name for one in dataclasses.fields(Experiment))
 RELOAD = "reload"
 
 COMMANDS = frozenset(
-    name.removeprefix("_do_") for name in dir(Commands) if name.startswith("_do_")
+    name.removeprefix("_do_") for name in dir(Moves) if name.startswith("_do_")
 ) - {RELOAD}
 """What an address may ask for."""
 

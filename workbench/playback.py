@@ -130,6 +130,18 @@ class Playback:
             steps = self._steps()
             self._stay(int(steps[np.abs(steps - at).argmin()]) if len(steps) else 0)
 
+    def next_lane(self, by: int = 1) -> None:
+        """Say where the other lanes are: rows have to be read first."""
+        self.message = "the lanes of this run are listed under choices [c]"
+        self.changed()
+
+    def undo(self) -> None:
+        """A run is as it was recorded."""
+        self.message = "a run that is watched has nothing to undo"
+        self.changed()
+
+    redo = undo
+
     def set_speed(self, speed: float | None) -> None:
         """Rows per second, or None for the whole run in some seconds."""
         self.speed = speed

@@ -158,6 +158,8 @@ class RelaxPage:
             self.frames = [*self.frames[-99:], time.monotonic()]
         elif word == "key":
             self._key(rest[0], int(rest[1]))
+        elif word == "ask" and rest[0] in ("open_lane", "compare_with"):
+            self._do(lambda s: getattr(s, rest[0])(int(rest[1])))
 
     def _key(self, name: str, by: int) -> None:
         session = self.session
@@ -174,6 +176,10 @@ class RelaxPage:
             "restart": session.restart,
             "fit": self.fit,
             "choices": lambda: self.toggle_drawer("choices"),
+            "before": lambda: session.next_lane(-1),
+            "after": session.next_lane,
+            "undo": session.undo,
+            "redo": session.redo,
         }
         act[name]()
 

@@ -21,18 +21,31 @@ new MutationObserver((_, watch) => {
 }).observe(line, {childList: true, subtree: true});
 const typing = new Set(['INPUT', 'TEXTAREA', 'SELECT']);
 const keys = {' ': 'play', ArrowRight: 'right', ArrowLeft: 'left', Home: 'home', End: 'end',
-  x: 'swap', n: 'next', r: 'restart', f: 'fit', c: 'choices'};
+  x: 'swap', n: 'next', r: 'restart', f: 'fit', c: 'choices', '[': 'before', ']': 'after',
+  u: 'undo', U: 'redo'};
 let pressed = 0;
+const tell = said => {
+  const model = Bokeh.documents.map(d => d.get_model_by_name('heard')).find(m => m);
+  if (model) model.value = said + ' ' + (++pressed);
+};
 addEventListener('keydown', event => {
   const at = event.composedPath()[0];
-  const name = keys[event.key];
-  if (!name || typing.has(at.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
+  const bare = !(event.ctrlKey || event.metaKey || event.altKey);
+  const written = bare || event.getModifierState('AltGraph');  // some keyboards have [ there
+  const undoes = !bare && !event.altKey && event.key.toLowerCase() === 'z';
+  const name = undoes ? (event.shiftKey ? 'redo' : 'undo') : written ? keys[event.key] : null;
+  if (!name || typing.has(at.tagName)) return;
   if (at.tagName === 'BUTTON' && event.key === ' ') return;
   event.preventDefault();
-  const model = Bokeh.documents.map(d => d.get_model_by_name('heard')).find(m => m);
-  if (model) model.value = 'key ' + name + (event.shiftKey ? ' 10 ' : ' 1 ') + (++pressed);
-});"""
-"""Run at the end of the page."""
+  tell('key ' + name + (event.shiftKey ? ' 10' : ' 1'));
+});
+const asked = event => {
+  const at = event.composedPath().find(one => one.dataset?.ask);
+  if (at && !(event.type === 'click' && event.detail)) tell('ask ' + at.dataset.ask);
+};
+addEventListener('pointerdown', asked);  // what is pressed may be drawn anew before it is released
+addEventListener('click', asked);  // by a key"""
+"""Run at the end of the page: keys, and elements that say in `data-ask` what they ask for."""
 
 KEEPS_SESSION = """
 if (location.hash === '' && !new URLSearchParams(location.search).has('session')) {

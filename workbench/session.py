@@ -20,8 +20,9 @@ from core.experiment import SCALARS, Experiment
 from core.poke import Poke
 from core.runs import shelf
 from workbench.beginning import Begin
-from workbench.commands import Aside, Command, Commands
+from workbench.commands import Aside, Command
 from workbench.lanes import BATCH, STEP
+from workbench.lanes_moves import Moves
 from workbench.poking import aim
 from workbench.showing import Showing
 from workbench.taping import Tape, free_name
@@ -30,7 +31,7 @@ BEAT = 0.03
 """Seconds between two hand-overs of rows while running freely."""
 
 
-class Session(Commands):
+class Session(Moves):
     """Relaxes live. Every public method may be called from any thread; none of them waits."""
 
     def __init__(
