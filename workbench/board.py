@@ -52,6 +52,11 @@ class Board(Plots):
         self._limits = ENERGY_LIMITS
         self.compared = "alignment"
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Of the colours of log10 energy."""
+        return self._limits
+
     def draw(self, scene: "Scene") -> None:
         """Show a scene: replace what changed and move the cursor."""
         layers, names = scene.curves.energy.shape[1], scene.curves.names

@@ -7,11 +7,12 @@ from typing import Any
 import panel as pn
 
 from workbench.export_tab import ExportTab
+from workbench.lanes_tab import LanesTab
 from workbench.samples_tab import SamplesTab
 from workbench.selftest_tab import SelfTestTab
 from workbench.tabs import TABS
 
-WIDE = ("precision", "maps", "samples", "poke", "what-if", "grid", "self-test")
+WIDE = ("lanes", "precision", "maps", "samples", "poke", "what-if", "grid", "self-test")
 """Tabs that need more room."""
 
 FITS = ":host { min-width: 0 !important; }"
@@ -59,12 +60,14 @@ class Drawer:
             self._precision, self._whatif = PrecisionTab(page, sheet), WhatIfTab(page, sheet)
             self._grid = GridTab(page, sheet)
         self._samples = SamplesTab(page, sheet, self._maps.sample)
+        self._lanes = LanesTab(page, sheet)
         self._export = ExportTab(page, sheet)
         self._selftest = SelfTestTab(page, sheet)
         self._log = pn.pane.HTML(sizing_mode="stretch_width")
         parts = (
             self._choices.view,
             self.theory.view,
+            self._lanes.view,
             self._precision.view,
             self._maps.view,
             self._samples.view,
@@ -104,6 +107,11 @@ class Drawer:
         """Whether the open tab needs more room."""
         return self.tab in WIDE
 
+    @property
+    def parted(self) -> int | None:
+        """Row at which the two lanes part, while their tab is open."""
+        return self._lanes.parted if self.tab == "lanes" else None
+
     def close(self) -> None:
         """The page has gone."""
         self._selftest.close()
@@ -142,7 +150,9 @@ class Drawer:
         Args:
             draws: whether the browser keeps up with what is drawn.
         """
-        if self.tab == "maps":
+        if self.tab == "lanes":
+            self._lanes.follow(draws=draws)
+        elif self.tab == "maps":
             self._maps.follow(draws=draws)
         elif self.tab == "samples":
             self._samples.follow(draws=draws)

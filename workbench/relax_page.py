@@ -314,7 +314,8 @@ class RelaxPage:
         said = readout(session, drawn)
         said |= {"frame": self._sent, "fps": self.fps}
         wide = self._drawer is not None and self._drawer.wide
-        said |= {"drawer": bool(opened), "wide": wide, "theory": self._brief()[0]}
+        parted = None if self._drawer is None else self._drawer.parted
+        said |= {"drawer": bool(opened), "wide": wide, "theory": self._brief()[0], "parted": parted}
         self._pulse.text = shell.telling(said)
 
     @property

@@ -39,12 +39,12 @@ addEventListener('keydown', event => {
   event.preventDefault();
   tell('key ' + name + (event.shiftKey ? ' 10' : ' 1'));
 });
-const asked = event => {
+const asksFor = event => {
   const at = event.composedPath().find(one => one.dataset?.ask);
   if (at && !(event.type === 'click' && event.detail)) tell('ask ' + at.dataset.ask);
 };
-addEventListener('pointerdown', asked);  // what is pressed may be drawn anew before it is released
-addEventListener('click', asked);  // by a key"""
+addEventListener('pointerdown', asksFor);  // it may be drawn anew before it is released
+addEventListener('click', asksFor);  // by a key"""
 """Run at the end of the page: keys, and elements that say in `data-ask` what they ask for."""
 
 KEEPS_SESSION = """

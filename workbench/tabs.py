@@ -3,6 +3,7 @@
 TABS = (
     "choices",
     "theory",
+    "lanes",
     "precision",
     "maps",
     "samples",

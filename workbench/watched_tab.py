@@ -30,7 +30,7 @@ class WatchedTab:
                 f'<p class="refused">{html.escape(session.why)}</p>',
                 _begins(session, self._page.look.name),
                 _facts(session),
-                _lanes(session, self._page.look.name),
+                _titled_lanes(session, self._page.look.name),
                 _logged(session),
                 _choices(session),
             )
@@ -90,17 +90,25 @@ def _facts(session: Any) -> str:
     return f"<ul>{''.join(items)}</ul>"
 
 
-def _lanes(session: Any, theme: str) -> str:
-    """Every lane, with a link to it."""
-    if len(session.lanes) < 2:
-        return ""
+def _titled_lanes(session: Any, theme: str) -> str:
+    """Every lane under a heading, where there are several."""
+    return f"<h4>Lanes</h4>{linked_lanes(session, theme)}" if len(session.lanes) > 1 else ""
+
+
+def linked_lanes(session: Any, theme: str) -> str:
+    """Every lane of a run as HTML, with a link to it.
+
+    Args:
+        session: the run that is watched.
+        theme: "light" or "dark".
+    """
     items = []
     for info in session.lanes[:60]:
         title = html.escape(f"lane {info.number} {info.title}".strip()[:120])
         to = html.escape(link("relax", theme, run=session.name, lane=info.number))
         here = info.number == session.lane.id
         items.append(f"<li><b>{title}</b></li>" if here else f'<li><a href="{to}">{title}</a></li>')
-    return f"<h4>Lanes</h4><ul>{''.join(items)}</ul>"
+    return f"<ul>{''.join(items)}</ul>"
 
 
 def _logged(session: Any) -> str:

@@ -1,0 +1,126 @@
+"""Lanes side by side, in Chromium: a press opens a lane, keys go to and fro, strips are drawn."""
+
+import re
+
+import numpy as np
+from driving import (
+    colours,
+    decoded,
+    leave_field,
+    menu,
+    open_drawer,
+    press,
+    refusals,
+    step,
+    turn,
+    wait_for,
+    wait_in_drawer,
+)
+
+
+def fork(page):
+    """A lane that goes on from row 4 under another precision, to row 9; its parent has 13 rows."""
+    step(page, 12)
+    for k in range(8):
+        press(page, "ArrowLeft")
+        wait_for(page, lambda r, k=k: r["cursor"] == 11 - k, what=f"row {11 - k}")
+    open_drawer(page, "choices")
+    menu(page, "Precision").select_option(label="Spiking")
+    wait_for(page, lambda r: r["lane"] == 1, what="a new lane")
+    step(page, 5)
+    open_drawer(page, "lanes")
+
+
+def strips(page):
+    """The pixels of the strips in sight."""
+    found = page.locator("#drawer .bk-Figure").filter(visible=True)
+    return [decoded(one.screenshot()) for one in found.all()]
+
+
+def ask(page, what):
+    page.locator(f'#drawer [data-ask="{what}"]').click()
+
+
+def test_a_press_on_a_lane_opens_it_and_another_lets_it_stand_behind(page):
+    fork(page)
+    wait_in_drawer(page, "precision: Identity → Spiking")
+    wait_in_drawer(page, "from row 4 of lane 0 · 10 rows")
+    ask(page, "open_lane 0")
+    shown = wait_for(page, lambda r: r["lane"] == 0, what="lane 0")
+    assert (shown["ghost"], shown["row"], shown["lanes"]) == (1, 12, 2)
+    press(page, "r")
+    wait_for(page, lambda r: r["lane"] == 2 and r["ghost"] == 0, what="a third lane")
+    wait_in_drawer(page, "batch 0 again, from row 12 of lane 0")
+    ask(page, "compare_with 1")
+    shown = wait_for(page, lambda r: r["ghost"] == 1, what="lane 1 behind it")
+    assert shown["lane"] == 2
+    marks = page.locator("#drawer .lane .as").all_inner_texts()
+    assert marks == ["A", "B", "B"], "of the newest first; the one behind is filled"
+    page.locator('#drawer .lane .as.B[data-ask="compare_with 1"]').wait_for()
+    page.locator('#drawer [data-ask="open_lane 0"]').press("Enter")
+    wait_for(page, lambda r: r["lane"] == 0, what="by the keyboard too")
+
+
+def test_keys_go_to_the_lanes_before_and_after_and_undo_and_redo(page):
+    fork(page)
+    leave_field(page)
+    for key, lane, cursor in (
+        ("[", 0, 12),
+        ("]", 1, 9),
+        ("u", 0, 4),
+        ("Shift+U", 1, 9),
+        ("Control+z", 0, 4),
+        ("Control+Shift+Z", 1, 9),
+    ):
+        press(page, key)
+        wait_for(page, lambda r, to=(lane, cursor): (r["lane"], r["cursor"]) == to, what=key)
+    press(page, "]")
+    shown = wait_for(page, lambda r: r["message"], what="there is none behind it")
+    assert shown["message"] == "lane 1 is the last one" and shown["lane"] == 1
+    press(page, "u")
+    wait_for(page, lambda r: r["lane"] == 0 and r["cursor"] == 4)
+    press(page, "ArrowRight")
+    shown = wait_for(page, lambda r: r["cursor"] == 5, what="one row on")
+    assert shown["lane"] == 0, "an old row that is there is looked at"
+
+
+def test_the_step_at_which_two_lanes_part_is_said_and_drawn(page):
+    fork(page)
+    said = wait_in_drawer(
+        page, r"part by more than 1 % first at row (\d+) ?: batch 0, \S+, t = (\d+), layer (\d+)"
+    )
+    row, t = int(said[1]), int(said[2])
+    assert row == t == 5, "the first that the other precisions have made"
+    wait_for(page, lambda r: r["parted"] == 5, what="the readout says it")
+    page.wait_for_timeout(500)
+    drawn = strips(page)
+    assert len(drawn) == 3 and all(colours(one) > 16 for one in drawn)
+    a, b, ratio = (one[:100] for one in drawn)
+    assert a.shape == b.shape == ratio.shape
+    assert np.any(a != b) and np.any(a != ratio) and np.any(b != ratio)
+
+    page.locator("#drawer button", has_text="go there").click()
+    wait_for(page, lambda r: r["cursor"] == 5, what="the row at which they part")
+    page.wait_for_timeout(500)
+    assert np.any(strips(page)[0] != drawn[0]), "the cursor has moved"
+
+    turn(page, "part by more than %", "99.9999")
+    wait_in_drawer(page, re.escape("99.9999 %"))
+    turn(page, "part by more than %", "101")
+    wait_in_drawer(page, re.escape("lanes.part: 101; % between 0 and 100"))
+    wait_for(page, lambda r: r["parted"] is None, what="nothing is said")
+    assert refusals(page) == ["lanes.part: 101; % between 0 and 100"]
+
+
+def test_one_lane_says_how_to_get_another_and_no_lane_parts_from_itself(page):
+    step(page, 6)
+    open_drawer(page, "lanes")
+    wait_in_drawer(page, "One lane so far")
+    page.wait_for_timeout(500)
+    assert len(strips(page)) == 1
+    press(page, "r")
+    wait_for(page, lambda r: r["lane"] == 1, what="a restart")
+    step(page, 6)
+    said = wait_in_drawer(page, "A and B do not part: no more than rounding in 7 common rows")
+    assert said
+    wait_for(page, lambda r: r["parted"] is None, what="nothing parts them")
