@@ -10,6 +10,8 @@ from typing import Any
 import panel as pn
 
 from core.catalogue import BadInput
+from workbench.compare_choices import Choices
+from workbench.compare_lanes import SESSION
 from workbench.formula import svg
 from workbench.lanes_list import of_session
 from workbench.lanes_parting import (
@@ -32,9 +34,12 @@ EVERY, SHARE, LATEST = 0.2, 0.15, 1.0
 
 ABOUT = (
     "A press on a lane goes on in it, B lets it stand behind the live one. Nothing is deleted: "
-    "undo goes back to the lane and row from which the live lane came. Rows are compared where "
-    "batch, phase and t are the same; layers count where their energies differ by more than "
-    "rounding can make:"
+    "undo goes back to the lane and row from which the live lane came. "
+)
+
+COMPARED = (
+    "Rows are compared where batch, phase and t are the same; layers count where their energies "
+    "differ by more than rounding can make:"
 )
 
 FORMULA = r"\max_\ell \; |E_\ell^A - E_\ell^B| \, / \, \max(E_\ell^A, E_\ell^B) > p"
@@ -57,8 +62,8 @@ class LanesTab:
         words = {"stylesheets": [sheet], "sizing_mode": "stretch_width", "margin": (2, 4)}
         do, watches = page.do, page.address.watches
 
-        def button(label: str, about: str, act: Any) -> Any:
-            made = pn.widgets.Button(label=label, description=about, disabled=watches, **small)
+        def button(label: str, about: str, act: Any, *, off: bool = watches) -> Any:
+            made = pn.widgets.Button(label=label, description=about, disabled=off, **small)
             made.on_click(lambda _: do(act))
             return made
 
@@ -78,6 +83,8 @@ class LanesTab:
         self._panes = [
             pn.pane.Bokeh(one, sizing_mode="stretch_width", margin=(2, 0)) for one in figures
         ]
+        self._more = pn.pane.HTML("", **words)
+        told = COMPARED if watches else ABOUT + COMPARED
         about = f'<div class="formula">{svg(FORMULA, page.look.ink, 9.5)}</div>'
         self.view = pn.Column(
             pn.Row(
@@ -85,14 +92,15 @@ class LanesTab:
                 button("redo", "forward again  [shift u]", lambda s: s.redo()),
                 button("lane before", "the lane one number down  [", lambda s: s.next_lane(-1)),
                 button("lane after", "the lane one number up  ]", lambda s: s.next_lane()),
-                button("swap A and B", "A becomes B  [x]", lambda s: s.swap()),
+                button("swap A and B", "A becomes B  [x]", lambda s: s.swap(), off=False),
                 sizing_mode="stretch_width",
             ),
             self._list,
             pn.Row(self._amount, self._go, self._said, sizing_mode="stretch_width"),
             self._refused,
             *self._panes,
-            pn.pane.HTML(f"<small>{ABOUT}</small>{about}", **words),
+            self._more,
+            pn.pane.HTML(f"<small>{told}</small>{about}", **words),
             sizing_mode="stretch_width",
         )
 
@@ -149,7 +157,7 @@ class LanesTab:
             self.parted = parted
             self._page.redraw()  # the readout holds it
         self._go.disabled = first is None
-        self._say(said, refused)
+        self._say(said, refused, "" if found is None else self._elsewhere(found))
         if a is not None:
             self._draw(a, found, place.cursor)
 
@@ -168,11 +176,22 @@ class LanesTab:
         plot.draw(shown, a.names, self._page.board.limits, pair)
         plot.point(cursor, self.parted)
 
-    def _say(self, said: str, refused: str) -> None:
+    def _say(self, said: str, refused: str, more: str) -> None:
         refused = f'<p class="refused">{html.escape(refused)}</p>' if refused else ""
-        for pane, text in ((self._said, said), (self._refused, refused)):
+        for pane, text in ((self._said, said), (self._refused, refused), (self._more, more)):
             if pane.object != text:
                 pane.object = text
+
+    def _elsewhere(self, found: Beside) -> str:
+        """A link to all that can be compared of the two, as HTML."""
+        address = self._page.address
+        name = address.run if address.watches else f"{SESSION}{address.session}"
+        pair = tuple(f"{name}:{one.lane}" for one in (found.a, found.b))
+        to = html.escape(Choices(run=pair).address(self._page.look.name))
+        return (
+            f'<small><a href="{to}" target="_blank">A and B on the Compare page</a>: '
+            "states, forces, precisions, more lanes</small>"
+        )
 
     def _seek(self, row: int | None) -> None:
         if row is not None:

@@ -39,7 +39,7 @@ SPILLS = """() => {
 
 
 def picture(page):
-    return page.locator("#drawer .bk-Figure").first
+    return page.locator("#drawer .bk-Figure").filter(visible=True).first
 
 
 def place(page, t, layer, T=20, L=10):
@@ -54,7 +54,7 @@ def place(page, t, layer, T=20, L=10):
 
 
 def button(page, label):
-    return page.locator("#drawer button", has_text=label).first
+    return page.locator("#drawer button", has_text=label).filter(visible=True).first
 
 
 def test_a_cell_is_clicked_changed_and_applied_and_acts(visit):

@@ -3,6 +3,7 @@
 import html
 import re
 from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sessions import SMALL, do, opened
 from core import make
 from workbench import lanes_list, lanes_tab
 from workbench.axes import ENERGY_LIMITS
+from workbench.compare_choices import read
 from workbench.lanes_list import MOST, Entry, entry, listed
 from workbench.lanes_plot import LEAST
 from workbench.lanes_tab import LanesTab
@@ -89,7 +91,7 @@ class Page:
     def __init__(self, session, watches=False):
         self.session, self.look = session, palette("light")
         self.board = SimpleNamespace(limits=ENERGY_LIMITS)
-        self.address = SimpleNamespace(watches=watches)
+        self.address = SimpleNamespace(watches=watches, session="mine", run="kept")
         self.redrawn = 0
 
     def do(self, act):
@@ -146,6 +148,9 @@ def test_a_fork_shows_three_strips_and_the_row_they_part_at(tab):
     scale = tab._plot._ratios
     assert scale.low == -scale.high and scale.high >= np.nanmax(np.abs(ratio)) >= LEAST
     assert (tab._plot._energies.low, tab._plot._energies.high) == ENERGY_LIMITS
+    link = urlsplit(html.unescape(re.search('href="(.*?)"', tab._more.object)[1]))
+    asked, refused = read(parse_qs(link.query))
+    assert asked.run == ("~mine:1", "~mine:0") and not refused
 
 
 def test_another_amount_moves_the_line_and_a_bad_one_is_refused(tab):
