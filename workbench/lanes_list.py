@@ -89,20 +89,19 @@ def _with_pokes(words: str, lane: Lane) -> str:
     return "; ".join([*([words] if words else []), *pokes])
 
 
-def listed(entries: Sequence[Entry], a: int, b: int | None) -> str:
+def listed(entries: Sequence[Entry], a: int, b: int | None, left: int = 0) -> str:
     """The lanes as HTML, the newest first.
 
     Args:
-        entries: of all lanes, in order.
+        entries: of the lanes, in any order.
         a: number of the live lane.
         b: number of the lane behind it, or None.
+        left: how many others there are.
     """
-    most = max(one.last for one in entries)
-    drawn = [*entries[-MOST:], *(one for one in entries[:-MOST] if one.number in (a, b))]
-    drawn.sort(key=lambda one: -one.number)
-    left = len(entries) - len(drawn)
-    more = f"<p><small>and {left} older, by the key [ and by undo</small></p>" if left > 0 else ""
-    return STYLE + "".join(_card(one, a, b, max(most, 1)) for one in drawn) + more
+    most = max(1, *(one.last for one in entries))
+    drawn = sorted(entries, key=lambda one: -one.number)
+    more = f"<p><small>and {left} older, by the key [ and by undo</small></p>" if left else ""
+    return STYLE + "".join(_card(one, a, b, most) for one in drawn) + more
 
 
 def _card(one: Entry, a: int, b: int | None, most: int) -> str:
@@ -139,9 +138,11 @@ def _bar(one: Entry, most: int) -> str:
 
 
 def of_session(session: Any) -> str:
-    """The lanes of a session as they stand, or "" before the first."""
+    """The lanes of a session as they stand, or "" before the first: the newest, and A and B."""
     place, lanes = session.showing, session.lanes
     if place is None:
         return ""
-    entries = [entry(one, lanes) for one in lanes]
-    return listed(entries, place.lane.id, None if place.ghost is None else place.ghost.id)
+    a, b = place.lane.id, None if place.ghost is None else place.ghost.id
+    old = [one for one in lanes[:-MOST] if one.id in (a, b)]
+    entries = [entry(one, lanes) for one in [*old, *lanes[-MOST:]]]
+    return listed(entries, a, b, len(lanes) - len(entries))

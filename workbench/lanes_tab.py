@@ -158,7 +158,10 @@ class LanesTab:
             self._page.redraw()  # the readout holds it
         self._go.disabled = first is None
         self._say(said, refused, "" if found is None else self._elsewhere(found))
-        if a is not None:
+        if a is None:
+            for pane in self._panes:
+                pane.visible = False
+        else:
             self._draw(a, found, place.cursor)
 
     def _draw(self, a: Side, found: Beside | None, cursor: int) -> None:

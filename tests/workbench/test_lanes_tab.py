@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sessions import SMALL, do, opened
 
-from core import make
+from core import Trace, make
 from workbench import lanes_list, lanes_tab
 from workbench.axes import ENERGY_LIMITS
 from workbench.compare_choices import read
@@ -17,6 +17,7 @@ from workbench.lanes_list import MOST, Entry, entry, listed
 from workbench.lanes_plot import LEAST
 from workbench.lanes_tab import LanesTab
 from workbench.look import palette
+from workbench.watched import Watched
 
 
 def told(session):
@@ -77,9 +78,11 @@ def test_the_list_marks_A_and_B_and_asks_for_the_others():
     assert "&lt;2&gt;" in text and "<2>" not in text
 
 
-def test_of_many_lanes_the_newest_and_those_that_are_drawn_are_listed():
-    entries = [Entry(k, "w" * 999, "", 0, 9) for k in range(MOST + 10)]
-    text = listed(entries, 3, 1)
+def test_of_many_lanes_the_newest_and_those_that_are_drawn_are_listed(monkeypatch):
+    monkeypatch.setattr(lanes_list, "entry", lambda lane, _: Entry(lane.id, "w" * 999, "", 0, 9))
+    lanes = [SimpleNamespace(id=k) for k in range(MOST + 10)]
+    place = SimpleNamespace(lane=lanes[3], ghost=lanes[1])
+    text = lanes_list.of_session(SimpleNamespace(showing=place, lanes=lanes))
     shown = [int(k) for k in re.findall(r"open_lane (\d+)", text)]
     assert shown == [*range(MOST + 9, 9, -1), 3, 1]
     assert "and 8 older" in text and len(text) < 40_000
@@ -210,3 +213,63 @@ def test_the_list_escapes_what_is_in_a_title(tab, monkeypatch):
     tab.follow()
     assert "&lt;script&gt;" in tab._list.object and "<script>" not in tab._list.object
     assert lanes_list.of_session(SimpleNamespace(showing=None, lanes=[])) == ""
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A session of two lanes that was recorded, and the run of it."""
+    monkeypatch.setenv("RELAXOSCOPE_RUNS", str(tmp_path))
+    monkeypatch.setattr(lanes_tab, "EVERY", 0.0)
+    monkeypatch.setattr(lanes_tab, "LATEST", 0.0)
+    session = opened()
+    do(session, "record", "kept")
+    do(session, "step", 8)
+    do(session, "seek", 3)
+    do(session, "change", dynamics=make("dynamics", "GradientDescent", {"rate": 0.2}))
+    do(session, "step", 4)
+    do(session, "stop_recording")
+    session._show()
+    watched = Watched("kept")
+    watched.look()
+    return session, watched
+
+
+def test_a_run_that_is_watched_has_the_strips_of_its_session(kept):
+    tabs = [LanesTab(Page(one, watches=isinstance(one, Watched)), "") for one in kept]
+    for tab in tabs:
+        tab.follow()
+    assert [one.parted for one in tabs] == [4, 4]
+    for k in range(3):
+        np.testing.assert_array_equal(*(image(one, k)[0] for one in tabs))
+    alive, run = tabs
+    assert run._said.object == alive._said.object
+    assert "run=kept" in run._list.object and "data-ask" not in run._list.object
+    assert "kept%3A1" in run._more.object and "A press on" not in run.view[-1].object
+    assert [one.disabled for one in run.view[0]] == [True] * 4 + [False]
+
+
+def test_keys_that_need_a_session_say_why_a_run_does_not_hear_them(kept):
+    _, watched = kept
+    before = watched.lane.id, watched.cursor
+    for act, line in (
+        (lambda: watched.next_lane(-1), "the lanes of this run are listed"),
+        (watched.undo, "nothing to undo"),
+        (watched.redo, "nothing to undo"),
+    ):
+        changes = watched.changes
+        act()
+        assert line in watched.message and watched.changes == changes + 1
+    assert (watched.lane.id, watched.cursor) == before
+
+
+def test_energies_that_were_not_logged_have_no_strips(tmp_path, monkeypatch):
+    monkeypatch.setenv("RELAXOSCOPE_RUNS", str(tmp_path))
+    with Trace.open(tmp_path / "own", layers=[2, 3]) as log:
+        for _ in range(3):
+            log.append(error=[1.0, 2.0])
+    watched = Watched("own")
+    watched.look()
+    tab = LanesTab(Page(watched, watches=True), "")
+    tab.follow()
+    assert tab._said.object == "<small>lane 0: energies were not logged</small>"
+    assert not any(pane.visible for pane in tab._panes)
