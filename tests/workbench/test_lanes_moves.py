@@ -9,7 +9,9 @@ from sessions import SMALL, assert_same_rows, do, opened, rows
 
 from core import make
 from core.catalogue import BadInput
+from core.runs import Run
 from workbench.links import packed, unpacked
+from workbench.replaying import replayed
 from workbench.session import Session
 
 CHANGES = [
@@ -215,3 +217,17 @@ def test_an_undo_to_a_row_that_was_thinned_comes_out_of_the_log_at_the_row_it_ca
     assert abs(session.cursor - 13) == np.abs(held - 13).min()
     again = Session.replay(json.loads(json.dumps(session.log())))
     assert again.cursor == session.cursor
+
+
+def test_a_recorded_session_with_moves_can_be_replayed_to_the_same_digests(tmp_path, monkeypatch):
+    monkeypatch.setenv("RELAXOSCOPE_RUNS", str(tmp_path))
+    session = three()
+    do(session, "record", "moves")
+    for name, *args in (("undo",), ("step", 5), ("open_lane", 0), ("step", 2), ("undo",)):
+        do(session, name, *args)
+    for name, *args in (("compare_with", 2), ("next_lane", 1), ("undo",), ("redo",), ("step", 1)):
+        do(session, name, *args)
+    do(session, "stop_recording")
+    found = replayed(Run(tmp_path / "moves"))
+    assert [lane for lane, _, _ in found] == [0, 1, 2, 3]
+    assert all(stored == again != "" for _, stored, again in found)
