@@ -44,6 +44,7 @@ class Side:
         energy: of all layers, (n, L), nat.
         floor: energy that rounding alone can make, (n, L), nat.
         names: of the layers, (L,).
+        told: which rows of the lane these are, "" for all.
     """
 
     lane: int
@@ -54,6 +55,27 @@ class Side:
     energy: Rows
     floor: Rows
     names: tuple[str, ...]
+    told: str = ""
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Names of its phases, in the order in which they began."""
+        return tuple(dict.fromkeys(self.phase.tolist()))
+
+    def only(self, phase: str) -> "Side":
+        """Its rows of one phase; those of another stand beside them where batch and t are."""
+        at = self.phase == phase
+        return Side(
+            self.lane,
+            self.step[at],
+            self.batch[at],
+            np.full(int(at.sum()), ""),
+            self.t[at],
+            self.energy[at],
+            self.floor[at],
+            self.names,
+            f", phase {phase}",
+        )
 
     @classmethod
     def of(cls, lane: Any) -> "Side":

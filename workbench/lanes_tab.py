@@ -5,6 +5,7 @@ A is the live lane, B the one behind it.
 
 import html
 import time
+from itertools import combinations
 from typing import Any
 
 import panel as pn
@@ -44,6 +45,9 @@ COMPARED = (
 
 FORMULA = r"\max_\ell \; |E_\ell^A - E_\ell^B| \, / \, \max(E_\ell^A, E_\ell^B) > p"
 
+BEHIND = "A and the lane behind"
+"""What stands side by side unless two phases do."""
+
 ALONE = "One lane so far: rewind and relax on, restart, or change the init, and there are two."
 
 
@@ -72,6 +76,10 @@ class LanesTab:
             label="part by more than %", value=f"{100 * PART:g}", width=120, **small
         )
         self._amount.param.watch(self._hasten, "value")
+        self._pair = pn.widgets.Select(
+            label="side by side", options={BEHIND: ()}, value=(), width=150, **small
+        )
+        self._pair.param.watch(self._hasten, "value")
         self._go = pn.widgets.Button(
             label="go there", disabled=True, stylesheets=[sheet], margin=(22, 3, 4, 3)
         )
@@ -96,7 +104,8 @@ class LanesTab:
                 sizing_mode="stretch_width",
             ),
             self._list,
-            pn.Row(self._amount, self._go, self._said, sizing_mode="stretch_width"),
+            pn.Row(self._pair, self._amount, self._go, sizing_mode="stretch_width"),
+            self._said,
             self._refused,
             *self._panes,
             self._more,
@@ -118,7 +127,8 @@ class LanesTab:
             return
         rows = [len(one.trace) for one in (place.lane, place.ghost) if one is not None]
         behind = None if place.ghost is None else place.ghost.id
-        of = place.lane.id, behind, *rows, session.changes
+        self._offer(place)
+        of = place.lane.id, behind, *rows, session.changes, self._pair.value
         key = of, place.cursor, place.lanes, self._amount.value, self._page.board.limits
         if key == self._key:
             return
@@ -126,13 +136,21 @@ class LanesTab:
         begun = time.perf_counter()
         self._show_list(session)
         if of != self._of:
-            self._of, self._held = of, _held(place)
+            self._of, self._held = of, _held(place, self._pair.value)
         self._compare(place)
         self._at = now + max(EVERY, min((time.perf_counter() - begun) / SHARE, LATEST))
 
     def _hasten(self, event: Any) -> None:
         """Look at the next beat: here may be no lock of the document."""
         self._at = 0.0
+
+    def _offer(self, place: Any) -> None:
+        """Offer the phases of the live lane, two by two, where it has several."""
+        names = [name for name, _ in getattr(place.lane, "plan", ())]
+        options = {BEHIND: ()} | {f"phases {a}, {b}": (a, b) for a, b in combinations(names, 2)}
+        if options != self._pair.options:
+            kept = self._pair.value if self._pair.value in options.values() else ()
+            self._pair.param.update(options=options, value=kept)
 
     def _show_list(self, session: Any) -> None:
         watches = self._page.address.watches
@@ -167,9 +185,10 @@ class LanesTab:
     def _draw(self, a: Side, found: Beside | None, cursor: int) -> None:
         plot = self._plot
         shown = strips(a, found, cursor)
-        titles = [f"A: lane {a.lane}, log₁₀ E in nat"]
+        titles = [f"A: lane {a.lane}{a.told}, log₁₀ E in nat"]
         if found is not None:
-            titles += [f"B: lane {found.b.lane}, at the same batch, phase and t as A"]
+            same = "batch and t" if found.b.told else "batch, phase and t"
+            titles += [f"B: lane {found.b.lane}{found.b.told}, at the same {same} as A"]
             titles += ["log₁₀ E_A / E_B, grey where either is not reached or only rounding"]
         for title, text in zip(plot.titles, titles, strict=False):
             title.text = text
@@ -187,6 +206,8 @@ class LanesTab:
 
     def _elsewhere(self, found: Beside) -> str:
         """A link to all that can be compared of the two, as HTML."""
+        if found.b.told:
+            return ""
         address = self._page.address
         name = address.run if address.watches else f"{SESSION}{address.session}"
         pair = tuple(f"{name}:{one.lane}" for one in (found.a, found.b))
@@ -201,11 +222,22 @@ class LanesTab:
             self._page.do(lambda s: s.seek(min(row, s.row)))
 
 
-def _held(place: Any) -> tuple[Side | None, Beside | None, str]:
-    """All rows of A, both lanes beside each other, and why they are not."""
+def _held(place: Any, pair: tuple[str, ...]) -> tuple[Side | None, Beside | None, str]:
+    """All rows of A, both sides beside each other, and why they are not.
+
+    Args:
+        place: what is shown.
+        pair: two phases of the live lane; () for all rows of two lanes.
+    """
     a = None
     try:
         a = Side.of(place.lane)
+        if pair:
+            there = [one for one in pair if one in a.phases]
+            if len(there) < len(pair):
+                return a, None, f"phase {pair[len(there)]} has not begun"
+            a, b = (a.only(one) for one in pair)
+            return a, beside(a, b), ""
         if place.ghost is None:
             return a, None, ALONE
         return a, beside(a, Side.of(place.ghost)), ""
@@ -249,7 +281,8 @@ def _at(found: Beside, one: Parting) -> str:
     a, b = (short(energy) for energy in one.energies)
     other = "" if one.other == one.row else f" (row {one.other} of B)"
     apart = "" if one.by == float("inf") else f", {short(100 * one.by)} % apart"
+    phase = f"{one.phase}, " if one.phase else ""
     return (
-        f"batch {one.batch}, {one.phase}, t = {one.t}{other}, layer {found.a.names[one.layer]}: "
+        f"batch {one.batch}, {phase}t = {one.t}{other}, layer {found.a.names[one.layer]}: "
         f"E is {a} in A and {b} nat in B{apart}"
     )
