@@ -12,7 +12,7 @@ from workbench.samples_tab import SamplesTab
 from workbench.selftest_tab import SelfTestTab
 from workbench.tabs import TABS
 
-WIDE = ("lanes", "precision", "maps", "samples", "poke", "what-if", "grid", "self-test")
+WIDE = ("network", "lanes", "precision", "maps", "samples", "poke", "what-if", "grid", "self-test")
 """Tabs that need more room."""
 
 FITS = ":host { min-width: 0 !important; }"
@@ -37,6 +37,7 @@ class Drawer:
         if page.address.watches:
             from workbench.grid_tab import NoGrid
             from workbench.maps_tab import NoMaps
+            from workbench.network_tab import NoNetwork
             from workbench.poke_tab import NoPoke
             from workbench.precision_tab import NoPrecision
             from workbench.watched_tab import NoTheory, WatchedTab
@@ -46,19 +47,22 @@ class Drawer:
             self._maps, self._poke = NoMaps(page, sheet), NoPoke(page, sheet)
             self._precision, self._whatif = NoPrecision(page, sheet), NoWhatIf(page, sheet)
             self._grid = NoGrid(page, sheet)
+            self._network = NoNetwork(page, sheet)
         else:
             from workbench.choices_tab import ChoicesTab
             from workbench.grid_tab import GridTab
             from workbench.maps_tab import MapsTab
+            from workbench.network_tab import NetworkTab
             from workbench.poke_tab import PokeTab
             from workbench.precision_tab import PrecisionTab
             from workbench.theory_tab import TheoryTab
             from workbench.whatif_tab import WhatIfTab
 
             self._choices, self.theory = ChoicesTab(page, sheet), TheoryTab(page, sheet)
-            self._maps, self._poke = MapsTab(page, sheet), PokeTab(page, sheet)
+            self._maps, self._poke = maps, poke = MapsTab(page, sheet), PokeTab(page, sheet)
             self._precision, self._whatif = PrecisionTab(page, sheet), WhatIfTab(page, sheet)
             self._grid = GridTab(page, sheet)
+            self._network = NetworkTab(page, sheet, maps.choose, poke.choose)
         self._samples = SamplesTab(page, sheet, self._maps.sample)
         self._lanes = LanesTab(page, sheet)
         self._export = ExportTab(page, sheet)
@@ -67,6 +71,7 @@ class Drawer:
         parts = (
             self._choices.view,
             self.theory.view,
+            self._network.view,
             self._lanes.view,
             self._precision.view,
             self._maps.view,
@@ -162,6 +167,8 @@ class Drawer:
             self._whatif.follow(draws=draws)
         elif self.tab == "grid":
             self._grid.follow(draws=draws)
+        elif self.tab == "network":
+            self._network.follow(draws=draws)
         elif self.tab == "precision" and draws:
             self._precision.follow()
 

@@ -104,6 +104,17 @@ class MapsTab:
         finally:
             self._setting = False
 
+    def choose(self, layer: int) -> None:
+        """Look into a layer, by its number from 1 on."""
+        options = self._layer.options
+        if layer not in options.values():  # the menu is filled when the maps are looked at
+            options = {**options, str(layer): layer}
+        self._unit, self._setting = None, True
+        try:
+            self._layer.param.update(options=options, value=layer)
+        finally:
+            self._setting = False
+
     def _show(self) -> None:
         """Draw the newest, if it is not what is drawn."""
         newest, trouble = self._surveyor.newest, self._surveyor.trouble

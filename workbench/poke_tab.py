@@ -61,7 +61,7 @@ class PokeTab:
                 label=label, value=value, placeholder=hint, width=width, **small
             )
 
-        self._layer = pn.widgets.Select(label="state", options=["1"], width=132, **small)
+        self._layer = pn.widgets.Select(label="state", options={}, width=132, **small)
         self._how = pn.widgets.Select(
             label="how", options=[one for one in HOW if one != RELEASE], width=82, **small
         )
@@ -69,7 +69,8 @@ class PokeTab:
         self._sample = typed("in sample", "", 66, "all")
         self._rows = typed("in rows", "", 74, "all")
         self._columns = typed("in columns", "", 74, "all")
-        self._poke = pn.widgets.Button(label="poke", button_type="primary", width=72, **small)
+        self._poke = pn.widgets.Button(label="poke", width=72, **small)
+        self._poke.button_type = "primary"
         self._release = pn.widgets.Button(label="release", disabled=True, width=140, **small)
         self._back = typed("over within %", f"{100 * BACK:g}", 90)
         self._front = typed("front above ε", f"{FRONT:g}", 90)
@@ -157,10 +158,13 @@ class PokeTab:
         if options != self._layer.options:
             kept = self._layer.value if self._layer.value in options.values() else None
             middle = network.nodes[network.layers[len(network.layers) // 2 - 1]].name
-            self._layer.param.update(
-                options=options, value=kept if kept not in (None, "1") else middle
-            )
+            self._layer.param.update(options=options, value=kept or middle)
         self._turned(None)
+
+    def choose(self, name: str) -> None:
+        """Let a state be the one that is poked, by its name."""
+        self._offer(self._page.session.showing.lane)
+        self._layer.value = name
 
     def _turned(self, event: Any) -> None:
         """Only what the choice takes can be typed."""

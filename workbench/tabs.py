@@ -3,6 +3,7 @@
 TABS = (
     "choices",
     "theory",
+    "network",
     "lanes",
     "precision",
     "maps",

@@ -1,0 +1,129 @@
+"""The drawing in Chromium: it follows the cursor, a click on a state chooses it in other tabs."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+from driving import (
+    colours,
+    decoded,
+    in_drawer,
+    menu,
+    open_drawer,
+    press,
+    readout,
+    set_speed,
+    step,
+    wait_for,
+    wait_in_drawer,
+)
+
+from workbench.dials import KINDS
+
+
+def figure(page):
+    """The drawing."""
+    return page.locator("#drawer .bk-Figure").filter(visible=True).first
+
+
+def pixels(page):
+    return decoded(figure(page).screenshot())
+
+
+def click_state(page, row, states):
+    """A click on a state, by its row from the bottom."""
+    box = figure(page).bounding_box()
+    y = box["height"] * (states - row - 0.5) / states
+    figure(page).click(position={"x": 0.4 * box["width"], "y": y})
+
+
+def energy_said(page):
+    return wait_in_drawer(page, r"E (not reached|[\d.e-]+)")[1]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_drawing_follows_the_cursor(visit, theme):
+    page = visit(f"?theme={theme}", viewport={"width": 1280, "height": 900})
+    step(page, 6)
+    open_drawer(page, "network")
+    wait_in_drawer(page, "11 states, 10 layers, 84,170 parameters")
+    wait_in_drawer(page, r"phase relax, t = 6")
+    wait_in_drawer(page, r"clamped · E [\d.]+ nat")
+    late = pixels(page)
+    assert colours(late) > 40
+    press(page, "Home")
+    wait_in_drawer(page, "phase relax, t = 0")
+    time.sleep(0.7)
+    assert np.any(pixels(page) != late)
+    label = figure(page).get_attribute("aria-label")
+    assert label == "Network: 11 states, 10 layers, 84,170 parameters"
+
+
+def test_a_click_chooses_a_state_in_maps_and_for_pokes(page):
+    step(page, 6)
+    open_drawer(page, "network")
+    wait_in_drawer(page, "11 states")
+    time.sleep(0.5)
+    click_state(page, 9, 11)
+    wait_in_drawer(page, r"layer 9 · 64 units · Linear 64 → 64, tanh · 4,160 parameters")
+    wait_in_drawer(page, "free · E")
+    assert float(energy_said(page)) == pytest.approx(readout(page)["energies"][8], rel=1e-2)
+    click_state(page, 1, 11)
+    wait_in_drawer(page, "layer 1 · 64 units · Linear 784")
+    assert energy_said(page) == "not reached"
+    click_state(page, 9, 11)
+    wait_in_drawer(page, "layer 9 · 64 units")
+    page.locator("#drawer button", has_text="look into it").click()
+    wait_in_drawer(page, "layer 9, unit 0")
+    open_drawer(page, "poke")
+    poked = page.locator("#drawer .bk-input-group", has_text="state").filter(visible=True)
+    assert poked.locator("select").first.input_value() == "9"
+
+
+def test_it_keeps_up_with_a_session_that_plays_and_does_not_hold_it(page):
+    open_drawer(page, "network")
+    wait_in_drawer(page, "11 states")
+    set_speed(page, "free")
+    press(page, " ")
+    found, end = set(), time.monotonic() + 30
+    while time.monotonic() < end and len(found) < 4:
+        found.add(int(wait_in_drawer(page, r"phase relax, t = (\d+)")[1]))
+        time.sleep(0.1)
+    press(page, " ")
+    shown = wait_for(page, lambda r: not r["playing"], what="it has stopped")
+    assert len(found) >= 4
+    wait_in_drawer(page, f"phase relax, t = {shown['step']};")
+
+
+def test_skips_are_drawn_and_what_is_said_stays_in_sight_when_scrolled(page):
+    open_drawer(page)
+    menu(page, "first weights").select_option(label="random")
+    menu(page, KINDS["network"]).select_option(label="ResNet classifier")
+    wait_for(page, lambda r: r["layers"] == 13, timeout=60, what="a ResNet")
+    open_drawer(page, "network")
+    wait_in_drawer(page, "19 states, 13 layers, 5 relays")
+    box = figure(page).bounding_box()
+    assert box["height"] > 600
+    page.mouse.move(box["x"] + 50, box["y"] + 300)
+    page.mouse.wheel(0, 2000)
+    time.sleep(0.5)
+    click_state(page, 3, 19)  # the relay 2s
+    wait_in_drawer(page, r"state 2s · relay · 4 × 28 × 28 .* reads 1 · read by 3s")
+    line = page.locator("#drawer", has_text=re.compile("hands on")).bounding_box()
+    assert line is not None
+    said = page.get_by_text("a delay").first.bounding_box()
+    assert 0 < said["y"] < 400, "what is said of it stays above the drawing"
+    assert "E " not in in_drawer(page).partition("a delay")[2][:40]
+
+
+def test_the_equation_lights_the_nudge(page):
+    open_drawer(page)
+    menu(page, KINDS["task"]).select_option(label="Free and nudged phases")
+    wait_for(page, lambda r: len(r["phases"]) == 3, timeout=60, what="three phases")
+    open_drawer(page, "network")
+    wait_in_drawer(page, "phase free, t = 0, β = 0;")
+    step(page, 2)
+    wait_in_drawer(page, "phase plus, t = 1, β = 0.05")
+    lit = page.locator("#drawer .force b").filter(visible=True)
+    assert lit.inner_text() == "β = 0.05"
