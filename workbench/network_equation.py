@@ -46,7 +46,7 @@ def terms(experiment: Experiment, now: Now, ends: Ends | None, look: Palette) ->
     under = (r"L-t \leq " if experiment.window else "") + (r"\ell < L" if scaled else r"\ell")
     if experiment.window and not scaled:
         under = r"\ell \geq L-t"
-    found = [("F =", ink), (rf"\sum_{{{under}}}", _lit(experiment.window, look))]
+    found = [("F =", ink), (rf"\sum_{{{under}}}", _lit(now.left_out > 0, look))]
     found += [(r"\Pi_\ell", _lit(bool(now.highest.any()), look)), (r"E_\ell", ink)]
     if scaled:
         found.append((r"+\ \lambda\, \Pi_L E_L", ink))
@@ -94,34 +94,26 @@ def line(parts: Sequence[Term], size: float = SIZE) -> str:
 
 STYLE = (
     "<style>.force { display: flex; flex-wrap: wrap; gap: 2px 18px; align-items: center; "
-    "padding: 2px 0; } .force svg { display: block; } "
-    ".force b { color: var(--accent); font-weight: 600; }</style>"
+    "padding: 2px 0; } .force svg { display: block; }</style>"
 )
 
+LIT = "<style>b { color: var(--accent); font-weight: 600; }</style>"
 
-def equation(
-    experiment: Experiment,
-    now: Now,
-    ends: Ends | None,
-    names: Sequence[str],
-    look: Palette,
-) -> str:
-    """F, the energies and the rule of the states, with what acts now, as HTML.
+
+def equation(experiment: Experiment, now: Now, ends: Ends | None, look: Palette) -> str:
+    """F, the energies and the rule of the states, with what acts now lit, as HTML.
 
     Args:
         experiment: the choices at the row.
         now: the row.
         ends: what its phase nudges; None where that is not known yet.
-        names: of the layers.
         look: colours.
     """
     formulas = [
         line(tuple(terms(experiment, now, ends, look))),
         *(svg(one, look.muted, SIZE) for one in _cards(experiment)),
     ]
-    said = "; ".join(acting(experiment, now, ends, names))
-    drawn = "".join(f"<div>{one}</div>" for one in formulas)
-    return f'{STYLE}<div class="force">{drawn}</div><div class="force"><small>{said}</small></div>'
+    return f'{STYLE}<div class="force">{"".join(f"<div>{one}</div>" for one in formulas)}</div>'
 
 
 def _cards(experiment: Experiment) -> Iterator[str]:
@@ -130,6 +122,19 @@ def _cards(experiment: Experiment) -> Iterator[str]:
     if not isinstance(experiment.energy, SquaredError):
         yield card_of(experiment.energy).formula
     yield card_of(experiment.dynamics).formula
+
+
+def said(experiment: Experiment, now: Now, ends: Ends | None, names: Sequence[str]) -> str:
+    """What acts at a row, in one line of HTML.
+
+    Args:
+        experiment: the choices at the row.
+        now: the row.
+        ends: what its phase nudges; None where that is not known yet.
+        names: of the layers.
+    """
+    words = "; ".join(acting(experiment, now, ends, names))
+    return f'{LIT}<small class="acting">{words}</small>'
 
 
 def acting(
@@ -143,14 +148,14 @@ def acting(
         phase += f", <b>β = {pull}</b>" if ends.nudge else f", β = {pull}"
     yield phase
     if experiment.window:
-        count = int((now.precision > 0).sum())
-        yield f"<b>window: {count} of {len(names)} layers count</b>"
+        said = f"window: {len(names) - now.left_out} of {len(names)} layers count"
+        yield f"<b>{said}</b>" if now.left_out else said
     high = now.highest
     if high.any():
         which = ", ".join(html.escape(name) for name, one in zip(names, high, strict=True) if one)
         if high.sum() > 3:
             which = f"{int(high.sum())} layers"
-        yield f"<b>Π = {short(float(now.precision.max()))}</b> in {which}, elsewhere lower"
+        yield f"<b>Π = {short(now.spike)}</b> in {which}, elsewhere lower"
     constants = [("α", experiment.dynamics.rate)]
     if experiment.output_precision != 1.0:
         constants.append(("λ", experiment.output_precision))

@@ -12,6 +12,7 @@ from workbench.curves import curves
 from workbench.lanes import Lane
 from workbench.looking import at_cursor
 from workbench.poking import held
+from workbench.precision_place import step_of
 from workbench.returning import Returning
 from workbench.session import Session
 from workbench.showing import Showing
@@ -34,6 +35,8 @@ class Now:
         noise: whether it is not zero and yet not above it.
         error: RMS of each layer's error; nan where it is not reached.
         precision: as applied.
+        schedule: that of the schedule alone, before the output's factor and the 1 / rate of
+            auxiliary neurons; nan where the energy window leaves a layer out.
     """
 
     row: int
@@ -45,14 +48,25 @@ class Now:
     noise: NDArray[Any]
     error: NDArray[Any]
     precision: NDArray[Any]
+    schedule: NDArray[Any]
 
     @property
     def highest(self) -> NDArray[np.bool_]:
-        """Which layers have the highest precision, none where all have the same, (L,)."""
-        low, high = self.precision.min(), self.precision.max()
-        if not np.isfinite(high) or high - low <= ALIKE * high:
-            return np.zeros(len(self.precision), dtype=bool)
-        return self.precision >= high * (1 - ALIKE)
+        """Which layers have the schedule's highest precision, none where all have one, (L,)."""
+        there = self.schedule[~np.isnan(self.schedule)]
+        if not there.size or there.max() - there.min() <= ALIKE * there.max():
+            return np.zeros(len(self.schedule), dtype=bool)
+        return self.schedule >= there.max() * (1 - ALIKE)
+
+    @property
+    def left_out(self) -> int:
+        """How many layers the energy window leaves out."""
+        return int(np.isnan(self.schedule).sum())
+
+    @property
+    def spike(self) -> float:
+        """The schedule's highest precision."""
+        return float(np.nanmax(self.schedule))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +92,12 @@ class Ends:
 
 def now_of(showing: Showing) -> Now | None:
     """The numbers at the cursor; None before the first row."""
-    trace = showing.lane.trace
+    lane, trace = showing.lane, showing.lane.trace
     row = trace.row(showing.cursor)
     if row is None:
         return None
     drawn = curves(trace, {name: np.asarray(value)[None] for name, value in row.items()})
+    precision = drawn.precision[0].astype(float)
     return Now(
         int(drawn.step[0]),
         int(drawn.t[0]),
@@ -92,8 +107,24 @@ def now_of(showing: Showing) -> Now | None:
         drawn.reached[0],
         drawn.noise[0],
         drawn.error[0],
-        drawn.precision[0].astype(float),
+        precision,
+        _schedule(precision, lane, int(drawn.step[0])),
     )
+
+
+def _schedule(precision: NDArray[Any], lane: Lane, row: int) -> NDArray[np.float64]:
+    """Precisions without what `core.rows.in_force` puts on top of them."""
+    network, experiment = lane.training.network, lane.choices_at(row)[0]
+    found = precision.copy()
+    auxiliary = [network.nodes[i].auxiliary for i in network.layers]
+    found[auxiliary] *= experiment.dynamics.rate
+    if experiment.output_precision:
+        found[-1] /= experiment.output_precision
+    stands = step_of(lane, row)
+    if experiment.window and stands is not None:
+        depth = np.array(lane.trace.depths)
+        found[depth < depth.max() - stands[0]] = np.nan
+    return found
 
 
 def place_of(lane: Lane, row: int, phase: str) -> Any:

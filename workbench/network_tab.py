@@ -13,8 +13,8 @@ import panel as pn
 from workbench.axes import ENERGY_LIMITS
 from workbench.look import short
 from workbench.looking import Surveyor
-from workbench.network_equation import equation
-from workbench.network_layout import RELAY, Drawing, State, drawing
+from workbench.network_equation import equation, said
+from workbench.network_layout import AUXILIARY, RELAY, Drawing, State, drawing
 from workbench.network_now import Ends, Now, asked, now_of, place_of
 from workbench.network_plot import NetworkPlot, energy
 
@@ -63,7 +63,8 @@ class NetworkTab:
         words = {"stylesheets": [sheet], "sizing_mode": "stretch_width", "margin": (2, 4)}
         small = {"stylesheets": [sheet], "margin": (2, 4)}
         self._equation = pn.pane.HTML("<p>looking</p>", **words)
-        self._state = pn.widgets.Select(label="state", options={}, width=150, **small)
+        self._acting = pn.pane.HTML("", **words)
+        self._state = pn.widgets.Select(label="chosen", options={}, width=150, **small)
         self._state.param.watch(self._selected, "value")
         self._maps, self._poke = (
             pn.widgets.Button(
@@ -78,6 +79,7 @@ class NetworkTab:
         self._of = pn.pane.HTML("", **words)
         self.view = pn.Column(
             self._equation,
+            self._acting,
             pn.Column(
                 pn.Row(self._state, self._maps, self._poke, sizing_mode="stretch_width"),
                 self._said,
@@ -118,7 +120,8 @@ class NetworkTab:
         self._plot.hold(known)
         names = [one.name for one in self._states if one.layer]
         chosen = showing.lane.choices_at(showing.cursor)[0]
-        self._say(self._equation, equation(chosen, now, known, names, self._look))
+        self._say(self._equation, equation(chosen, now, known, self._look))
+        self._say(self._acting, said(chosen, now, known, names))
         self._tell()
 
     def _ask(self, showing: Any, now: Now) -> None:
@@ -248,7 +251,8 @@ def _numbers(one: State, now: Now, ends: Ends | None) -> list[str]:
         found.append("below the rounding floor")
     elif now.reached[k]:
         found.append(f"RMS error <b>{short(float(now.error[k]))}</b>")
-    return [*found, f"Π <b>{short(float(now.precision[k]))}</b>"]
+    found.append(f"Π <b>{short(float(now.precision[k]))}</b>")
+    return [*found, "1 / α times the schedule's"] if AUXILIARY in one.roles else found
 
 
 def _freedom(one: State, ends: Ends) -> str:

@@ -1,6 +1,5 @@
 """The drawing in Chromium: it follows the cursor, a click on a state chooses it in other tabs."""
 
-import re
 import time
 
 import numpy as np
@@ -27,6 +26,18 @@ def figure(page):
     return page.locator("#drawer .bk-Figure").filter(visible=True).first
 
 
+def drawn(page, states, timeout=20):
+    """Wait until so many states have their room."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        box = figure(page).bounding_box()
+        if box and box["height"] > 30 * states:
+            time.sleep(0.5)
+            return figure(page).bounding_box()
+        time.sleep(0.05)
+    raise AssertionError(f"no drawing of {states} states: {box}")
+
+
 def pixels(page):
     return decoded(figure(page).screenshot())
 
@@ -48,6 +59,7 @@ def test_the_drawing_follows_the_cursor(visit, theme):
     step(page, 6)
     open_drawer(page, "network")
     wait_in_drawer(page, "11 states, 10 layers, 84,170 parameters")
+    drawn(page, 11)
     wait_in_drawer(page, r"phase relax, t = 6")
     wait_in_drawer(page, r"clamped · E [\d.]+ nat")
     late = pixels(page)
@@ -64,7 +76,7 @@ def test_a_click_chooses_a_state_in_maps_and_for_pokes(page):
     step(page, 6)
     open_drawer(page, "network")
     wait_in_drawer(page, "11 states")
-    time.sleep(0.5)
+    drawn(page, 11)
     click_state(page, 9, 11)
     wait_in_drawer(page, r"layer 9 · 64 units · Linear 64 → 64, tanh · 4,160 parameters")
     wait_in_drawer(page, "free · E")
@@ -77,8 +89,7 @@ def test_a_click_chooses_a_state_in_maps_and_for_pokes(page):
     page.locator("#drawer button", has_text="look into it").click()
     wait_in_drawer(page, "layer 9, unit 0")
     open_drawer(page, "poke")
-    poked = page.locator("#drawer .bk-input-group", has_text="state").filter(visible=True)
-    assert poked.locator("select").first.input_value() == "9"
+    assert menu(page, "state").input_value() == "9: 64 units"
 
 
 def test_it_keeps_up_with_a_session_that_plays_and_does_not_hold_it(page):
@@ -103,18 +114,15 @@ def test_skips_are_drawn_and_what_is_said_stays_in_sight_when_scrolled(page):
     wait_for(page, lambda r: r["layers"] == 13, timeout=60, what="a ResNet")
     open_drawer(page, "network")
     wait_in_drawer(page, "19 states, 13 layers, 5 relays")
-    box = figure(page).bounding_box()
-    assert box["height"] > 600
+    box = drawn(page, 19)
     page.mouse.move(box["x"] + 50, box["y"] + 300)
     page.mouse.wheel(0, 2000)
     time.sleep(0.5)
     click_state(page, 3, 19)  # the relay 2s
     wait_in_drawer(page, r"state 2s · relay · 4 × 28 × 28 .* reads 1 · read by 3s")
-    line = page.locator("#drawer", has_text=re.compile("hands on")).bounding_box()
-    assert line is not None
     said = page.get_by_text("a delay").first.bounding_box()
     assert 0 < said["y"] < 400, "what is said of it stays above the drawing"
-    assert "E " not in in_drawer(page).partition("a delay")[2][:40]
+    assert "a delay · no energy of its own" in in_drawer(page)
 
 
 def test_the_equation_lights_the_nudge(page):
@@ -125,5 +133,5 @@ def test_the_equation_lights_the_nudge(page):
     wait_in_drawer(page, "phase free, t = 0, β = 0;")
     step(page, 2)
     wait_in_drawer(page, "phase plus, t = 1, β = 0.05")
-    lit = page.locator("#drawer .force b").filter(visible=True)
+    lit = page.locator("#drawer .acting b").filter(visible=True)
     assert lit.inner_text() == "β = 0.05"

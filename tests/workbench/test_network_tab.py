@@ -14,7 +14,7 @@ from workbench.maps_tab import MapsTab
 from workbench.network_equation import SIZE, acting, equation, line, terms
 from workbench.network_now import asked, now_of
 from workbench.network_plot import HIGHEST, widths
-from workbench.network_tab import NetworkTab
+from workbench.network_tab import NetworkTab, NoNetwork
 from workbench.poke_tab import PokeTab
 
 LIGHT = palette("light")
@@ -82,7 +82,7 @@ def test_the_numbers_are_those_of_the_trace_at_the_cursor():
         assert (now.row, now.t, now.phase) == (row, row, "relax")
         said = shown.numbers["energy"]
         assert [one == "not reached" for one in said] == list(data["energy"].values == 0)
-        assert f"t = {row}" in shown.tab._equation.object
+        assert f"t = {row}" in shown.tab._acting.object
 
 
 def test_after_a_forward_sweep_only_the_output_has_energy():
@@ -101,7 +101,7 @@ def test_the_spike_is_lit_where_it_is():
         shown.do("seek", t)
         lit = [colour == LIGHT.accent for colour in shown.numbers["colour"]]
         assert lit == [layer == 4 - t for layer in (1, 2, 3, 4)]  # L - t
-        assert f"<b>Π = 1</b> in {4 - t}, elsewhere lower" in shown.tab._equation.object
+        assert f"<b>Π = 1</b> in {4 - t}, elsewhere lower" in shown.tab._acting.object
         wide = dict(zip([1, 2, 3, 4], shown.plot.wires.data["width"], strict=True))
         assert max(wide, key=wide.get) == 4 - t
     plain = Opened()
@@ -197,17 +197,19 @@ def test_only_what_changes_is_sent():
     for one in (*sources, plot.numbers):
         one.on_change("data", lambda attr, old, new: sent.append(attr))
     held = [dict(one.data) for one in sources]
+    drawn = shown.tab._equation.object
     shown.do("seek", 1)
+    assert shown.tab._equation.object is drawn, "the same terms are lit"
     for one, before in zip(sources, held, strict=True):
         same = {name for name, values in one.data.items() if list(values) == list(before[name])}
         assert same >= set(one.column_names) - {"width"}
-    said = shown.tab._equation.object
+    words = shown.tab._acting.object
     shown.tab._key = None
     shown.tab._at = 0.0
     sent.clear()
     shown.tab.follow()
     assert sent == [], "the same row again"
-    assert shown.tab._equation.object is said
+    assert shown.tab._acting.object is words
     shown.do("change", network=make("network", "MLP", {"hidden": (8,)}))
     assert plot.figure is figure and plot.figure.renderers == glyphs
     assert plot.figure.y_range.end == 2.5
@@ -246,6 +248,12 @@ def test_looking_leaves_no_trace():
         shown.do("step", 4)
     assert_same_rows(rows(one.session.lane), rows(other.session.lane))
     assert len(one.session.events) == len(other.session.events)
+
+
+def test_a_recorded_run_says_why_it_has_no_drawing():
+    tab = NoNetwork(SimpleNamespace(session=SimpleNamespace(why="of <old> weights")), "")
+    assert "of &lt;old&gt; weights" in tab.view.object
+    tab.follow()
 
 
 # The equation ------------------------------------------------------------------------------------
@@ -306,14 +314,39 @@ def test_f_has_the_terms_of_the_recipe_and_no_others():
     assert "c = 0.1" in list(acting(experiment, now, ends, "1234"))[-1]
 
 
-def test_the_window_says_how_many_layers_count():
-    session = opened(SMALL.changed(window=True))
+@pytest.mark.parametrize("rest", [None, 0.0])
+def test_the_window_says_how_many_layers_count(rest):
+    spiking = {} if rest is None else {"precision": make("precision", "Spiking", {"rest": rest})}
+    session = opened(SMALL.changed(window=True, **spiking))
     do(session, "step", 3)
     for t, count in enumerate([1, 2, 3, 4]):  # l >= L - t
         experiment, now, ends = at(session, t)
-        assert (r"\sum_{\ell \geq L-t}", LIGHT.accent) in terms(experiment, now, ends, LIGHT)
+        colour = LIGHT.accent if count < 4 else LIGHT.ink
+        assert (r"\sum_{\ell \geq L-t}", colour) in terms(experiment, now, ends, LIGHT)
         said = list(acting(experiment, now, ends, ["1", "2", "3", "4"]))
-        assert f"<b>window: {count} of 4 layers count</b>" in said
+        words = f"window: {count} of 4 layers count"
+        assert said[1] == (f"<b>{words}</b>" if count < 4 else words)
+        alone = rest is None or t == 0
+        assert len(said) == (3 if alone else 4), "all that count have one precision, or one spikes"
+
+
+def test_a_spike_is_the_schedules_own_whatever_stands_on_top_of_it():
+    """An auxiliary neuron counts 1 / rate times, the output lambda times."""
+    resnet = make("network", "ResNet", {"width": 1 / 64, "skips": "published"})
+    session = opened(SMALL.changed(network=resnet, precision=SPIKING, output_precision=0.5))
+    do(session, "step", 3)
+    network = session.lane.training.network
+    names = [network.nodes[i].name for i in network.layers]
+    for t, which in enumerate([["10"], ["9", "9s"], ["8", "8s"]]):  # depth L - t
+        experiment, now, ends = at(session, t)
+        lit = [name for name, one in zip(names, now.highest, strict=True) if one]
+        assert sorted(lit) == sorted(which) and now.spike == pytest.approx(1.0)
+        said = list(acting(experiment, now, ends, names))
+        assert said[1].startswith("<b>Π = 1</b> in ")
+    nodes = zip(network.layers, now.precision, now.schedule, strict=True)
+    scales = {network.nodes[i].name: applied / own for i, applied, own in nodes}
+    assert scales["9s"] == pytest.approx(1 / 0.1) and scales["9"] == 1
+    assert scales["10"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("rule", list(cards("dynamics")))
@@ -322,7 +355,7 @@ def test_the_rule_of_the_states_is_the_formula_of_its_card(rule):
     session = opened(SMALL.changed(**chosen))
     do(session, "step", 2)
     experiment, now, ends = at(session, 1)
-    drawn = equation(experiment, now, ends, ["1", "2", "3", "4"], LIGHT)
+    drawn = equation(experiment, now, ends, LIGHT)
     assert svg(cards("dynamics")[rule].formula, LIGHT.muted, SIZE) in drawn
 
 
