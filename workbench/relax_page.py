@@ -297,7 +297,7 @@ class RelaxPage:
 
         opened = self._drawer.tab if self._drawer is not None else ""
         asked = self.theorist is not None and self.theorist.on
-        theory = asked and self._drawer is not None and self._drawer.theory.draws
+        theory = asked and self._drawer is not None and self._drawer.draws_theory
         drawn = scene(session, self.per, theory=theory)
         if drawn is None:
             return
