@@ -12,7 +12,6 @@ from driving import (
     open_drawer,
     press,
     readout,
-    set_speed,
     step,
     wait_for,
     wait_in_drawer,
@@ -95,9 +94,8 @@ def test_a_click_chooses_a_state_in_maps_and_for_pokes(page):
 def test_it_keeps_up_with_a_session_that_plays_and_does_not_hold_it(page):
     open_drawer(page, "network")
     wait_in_drawer(page, "11 states")
-    set_speed(page, "free")
     press(page, " ")
-    found, end = set(), time.monotonic() + 30
+    found, end = set(), time.monotonic() + 60
     while time.monotonic() < end and len(found) < 4:
         found.add(int(wait_in_drawer(page, r"phase relax, t = (\d+)")[1]))
         time.sleep(0.1)
