@@ -11,6 +11,7 @@ from workbench.formula import svg
 from workbench.look import short
 from workbench.maps import ERROR, FORCE, PREDICTION, SHOWN, SPREAD, STATE, Maps, Wanted, surveyor
 from workbench.maps_field import BELOW, IMAGE, Unit
+from workbench.maps_histogram import Histogram
 from workbench.maps_plots import SIDE, MapsPlots
 
 ABOUT = (
@@ -56,6 +57,7 @@ class MapsTab:
             one.param.watch(self._chosen, "value")
         fit.on_click(self._fit)
         self._plots = plots = MapsPlots(self._look, self._tapped)
+        self._histogram = Histogram(self._look)
         self._numbers = pn.pane.HTML("<p>looking</p>", **words, margin=(2, 4))
         self._of = pn.pane.HTML("", **words, margin=(8, 4))
         self._formula = pn.pane.HTML("", stylesheets=[sheet], width=190, margin=(2, 4))
@@ -78,6 +80,7 @@ class MapsTab:
             pn.Row(self._formula, self._of, fit, sizing_mode="stretch_width"),
             pn.Row(pn.pane.Bokeh(plots.spread), pn.pane.Bokeh(plots.field)),
             pn.Row(self._spread, self._read),
+            pn.pane.Bokeh(self._histogram.figure, sizing_mode="stretch_width"),
             pn.pane.HTML(f"<small>{ABOUT}</small>", **words, margin=(2, 4)),
             self._figure,
             sizing_mode="stretch_width",
@@ -129,6 +132,9 @@ class MapsTab:
     def _draw(self, maps: Maps) -> None:
         self._offer(maps)
         self._plots.draw(maps, self._what.value, anew=self._anew)
+        held = maps.values.get(self._what.value)
+        name = f"{SHOWN[self._what.value][0]}, layer {maps.name}"
+        self._histogram.draw([] if held is None else held, name, anew=self._anew)
         self._anew = False
         self._shown = *self._shown[:3], False
         self._figure.disabled = self._what.value not in maps.values

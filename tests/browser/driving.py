@@ -374,6 +374,14 @@ def open_drawer(page: Page, tab: str = "choices") -> None:
     page.locator("#drawer .bk-tab", has_text=tab).click()
 
 
+def copied(page: Page, button: str) -> str:
+    """What a button of the drawer copies; what was copied before is not taken for it."""
+    page.evaluate("() => navigator.clipboard.writeText('')")
+    page.locator("#drawer button", has_text=button).click()
+    page.wait_for_function("() => navigator.clipboard.readText()")
+    return page.evaluate("() => navigator.clipboard.readText()")
+
+
 def menu(page: Page, title: str) -> Locator:
     """The select of the drawer with this label."""
     group = page.locator("#drawer .bk-input-group", has=page.locator(f'label:text-is("{title}")'))

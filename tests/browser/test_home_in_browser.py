@@ -4,13 +4,16 @@ import pytest
 from driving import readout, step, wait_for, wait_ready
 
 from workbench.presets import presets, published
+from workbench.tours import tours
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1920)])
 def test_it_shows_all_presets_and_nothing_is_cut_off(visit, theme, width):
     page = visit(f"?page=home&theme={theme}", ready=False, viewport={"width": width, "height": 800})
     page.locator(".cards li").first.wait_for()
-    assert page.locator(".cards li").count() == len(presets())
+    cards = page.locator(".cards")
+    assert cards.nth(0).locator("li").count() == len(tours())
+    assert cards.nth(1).locator("li").count() == len(presets())
     works = {one.printed.work for one in published().values()}
     assert page.locator("#home details").count() == len(works)
     assert page.locator("#home tbody tr").count() == len(published())

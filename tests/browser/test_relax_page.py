@@ -23,6 +23,7 @@ from driving import (
     click,
     colours,
     control,
+    copied,
     dial,
     line,
     menu,
@@ -662,9 +663,7 @@ def test_the_command_that_is_copied_holds_the_whole_recipe(visit):
     shown = wait_for(page, lambda r: r["experiment"]["dynamics"]["rate"] == 0.25)
     open_drawer(page, "export")
     settle(page)
-    page.locator("#drawer button", has_text="copy as command").click()
-    page.wait_for_function("() => navigator.clipboard.readText()")
-    text = page.evaluate("() => navigator.clipboard.readText()")
+    text = copied(page, "copy as command")
     assert text.startswith("relaxoscope relax --recipe - --batch 0 ")
     recipe = text.partition("<<'TOML'\n")[2].rpartition("TOML")[0]
     assert tomllib.loads(recipe) == shown["experiment"]
@@ -685,9 +684,7 @@ def test_a_link_that_is_copied_shows_another_visitor_the_same(visit):
     newest = step(page, 4)
     open_drawer(page, "export")
     settle(page)
-    page.locator("#drawer button", has_text="copy link").click()
-    page.wait_for_function("() => navigator.clipboard.readText()")
-    text = page.evaluate("() => navigator.clipboard.readText()")
+    text = copied(page, "copy link")
     assert text.startswith(page.url.partition("?")[0] + "?page=relax&state=1.")
     assert "preset=spiking" in page.url, "a reload compares with it"
     other = visit("?" + text.partition("?")[2])

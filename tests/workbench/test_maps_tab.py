@@ -12,6 +12,7 @@ from core import make
 from workbench.look import palette
 from workbench.maps import ERROR, FORCE, PREDICTION, STATE
 from workbench.maps_field import BELOW
+from workbench.maps_histogram import Histogram
 from workbench.maps_tab import MapsTab
 
 CONVOLUTIONS = SMALL.changed(network=make("network", "VGG", {"width": 1 / 64, "pools": 2}))
@@ -213,3 +214,32 @@ def test_what_goes_wrong_is_said(maps):
     maps.tab._surveyor.trouble = "no <b> of this"
     maps.tab.follow()
     assert 'class="refused">no &lt;b&gt; of this' in maps.tab._numbers.object
+
+
+def test_the_histogram_counts_every_unit_of_what_is_shown(maps):
+    for shown in (STATE, PREDICTION, ERROR):
+        maps.choose(what=shown)
+        values = maps.newest.values[shown].ravel()
+        bars = maps.tab._histogram.bars.data
+        assert sum(bars["top"]) == len(values)
+        assert bars["left"][0] <= values.min() and bars["right"][-1] >= values.max()
+        inside = (values >= bars["left"][7]) & (values < bars["right"][7])
+        assert bars["top"][7] == inside.sum()
+        told = maps.tab._histogram._title.text
+        assert f"{len(values)} units, mean {values.mean():.3g}, sd {values.std():.3g}" in told
+
+
+def test_the_range_of_the_histogram_grows_and_is_fitted_when_asked():
+    shown = Histogram(palette("light"))
+    x = shown._x
+    shown.draw([-1.0, 2.0], "state")
+    shown.draw([0.0, 3.0], "state")
+    assert (x.start, x.end) == (-1.0, 3.0)
+    shown.draw([0.0, 1.0], "state", anew=True)
+    assert (x.start, x.end) == (0.0, 1.0)
+    shown.draw([5.0, 6.0], "error")
+    assert (x.start, x.end) == (5.0, 6.0), "another quantity begins anew"
+    shown.draw([2.0, 2.0], "force")
+    assert (x.start, x.end) == (1.5, 2.5) and sum(shown.bars.data["top"]) == 2
+    shown.draw([], "nothing")
+    assert sum(shown.bars.data["top"]) == 0 and shown._title.text == "nothing: 0 units"
