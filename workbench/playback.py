@@ -60,7 +60,8 @@ class Playback:
         lane = self.lane
         if lane is None:
             return None
-        return Showing(lane, self.ghost, len(self.lanes), self.row, self.cursor)
+        place = len(self.lanes), self.row, self.cursor, self.playing
+        return Showing(lane, self.ghost, *place)
 
     # What a person can do ------------------------------------------------------------------------
 

@@ -323,7 +323,8 @@ class Session(Moves):
     def _show(self) -> None:
         """Let pages draw the place that is reached; they read it as one, from other threads."""
         if self.lane is not None:
-            self.showing = Showing(self.lane, self.ghost, len(self.lanes), self._row, self.cursor)
+            place = len(self.lanes), self._row, self.cursor, self.playing
+            self.showing = Showing(self.lane, self.ghost, *place)
 
     def _fall_back(self, before: dict[str, Any]) -> None:
         if self._tape is not None:

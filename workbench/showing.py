@@ -17,6 +17,7 @@ class Showing:
         lanes: how many there are.
         row: number of the newest row of the lane.
         cursor: number of the row that is looked at.
+        playing: whether more rows come by themselves.
     """
 
     lane: Any
@@ -24,6 +25,7 @@ class Showing:
     lanes: int
     row: int
     cursor: int
+    playing: bool = False
 
     @property
     def place(self) -> tuple[int, int, int]:

@@ -273,3 +273,19 @@ def test_what_is_drawn_is_never_the_middle_of_a_command(monkeypatch):
     for said, shown in meanwhile:
         assert {name: said[name] for name in drawn} == {name: before[name] for name in drawn}
         assert (shown.lane, shown.cursor, shown.ghost.step[-1]) == (1, 2, 4)
+
+
+def test_what_is_said_to_play_is_of_the_rows_that_are_shown(monkeypatch):
+    """Else a page may say that it has stopped, and then show another row."""
+    session = opened()
+    session.play()
+    session._attempt(session._queue.get_nowait())
+    assert readout(session, scene(session, "layer"))["playing"]
+    shown = session._show
+    monkeypatch.setattr(session, "_show", lambda: None)
+    session.pause()
+    session._attempt(session._queue.get_nowait())
+    assert not session.playing
+    assert readout(session, scene(session, "layer"))["playing"], "the rows before are still shown"
+    shown()
+    assert not readout(session, scene(session, "layer"))["playing"]
