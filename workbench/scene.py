@@ -281,7 +281,7 @@ def readout(session: Session | Watched, drawn: Scene | None) -> dict[str, Any]:
         "lane": drawn.lane,
         "lane_title": lane.title,
         "lanes": of.lanes,
-        "playing": of.playing,
+        "playing": of.playing and not lane.diverged,
         "ghost": None if of.ghost is None else of.ghost.id,
         "cursor": drawn.cursor,
         "row": of.row,

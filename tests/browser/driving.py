@@ -378,8 +378,11 @@ def copied(page: Page, button: str) -> str:
     """What a button of the drawer copies; what was copied before is not taken for it."""
     page.evaluate("() => navigator.clipboard.writeText('')")
     page.locator("#drawer button", has_text=button).click()
-    page.wait_for_function("() => navigator.clipboard.readText()")
-    return page.evaluate("() => navigator.clipboard.readText()")
+    end = time.monotonic() + 15
+    while not (text := page.evaluate("() => navigator.clipboard.readText()")):
+        assert time.monotonic() < end, f"{button}: nothing was copied"
+        time.sleep(0.05)
+    return text
 
 
 def menu(page: Page, title: str) -> Locator:
