@@ -1,8 +1,9 @@
 """What does a live figure look like before anything is drawn in it? In the colours of its page."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from bokeh.models import Title
+from bokeh.models import FixedTicker, Title
 from bokeh.plotting import figure
 
 from workbench.look import FONT, Palette
@@ -23,6 +24,13 @@ def title_line(look: Palette, text: str = " ") -> Title:
         text_font_style="normal",
         standoff=4,
     )
+
+
+def name_layers(axis: Any, names: Sequence[str], most: int = 8) -> None:
+    """Let an axis name the layers at 1, 2, ...; about `most` of them where there are many."""
+    every = max(1, round(len(names) / most))
+    axis.ticker = FixedTicker(ticks=list(range(1, len(names) + 1, every)))
+    axis.major_label_overrides = dict(enumerate(names, start=1))
 
 
 def blank(name: str, look: Palette, title: Title, **options: Any) -> Any:

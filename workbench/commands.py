@@ -241,8 +241,7 @@ class Commands(Driver):
         lane = self.lane
         assert lane is not None
         self.playing, self._owed = False, 0
-        begun = max(first for first, _ in lane.starts if first <= self.cursor)
-        rows = self.cursor - begun
+        rows = self.cursor - lane.begun_at(self.cursor)
         changed = plugins.renewed(lane.experiment)
         try:
             self._rebuild(lane.experiment.changed(**changed), f"{names} saved again", set(changed))

@@ -19,6 +19,11 @@ def svg(formula: str, colour: str, size: float = 11.0) -> str:
     figure = Figure(figsize=(0.01, 0.01))
     FigureCanvasSVG(figure)
     figure.text(0, 0, f"${formula}$", size=size, color=colour)
+    return inline(figure)
+
+
+def inline(figure: Figure) -> str:
+    """What is drawn in a figure with an SVG canvas, as an inline SVG element without ground."""
     held = io.BytesIO()
     figure.savefig(
         held,

@@ -24,6 +24,7 @@ from core.trace import Trace
 from core.training import Training
 from workbench import measures
 from workbench.lanes import Lane, Mark
+from workbench.looking import at_row
 from workbench.returning import Returning
 from workbench.session import Session
 
@@ -185,34 +186,20 @@ def _dial(experiment: Experiment, name: str) -> tuple[Dial, Any]:
 # Relaxing ----------------------------------------------------------------------------------------
 
 
-def base(session: Session) -> Base:
-    """Where the batch under the cursor begins; called by the worker, between two steps."""
-    live, relaxation = session.lane, session._relaxation
-    assert live is not None and relaxation is not None
-    row = max(first for first, _ in live.starts if first <= min(session.cursor, session.row))
-    session._park()
-    assert live.parked is not None
-    walker = Returning(0)
-    try:
-        for _ in walker._walk(live, range(live.mark_before(row).row, row + 1)):
-            pass
-        return _base(walker, live)
-    finally:
-        session._return(live, live.parked, relaxation)
+def base(session: Session) -> Base | None:
+    """Where the batch under the cursor begins; called by the worker, between two steps.
+
+    None where the look gave way to what was asked of the worker.
+    """
+    assert session.lane is not None
+    row = session.lane.begun_at(min(session.cursor, session.row))
+    return at_row(session, row, _base)
 
 
-def _base(walker: Returning, lane: Lane) -> Base:
-    assert walker._relaxation is not None
+def _base(at: Returning, lane: Lane) -> Base:
     training = lane.training
-    here = Mark(
-        walker.row,
-        walker._batch,
-        walker._relaxation.snapshot(),
-        training.memory,
-        training.previous,
-    )
     network = copy.deepcopy(training.network)
-    return Base(lane.experiment, training.images, network, here, training.aligned, lane.id)
+    return Base(lane.experiment, training.images, network, at._here(), training.aligned, lane.id)
 
 
 def relaxed(at: Base, experiment: Experiment) -> dict[str, float]:
@@ -308,6 +295,9 @@ class Grid:
             return
         try:
             self.at = base(self._session)
+            if self.at is None:  # behind what was asked meanwhile
+                self._session.aside(self._begin)
+                return
         except Exception as failed:
             self.trouble = " ".join(str(failed).split()) or type(failed).__name__
             self._tell()

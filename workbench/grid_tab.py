@@ -9,7 +9,7 @@ from core.catalogue import BadInput
 from workbench.grid import MEASURES, STEPS, Axis, Cell, Grid, axes, parsed, proposed
 from workbench.grid_plot import GridPlot
 from workbench.look import short
-from workbench.touring import restart
+from workbench.restarting import restart
 
 ABOUT = (
     "Relaxes this batch once for each pair of values, in the background, from where it began: the "

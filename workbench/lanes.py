@@ -110,6 +110,10 @@ class Lane:
         T = self.experiment.steps
         return tuple((name, T if steps is None else steps) for name, steps in self.phases)
 
+    def begun_at(self, row: int) -> int:
+        """The row at which the batch of a row began."""
+        return max(first for first, _ in self.starts if first <= row)
+
     def choices_at(self, row: int) -> tuple[Experiment, str]:
         """The choices and the gear of the update that follows a row."""
         _, experiment, gear = self.choices[0]

@@ -30,14 +30,19 @@ def at_cursor(session: Session, look: Callable[[Returning, Lane], Found]) -> Fou
 
     Returns: None where the replay was given up because more was asked of the worker.
     """
+    return at_row(session, session.row if session.at_end else session.cursor, look)
+
+
+def at_row(session: Session, row: int, look: Callable[[Returning, Lane], Found]) -> Found | None:
+    """The same at another row of the live lane."""
     live, relaxation = session.lane, session._relaxation
     assert live is not None and relaxation is not None
-    if session.at_end:
+    if row >= session.row:
         return look(session, live)
-    row = session.cursor
     session._park()
     assert live.parked is not None
     walker = Returning(0)  # so that a page that looks meanwhile sees the session where it stands
+    walker.lane = live
     try:
         for _ in walker._walk(live, range(live.mark_before(row).row, row + 1)):
             if not session._queue.empty():

@@ -1,7 +1,6 @@
 """Which equation is in force, and which of its terms act now? In colours, on one line."""
 
 import html
-import io
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -14,7 +13,7 @@ from matplotlib.mathtext import MathTextParser
 from core.catalogue import card_of
 from core.energies.squared_error import SquaredError
 from core.experiment import Experiment
-from workbench.formula import svg
+from workbench.formula import inline, svg
 from workbench.look import Palette, short
 from workbench.network_now import Ends, Now
 
@@ -79,17 +78,7 @@ def line(parts: Sequence[Term], size: float = SIZE) -> str:
         figure.text(x / 72, 0, f"${text}$", size=size, color=colour, va="baseline")
         width = parser.parse(f"${text}$", 72, FontProperties(size=size))[0]
         x += float(width) + GAP
-    held = io.BytesIO()
-    figure.savefig(
-        held,
-        format="svg",
-        transparent=True,
-        bbox_inches="tight",
-        pad_inches=0.03,
-        metadata={"Date": None},
-    )
-    found = held.getvalue().decode("utf-8")
-    return found[found.index("<svg") :]
+    return inline(figure)
 
 
 STYLE = (

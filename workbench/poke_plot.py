@@ -1,19 +1,16 @@
 """How is the front of a poke drawn? How far each layer's energy is from its course without it."""
 
-from typing import Any
-
 import numpy as np
 from bokeh.models import (
     BasicTicker,
     ColumnDataSource,
     CustomJSTickFormatter,
-    FixedTicker,
     LinearColorMapper,
     Range1d,
 )
 
 from workbench.axes import POWERS
-from workbench.blank import blank, title_line
+from workbench.blank import blank, name_layers, title_line
 from workbench.colour_bar import colour_bar
 from workbench.look import Palette, shades
 from workbench.poking import Course
@@ -101,7 +98,4 @@ class PokePlot:
             return
         self._names = names
         self._y.end = len(names) + 0.5
-        axis: Any = self.figure.yaxis
-        every = max(1, round(len(names) / 8))
-        axis.ticker = FixedTicker(ticks=list(range(1, len(names) + 1, every)))
-        axis.major_label_overrides = dict(enumerate(names, start=1))
+        name_layers(self.figure.yaxis, names)

@@ -67,7 +67,7 @@ class Returning:
 
     def _begun(self, lane: Lane) -> Mark:
         """Where the batch under the cursor began; replayed if its mark has gone. Park before."""
-        row = max(first for first, _ in lane.starts if first <= min(self.cursor, self._row))
+        row = lane.begun_at(min(self.cursor, self._row))
         mark = lane.mark_before(row)
         if mark.row == row:
             return mark

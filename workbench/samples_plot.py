@@ -14,7 +14,7 @@ from bokeh.models import (
 )
 
 from workbench.axes import ENERGY_LIMITS, POWERS
-from workbench.blank import blank, title_line
+from workbench.blank import blank, name_layers, title_line
 from workbench.colour_bar import colour_bar
 from workbench.look import Palette, shades
 from workbench.samples import CLASS, Samples, borders
@@ -117,9 +117,7 @@ class SamplesPlot:
     def _axes(self, found: Samples, order: str) -> None:
         plot: Any = self.figure
         L, B = found.energy.shape
-        every = max(1, round(L / 8))
-        plot.yaxis.ticker = FixedTicker(ticks=list(range(1, L + 1, every)))
-        plot.yaxis.major_label_overrides = dict(enumerate(found.names, start=1))
+        name_layers(plot.yaxis, found.names)
         classes = borders(found.labels[self._order]) if order == CLASS else []
         cuts = [first for _, first, _ in classes[1:]]
         self._lines.data = {"x": cuts, "y0": [0.5] * len(cuts), "y1": [L + 0.5] * len(cuts)}

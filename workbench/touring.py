@@ -1,12 +1,9 @@
 """How does a session go through a tour? A stage is a lane of its own; its numbers are measured."""
 
-from typing import Any
-
 import numpy as np
 
-from core.catalogue import to_dict
-from core.experiment import SCALARS, Experiment
 from core.theory.accounts import accounts
+from workbench.restarting import restart
 from workbench.scene import Scene
 from workbench.session import Session
 from workbench.tours import Stage
@@ -21,23 +18,6 @@ def begin(session: Session, stage: Stage) -> None:
         session.warm_up(stage.warm_up)
     if stage.steps:
         session.step(stage.steps)
-
-
-def restart(session: Session, experiment: Experiment) -> None:
-    """Have this batch begun again in a new lane, under these choices."""
-    with session._asking:
-        session.wanted = experiment
-        session._ask("restart", **plain(experiment))
-
-
-def plain(experiment: Experiment) -> dict[str, Any]:
-    """All choices as a command has them."""
-    told = experiment.to_dict()
-    told.pop("schema")
-    return {
-        name: value if name in SCALARS else to_dict(getattr(experiment, name))
-        for name, value in told.items()
-    }
 
 
 def measured(session: Session, drawn: Scene) -> dict[str, float]:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, CustomJSTickFormatter, FixedTicker, Range1d
+from bokeh.models import ColumnDataSource, CustomJSTickFormatter, Range1d
 
-from workbench.blank import blank, title_line
+from workbench.blank import blank, name_layers, title_line
 from workbench.look import OKABE_ITO, Palette
 from workbench.whatif import MEASURES, Answer
 
@@ -86,10 +86,7 @@ class WhatIfPlot:
             return
         self._names = names
         self._x.end = len(names) + 0.5
-        axis: Any = self.figure.xaxis
-        every = max(1, round(len(names) / 10))
-        axis.ticker = FixedTicker(ticks=list(range(1, len(names) + 1, every)))
-        axis.major_label_overrides = dict(enumerate(names, start=1))
+        name_layers(self.figure.xaxis, names, 10)
 
 
 def _logs(values: np.ndarray) -> np.ndarray:

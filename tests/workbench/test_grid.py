@@ -12,8 +12,9 @@ from workbench import grid as grids
 from workbench.grid import DEPTH, STEPS, Axis, Grid, axes, cell, parsed, proposed, put
 from workbench.grid_tab import GridTab
 from workbench.look import palette
+from workbench.restarting import restart
 from workbench.scene import scene
-from workbench.touring import measured, restart
+from workbench.touring import measured
 
 RATE = "dynamics.rate"
 

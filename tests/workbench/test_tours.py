@@ -11,10 +11,11 @@ from core.citations import references
 from workbench.address import Address
 from workbench.links import packed, unpacked
 from workbench.look import palette
+from workbench.restarting import plain
 from workbench.scene import scene
 from workbench.session import Session
 from workbench.tour_banner import TourBanner
-from workbench.touring import begin, measured, plain
+from workbench.touring import begin, measured
 from workbench.tours import MEASURED, tours
 
 
