@@ -813,7 +813,7 @@ def test_the_server_answers_its_own_pages_only_and_ends_quietly(tmp_path):
         assert handshake(port, token, "http://evil.example") == 403
         assert handshake(port, token, f"http://localhost:{port}") == 101
         server.send_signal(signal.SIGINT)
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0
     finally:
         server.kill()
     assert "Traceback" not in log.read_text()
@@ -829,7 +829,7 @@ def handshake(port, token, origin):
         "Sec-WebSocket-Protocol": f"bokeh, {token}",
         "Origin": origin,
     }
-    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     asked.request("GET", "/ws", headers=headers)
     status = asked.getresponse().status
     asked.close()
@@ -838,10 +838,10 @@ def handshake(port, token, origin):
 
 def fetched(port, server):
     """The front page, once the server answers."""
-    for _ in range(120):
+    for _ in range(240):
         assert server.poll() is None
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
                 return answer.read().decode()
         except OSError:
             time.sleep(0.25)

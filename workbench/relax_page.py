@@ -11,6 +11,7 @@ from typing import Any
 
 import panel as pn
 from bokeh.models import CustomJS, Div, TextInput
+from panel.io import hold
 
 from workbench import shell
 from workbench.address import Address
@@ -144,10 +145,11 @@ class RelaxPage:
 
     def _look_now(self) -> None:
         self._woken = False
-        if self._layout and self.ready:
-            self._lay_out(self._layout)
-        self._show_choices()
-        self._draw(force=True)
+        with hold(self.document):  # as one message; see `shell.later`
+            if self._layout and self.ready:
+                self._lay_out(self._layout)
+            self._show_choices()
+            self._draw(force=True)
 
     # What the browser says -----------------------------------------------------------------------
 
@@ -259,6 +261,10 @@ class RelaxPage:
 
     def _beat(self) -> None:
         """Pull a frame if there is something new and the browser has credit."""
+        with hold(self.document):
+            self._pull()
+
+    def _pull(self) -> None:
         session = self.session
         if session is None:
             return

@@ -7,11 +7,13 @@ from typing import Any
 import driving
 import pytest
 from driving import Server, Witness
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.missing import missing
 
 HERE = Path(__file__).parent
+
+expect.set_options(timeout=1000 * driving.PATIENCE)
 
 GRACE = 2.0
 """Seconds that the sessions of earlier tests are kept."""

@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -59,7 +59,34 @@ DEEP_TEXT = """what => {
     : [...node.childNodes].map(texts).join(' ');
   return texts(document.querySelector(what)).replace(/\\s+/g, ' ').trim(); }"""
 
+PATIENCE = 30.0
+"""Seconds in which a machine that has much else to do still shows what was asked for."""
+
+ANSWERS = """async () => {
+  const begun = performance.now();
+  await fetch('/static/js/bokeh.min.js', {method: 'HEAD', cache: 'no-store'});
+  return (performance.now() - begun) / 1000; }"""
+"""Seconds until the server, which has one thread for pages, has time for another request."""
+
+PAINTED = """() => new Promise(done => requestAnimationFrame(() => setTimeout(
+  () => requestAnimationFrame(() => setTimeout(done, 0)), 20)))"""
+"""Waits for two pictures of the browser: the plots draw at most one in 17 ms."""
+
+LIES_STILL = """async (element, patience) => {
+  const end = performance.now() + patience;
+  let last = '', same = 0;
+  while (same < 4 && performance.now() < end) {
+    await new Promise(requestAnimationFrame);
+    const box = element.getBoundingClientRect();
+    const now = [box.x, box.y, box.width, box.height].join();
+    same = now === last && box.width ? same + 1 : 0;
+    last = now;
+  }
+  return same === 4; }"""
+"""Waits until a box is the same in five pictures in a row; whether it was."""
+
 Json = dict[str, Any]
+Found = TypeVar("Found")
 
 
 # Server and browser ------------------------------------------------------------------------------
@@ -190,6 +217,20 @@ class Witness:
 # What is shown -----------------------------------------------------------------------------------
 
 
+def until(look: Callable[[], Found], what: str = "", timeout: float = PATIENCE) -> Found:
+    """What a look finds, once it finds something that is true; else an AssertionError."""
+    end = time.monotonic() + timeout
+    while True:
+        late = time.monotonic() >= end
+        try:
+            if found := look():
+                return found
+        except Error:  # a part of the page is just being replaced
+            found = None
+        assert not late, f"not within {timeout:g} s: {what or look}; it is {found!r}"
+        time.sleep(0.03)
+
+
 def readout(page: Page) -> Json:
     """What the page shows, as plain data; empty before it shows anything."""
     text = page.evaluate("() => document.getElementById('readout')?.textContent")
@@ -197,7 +238,7 @@ def readout(page: Page) -> Json:
 
 
 def wait_for(
-    page: Page, predicate: Callable[[Json], Any], timeout: float = 15, what: str = ""
+    page: Page, predicate: Callable[[Json], Any], timeout: float = PATIENCE, what: str = ""
 ) -> Json:
     """The first readout of which the predicate is true; AssertionError after `timeout` seconds."""
     end = time.monotonic() + timeout
@@ -236,27 +277,63 @@ def wait_ready(page: Page, timeout: float = 120) -> Json:
     raise AssertionError(f"not ready within {timeout:g} s: {progress(page) or 'no progress line'}")
 
 
-def settle(page: Page, quiet: float = 0.35, timeout: float = 5) -> Json:
-    """Wait until no frame was sent for a while and the last one is painted."""
+def settle(page: Page, quiet: float = 0.35, timeout: float = PATIENCE) -> Json:
+    """Wait until nothing has come for a while from a server that answers, and all is painted."""
     end = time.monotonic() + timeout
     frame, since = -1, time.monotonic()
-    while time.monotonic() < end and time.monotonic() - since < quiet:
+    while time.monotonic() - since < quiet:
+        assert time.monotonic() < end, f"frames still come after {timeout:g} s"
+        took = page.evaluate(ANSWERS)
         now = readout(page).get("frame", 0)
-        if now != frame:
+        if now != frame or took > quiet / 2:
             frame, since = now, time.monotonic()
         time.sleep(0.03)
-    page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+    page.evaluate(PAINTED)
     return readout(page)
 
 
+def steady(page: Page, take: Callable[[], np.ndarray]) -> np.ndarray:
+    """Pixels of a page that has come to rest: two pictures in a row are the same."""
+    end = time.monotonic() + PATIENCE
+    page.evaluate(PAINTED)
+    last = take()
+    while True:
+        page.evaluate(PAINTED)
+        if np.array_equal(now := take(), last):
+            return now
+        assert time.monotonic() < end, f"two pictures still differ after {PATIENCE:g} s"
+        last = now
+
+
+def shot(element: Locator) -> np.ndarray:
+    """The pixels of an element as (H, W, 3), once it has come to rest."""
+    return steady(element.page, lambda: decoded(element.screenshot()))
+
+
+def changed(element: Locator, before: np.ndarray, timeout: float = PATIENCE) -> np.ndarray:
+    """The pixels of an element, once they are others."""
+    end = time.monotonic() + timeout
+    while np.array_equal(now := shot(element), before):
+        assert time.monotonic() < end, f"{element} looks as it did {timeout:g} s ago"
+    return now
+
+
+def still(element: Locator) -> Json:
+    """The box of an element, once it does not move: a person clicks on nothing that does."""
+    assert element.evaluate(LIES_STILL, 1000 * PATIENCE), f"{element} keeps moving"
+    box = element.bounding_box()
+    assert box is not None, f"{element} is not in sight"
+    return dict(box)
+
+
 def canvas_pixels(page: Page, section: str) -> np.ndarray:
-    """A section of the board as (H, W, 3)."""
-    return decoded(page.locator(f"#{section}").screenshot())
+    """A section of the board, once it has come to rest."""
+    return shot(page.locator(f"#{section}"))
 
 
 def all_pixels(page: Page) -> dict[str, np.ndarray]:
-    """Every section of the board, from one screenshot."""
-    sheet = decoded(page.screenshot())
+    """Every section of the board, from one screenshot of a page that has come to rest."""
+    sheet = steady(page, lambda: decoded(page.screenshot()))
     found = {}
     for name in PLOTS:
         box = page.locator(f"#{name}").bounding_box()
@@ -280,9 +357,36 @@ def line(page: Page) -> str:
     return page.evaluate(DEEP_TEXT, "#line")
 
 
+def wait_in_line(page: Page, *texts: str) -> str:
+    """Wait until the line has all these texts; the line."""
+
+    def there() -> str:
+        found = line(page)
+        return found if all(one in found for one in texts) else ""
+
+    try:
+        return until(there)
+    except AssertionError:
+        raise AssertionError(f"{texts} is not in the line: {line(page)}") from None
+
+
 def said(page: Page) -> str:
     """What the line says besides the choices: a refusal, a divergence, an offer."""
     return " ".join(page.locator("#line [role=status]").all_inner_texts()).strip()
+
+
+def wait_said(page: Page, *texts: str) -> str:
+    """Wait until all these texts are said; nothing, if there is none."""
+
+    def there() -> bool:
+        found = said(page)
+        return all(one in found for one in texts) if texts else not found
+
+    try:
+        until(there)
+    except AssertionError:
+        raise AssertionError(f"{texts or 'nothing'} is not said: {said(page)!r}") from None
+    return said(page)
 
 
 def in_drawer(page: Page) -> str:
@@ -290,14 +394,14 @@ def in_drawer(page: Page) -> str:
     return page.evaluate(DEEP_TEXT, "#drawer")
 
 
-def wait_in_drawer(page: Page, pattern: str, timeout: float = 20) -> re.Match[str]:
+def wait_in_drawer(page: Page, pattern: str, timeout: float = PATIENCE) -> re.Match[str]:
     """Wait until something is written in the drawer; the match."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if found := re.search(pattern, in_drawer(page)):
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{pattern} is not said: {in_drawer(page)}")
+    try:
+        found = until(lambda: re.search(pattern, in_drawer(page)), timeout=timeout)
+    except AssertionError:
+        raise AssertionError(f"{pattern} is not said: {in_drawer(page)}") from None
+    assert found is not None
+    return found
 
 
 # What a person does ------------------------------------------------------------------------------
@@ -312,8 +416,14 @@ def control(page: Page, name: str, what: str = "") -> ElementHandle:
 
 
 def click(page: Page, name: str) -> None:
-    """Click a button of the bar."""
-    control(page, name, "button").click()
+    """Click a button of the bar; one that is drawn anew meanwhile is clicked where it is then."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return control(page, name, "button").click()
+        except Error as gone:
+            if "not attached" not in str(gone) or time.monotonic() > end:
+                raise
 
 
 def choose_preset(page: Page, title: str) -> None:
@@ -371,18 +481,29 @@ def open_drawer(page: Page, tab: str = "choices") -> None:
     if not readout(page).get("drawer"):
         press(page, "c")
         wait_for(page, lambda r: r["drawer"], what="the drawer is open")
-    page.locator("#drawer .bk-tab", has_text=tab).click()
+    head = page.locator("#drawer .bk-tab", has_text=tab)
+    head.wait_for()
+    still(head)
+    head.click()
+    until(lambda: "bk-active" in (head.get_attribute("class") or ""), f"the tab {tab} is open")
+
+
+def push(page: Page, label: str, *, exact: bool = False) -> None:
+    """Click a button of the drawer, once it lies still."""
+    button = page.locator("#drawer").get_by_role("button", name=label, exact=exact)
+    button = button.filter(visible=True).first
+    button.wait_for()
+    still(button)
+    button.click()
 
 
 def copied(page: Page, button: str) -> str:
     """What a button of the drawer copies; what was copied before is not taken for it."""
     page.evaluate("() => navigator.clipboard.writeText('')")
-    page.locator("#drawer button", has_text=button).click()
-    end = time.monotonic() + 15
-    while not (text := page.evaluate("() => navigator.clipboard.readText()")):
-        assert time.monotonic() < end, f"{button}: nothing was copied"
-        time.sleep(0.05)
-    return text
+    push(page, button)
+    return until(
+        lambda: page.evaluate("() => navigator.clipboard.readText()"), f"{button}: it was copied"
+    )
 
 
 def menu(page: Page, title: str) -> Locator:
@@ -409,3 +530,18 @@ def refusals(page: Page) -> list[str]:
     return [
         one.strip() for one in page.locator("#drawer .refused").all_inner_texts() if one.strip()
     ]
+
+
+def wait_refused(page: Page, *patterns: str) -> list[str]:
+    """Wait until the drawer refuses as many things, and in these words; the lines."""
+
+    def there() -> bool:
+        found = refusals(page)
+        fits = all(re.search(one, text) for one, text in zip(patterns, found, strict=False))
+        return len(found) == len(patterns) and fits
+
+    try:
+        until(there)
+    except AssertionError:
+        raise AssertionError(f"{patterns} is not refused: {refusals(page)}") from None
+    return refusals(page)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from driving import canvas_pixels, colours, readout, serving, wait_for
+from driving import colours, serving, settle, shot, still, until, wait_for
 from playwright.sync_api import expect
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -65,9 +65,15 @@ def has(pixels, colour):
     return (np.abs(pixels.astype(int) - wanted).max(-1) <= 8).sum() > 8
 
 
+def plot(page, section):
+    """The box of a plot, once the page has come to rest."""
+    settle(page)
+    return still(page.locator(f"#{section} canvas").first)
+
+
 def drag(page, section, begin, end):
     """Draw a box over a plot, by shares of its width and height."""
-    box = page.locator(f"#{section} canvas").first.bounding_box()
+    box = plot(page, section)
     places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (begin, end)]
     page.mouse.move(*places[0])
     page.mouse.down()
@@ -76,32 +82,32 @@ def drag(page, section, begin, end):
 
 
 def click(page, section, x, y):
-    box = page.locator(f"#{section} canvas").first.bounding_box()
+    box = plot(page, section)
     page.mouse.click(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
 
 
 def test_two_runs_are_drawn_side_by_side_with_what_differs(compare):
     page = compare("plain", "slow", theme="light")
-    shown = readout(page)
+    shown = wait_for(page, lambda r: r["difference"] == "drawn" and r["distances"] == 5)
     assert shown["rows"] == [18, 18]
     assert shown["maps"] == [[4, 18], [4, 18]]
-    assert shown["difference"] == "drawn"
-    assert shown["distances"] == 5
     assert "part by more than 0.3 decades first at step" in shown["parting"]
     expect(page.locator("#experiments")).to_contain_text("dynamics.rate")
     expect(page.locator("#experiments")).not_to_contain_text("network.hidden ")
     for name in PLOTS:
         page.locator(f"#{name} canvas").first.wait_for()
-    page.wait_for_timeout(500)
-    page.locator("#distances").scroll_into_view_if_needed()
-    drawn = {name: canvas_pixels(page, name) for name in PLOTS}
+    settle(page)
+
+    def drawn(name):
+        return shot(page.locator(f"#{name}"))
+
     for name in ("curve", "other", "profile"):  # the lines of A and B
-        assert has(drawn[name], OKABE_ITO[0]) and has(drawn[name], OKABE_ITO[1]), name
+        until(lambda n=name: all(has(drawn(n), one) for one in OKABE_ITO[:2]), name)
     for name, count in (("distances", 5), ("cloud", 4)):  # of inner states and layers
         inner = layer_colours(count, "light")[1:-1]
-        assert any(has(drawn[name], one) for one in inner), name
-    assert colours(drawn["maps"]) > 40
-    assert colours(drawn["difference"]) > 40
+        until(lambda n=name, inner=inner: any(has(drawn(n), one) for one in inner), name)
+    for name in ("maps", "difference"):
+        until(lambda n=name: colours(drawn(n)) > 40, name)
 
 
 def test_one_cursor_is_moved_by_click_and_key_and_stands_in_the_address(compare):
@@ -112,9 +118,9 @@ def test_one_cursor_is_moved_by_click_and_key_and_stands_in_the_address(compare)
     page.keyboard.press("ArrowRight")
     shown = wait_for(page, lambda r: r["at"] == at + 1, what="one row on")
     expect(page.locator("#lanes")).to_contain_text(f"{int(at) + 1}")
-    assert f"at={int(at) + 1}" in page.url
+    until(lambda: f"at={int(at) + 1}" in page.url, "the address names the row")
     again = compare("plain", "slow", at=int(at) + 1)
-    assert readout(again)["at"] == shown["at"]
+    wait_for(again, lambda r: r["at"] == shown["at"], what="the same row")
 
 
 def test_zoom_is_shared_and_stays_while_a_run_grows(compare, root):
@@ -132,8 +138,7 @@ def test_zoom_is_shared_and_stays_while_a_run_grows(compare, root):
 
     log(0, 20)
     page = compare("live", curve="E")
-    assert readout(page)["rows"] == [20]
-    page.locator("#curve canvas").first.wait_for()
+    wait_for(page, lambda r: r["rows"] == [20], what="the rows so far")
     drag(page, "curve", (0.35, 0.3), (0.7, 0.35))
     zoom = wait_for(page, lambda r: r["zoom"] is not None, what="a zoom")["zoom"]
     assert 0 < zoom[0] < zoom[1] < 19
@@ -151,10 +156,9 @@ def test_zoom_is_shared_and_stays_while_a_run_grows(compare, root):
 
 def test_a_box_in_the_difference_selects_rows_of_the_table(compare):
     page = compare("plain", "slow")
-    page.locator("#difference canvas").first.wait_for()
-    page.wait_for_timeout(500)
-    points = readout(page)["points"]
-    assert readout(page)["selected"] == points > 40
+    shown = wait_for(page, lambda r: r["points"] > 40, what="the points")
+    points = shown["points"]
+    assert shown["selected"] == points
     drag(page, "difference", (0.45, 0.2), (0.62, 0.5))
     shown = wait_for(page, lambda r: r["selected"] < points, what="a selection")
     assert 0 < shown["selected"]
@@ -167,7 +171,7 @@ def test_lanes_are_swapped_and_axes_that_cannot_be_are_grey(compare, root):
     page = compare("plain", "slow", x="SMM")
     page.locator("#side button", has_text="swap").click()
     wait_for(page, lambda r: r["lanes"] == ["slow", "plain"], 30, "another order")
-    assert page.url.index("run=slow") < page.url.index("run=plain")
+    until(lambda: page.url.index("run=slow") < page.url.index("run=plain"), "so does the address")
     other = compare("plain", several="seeds as one")
     expect(other.locator("#side")).to_contain_text("no two of these lanes differ")
 

@@ -1,11 +1,18 @@
 """A grid in Chromium: cells come while the page goes on, a tap opens one in a lane."""
 
 import pytest
-from driving import open_drawer, readout, refusals, step, turn, wait_for, wait_in_drawer
-
-
-def push(page, name):
-    page.locator("#drawer").get_by_role("button", name=name, exact=True).click()
+from driving import (
+    open_drawer,
+    push,
+    readout,
+    settle,
+    step,
+    still,
+    turn,
+    wait_for,
+    wait_in_drawer,
+    wait_refused,
+)
 
 
 def test_a_grid_is_relaxed_and_a_cell_is_opened(page):
@@ -22,7 +29,8 @@ def test_a_grid_is_relaxed_and_a_cell_is_opened(page):
              ?.model.renderers[0].data_source.data.x.length === 6""",
         timeout=60_000,
     )
-    box = page.locator("#drawer .bk-Figure").filter(visible=True).first.bounding_box()
+    settle(page)
+    box = still(page.locator("#drawer .bk-Figure").filter(visible=True).first)
     page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + 0.15 * box["height"])
     shown = wait_for(page, lambda r: r["lanes"] == 2 and r["row"] == 12, what="the cell's lane")
     assert shown["experiment"]["dynamics"]["rate"] == 0.3 and shown["experiment"]["steps"] == 12
@@ -35,5 +43,5 @@ def test_what_cannot_be_read_is_refused(page):
     turn(page, "values", "fast", 0)
     push(page, "relax the grid")
     wait_in_drawer(page, "dynamics.rate: fast; a number")
-    assert any("fast" in one for one in refusals(page))
+    wait_refused(page, "fast")
     assert readout(page)["lanes"] == 1

@@ -1,7 +1,8 @@
 """The home page as a newcomer meets it: everything in sight, and one click into a relaxation."""
 
 import pytest
-from driving import readout, step, wait_for, wait_ready
+from driving import step, wait_for, wait_ready
+from playwright.sync_api import expect
 
 from workbench.presets import presets, published
 from workbench.tours import tours
@@ -10,19 +11,18 @@ from workbench.tours import tours
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1920)])
 def test_it_shows_all_presets_and_nothing_is_cut_off(visit, theme, width):
     page = visit(f"?page=home&theme={theme}", ready=False, viewport={"width": width, "height": 800})
-    page.locator(".cards li").first.wait_for()
     cards = page.locator(".cards")
-    assert cards.nth(0).locator("li").count() == len(tours())
-    assert cards.nth(1).locator("li").count() == len(presets())
+    expect(cards.nth(0).locator("li")).to_have_count(len(tours()))
+    expect(cards.nth(1).locator("li")).to_have_count(len(presets()))
     works = {one.printed.work for one in published().values()}
-    assert page.locator("#home details").count() == len(works)
-    assert page.locator("#home tbody tr").count() == len(published())
+    expect(page.locator("#home details")).to_have_count(len(works))
+    expect(page.locator("#home tbody tr")).to_have_count(len(published()))
     for fold in page.locator("#home summary").all():
         fold.click()
     box = page.locator("#home")
     assert box.evaluate("e => e.scrollWidth") <= box.evaluate("e => e.clientWidth")
-    assert page.locator("#pages a[aria-current]").get_attribute("aria-label") == "Home"
-    assert page.locator("#home .none", has_text="No run yet").count() == 1
+    expect(page.locator("#pages a[aria-current]")).to_have_attribute("aria-label", "Home")
+    expect(page.locator("#home .none", has_text="No run yet")).to_have_count(1)
 
 
 def test_a_click_on_a_preset_opens_it_and_the_way_back_keeps_the_session(visit):
@@ -34,5 +34,5 @@ def test_a_click_on_a_preset_opens_it_and_the_way_back_keeps_the_session(visit):
     page.locator("#pages a[data-page=home]").click()
     page.locator(".cards li").first.wait_for()
     page.locator("#pages a[data-page=relax]").click()
-    wait_for(page, lambda r: r.get("row") == row, timeout=60)
-    assert readout(page)["experiment"]["learning"]["name"] == "ZIL"
+    shown = wait_for(page, lambda r: r.get("row") == row, timeout=60)
+    assert shown["experiment"]["learning"]["name"] == "ZIL"

@@ -4,18 +4,22 @@ import re
 
 import numpy as np
 from driving import (
+    changed,
     colours,
-    decoded,
     leave_field,
     menu,
     open_drawer,
     press,
-    refusals,
+    push,
+    shot,
     step,
     turn,
+    until,
     wait_for,
     wait_in_drawer,
+    wait_refused,
 )
+from playwright.sync_api import expect
 
 
 def fork(page):
@@ -32,9 +36,8 @@ def fork(page):
 
 
 def strips(page):
-    """The pixels of the strips in sight."""
-    found = page.locator("#drawer .bk-Figure").filter(visible=True)
-    return [decoded(one.screenshot()) for one in found.all()]
+    """The strips in sight."""
+    return page.locator("#drawer .bk-Figure").filter(visible=True)
 
 
 def ask(page, what):
@@ -54,8 +57,8 @@ def test_a_press_on_a_lane_opens_it_and_another_lets_it_stand_behind(page):
     ask(page, "compare_with 1")
     shown = wait_for(page, lambda r: r["ghost"] == 1, what="lane 1 behind it")
     assert shown["lane"] == 2
-    marks = page.locator("#drawer .lane .as").all_inner_texts()
-    assert marks == ["A", "B", "B"], "of the newest first; the one behind is filled"
+    marks = page.locator("#drawer .lane .as")
+    expect(marks).to_have_text(["A", "B", "B"])  # the newest first; the one behind is filled
     page.locator('#drawer .lane .as.B[data-ask="compare_with 1"]').wait_for()
     page.locator('#drawer [data-ask="open_lane 0"]').press("Enter")
     wait_for(page, lambda r: r["lane"] == 0, what="by the keyboard too")
@@ -92,35 +95,33 @@ def test_the_step_at_which_two_lanes_part_is_said_and_drawn(page):
     row, t = int(said[1]), int(said[2])
     assert row == t == 5, "the first that the other precisions have made"
     wait_for(page, lambda r: r["parted"] == 5, what="the readout says it")
-    page.wait_for_timeout(500)
-    drawn = strips(page)
-    assert len(drawn) == 3 and all(colours(one) > 16 for one in drawn)
-    a, b, ratio = (one[:100] for one in drawn)
+    expect(strips(page)).to_have_count(3)
+    for k in range(3):
+        until(lambda k=k: colours(shot(strips(page).nth(k))) > 16, f"strip {k} is drawn")
+    first = shot(strips(page).nth(0))
+    a, b, ratio = first[:100], *(shot(strips(page).nth(k))[:100] for k in (1, 2))
     assert a.shape == b.shape == ratio.shape
     assert np.any(a != b) and np.any(a != ratio) and np.any(b != ratio)
 
-    page.locator("#drawer button", has_text="go there").click()
+    push(page, "go there")
     wait_for(page, lambda r: r["cursor"] == 5, what="the row at which they part")
-    page.wait_for_timeout(500)
-    assert np.any(strips(page)[0] != drawn[0]), "the cursor has moved"
+    changed(strips(page).nth(0), first)  # the cursor has moved
 
     turn(page, "part by more than %", "99.9999")
     wait_in_drawer(page, re.escape("99.9999 %"))
     turn(page, "part by more than %", "101")
     wait_in_drawer(page, re.escape("lanes.part: 101; % between 0 and 100"))
     wait_for(page, lambda r: r["parted"] is None, what="nothing is said")
-    assert refusals(page) == ["lanes.part: 101; % between 0 and 100"]
+    wait_refused(page, "^lanes.part: 101; % between 0 and 100$")
 
 
 def test_one_lane_says_how_to_get_another_and_no_lane_parts_from_itself(page):
     step(page, 6)
     open_drawer(page, "lanes")
     wait_in_drawer(page, "One lane so far")
-    page.wait_for_timeout(500)
-    assert len(strips(page)) == 1
+    expect(strips(page)).to_have_count(1)
     press(page, "r")
     wait_for(page, lambda r: r["lane"] == 1, what="a restart")
     step(page, 6)
-    said = wait_in_drawer(page, "A and B do not part: no more than rounding in 7 common rows")
-    assert said
+    wait_in_drawer(page, "A and B do not part: no more than rounding in 7 common rows")
     wait_for(page, lambda r: r["parted"] is None, what="nothing parts them")

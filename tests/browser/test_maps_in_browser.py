@@ -2,16 +2,18 @@
 
 import time
 
-import numpy as np
 from driving import (
+    changed,
     colours,
-    decoded,
     menu,
     open_drawer,
     press,
-    readout,
     set_speed,
+    settle,
+    shot,
     step,
+    still,
+    until,
     wait_for,
     wait_in_drawer,
 )
@@ -40,10 +42,6 @@ def figure(page, nth):
     return page.locator("#drawer .bk-Figure").filter(visible=True).nth(nth)
 
 
-def pixels(page, nth):
-    return decoded(figure(page, nth).screenshot())
-
-
 def with_convolutions(page):
     """A small VGG under the page, with the tab of maps open."""
     open_drawer(page)
@@ -57,24 +55,25 @@ def with_convolutions(page):
 def test_channels_follow_the_cursor_and_a_tap_chooses_a_unit(page):
     with_convolutions(page)
     menu(page, "shows").select_option(label="error e")
-    blank = pixels(page, 0)
+    settle(page)
+    blank = until(lambda: colours(shot(figure(page, 0))), "the first row")
+    assert blank > 1
     step(page, 6)
     wait_in_drawer(page, "row 6, sample 0")
-    time.sleep(0.5)
-    drawn = pixels(page, 0)
-    assert colours(drawn) > colours(blank) > 1
+    until(lambda: colours(shot(figure(page, 0))) > blank, "the errors of row 6")
     press(page, "ArrowLeft")
     wait_in_drawer(page, "row 5, sample 0")
-    assert readout(page)["row"] == 6
-    box = figure(page, 0).bounding_box()
+    wait_for(page, lambda r: (r["row"], r["cursor"]) == (6, 5), what="a row back")
+    settle(page)
+    box = still(figure(page, 0))
     page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.3 * box["height"])
     channel = int(wait_in_drawer(page, r"layer 1, channel ([1-9]\d*), row")[1])
     assert channel == 3  # the last tile of the first line of eight in two lines
-    before = pixels(page, 2)
+    settle(page)
+    before = shot(figure(page, 2))
     menu(page, "layer").select_option(index=2)
     wait_in_drawer(page, "layer 3, channel 0")
-    time.sleep(0.5)
-    assert not np.array_equal(pixels(page, 2), before)
+    changed(figure(page, 2), before)
 
 
 def test_maps_keep_up_with_a_session_that_plays_and_do_not_hold_it(page):
@@ -97,6 +96,7 @@ def test_nothing_spills_out_of_the_drawer_and_the_dense_network_is_shown_too(vis
     wait_in_drawer(page, "layer 1, unit 0")
     menu(page, "layer").select_option(index=8)
     wait_in_drawer(page, "layer 9, unit 0")
-    boxes = page.evaluate(BOXES)
-    assert {one["what"] for one in boxes} == {"SELECT", "BUTTON", "DIV"}
-    assert [one for one in boxes if one["right"] > 1280] == []
+    settle(page)
+    every = {"SELECT", "BUTTON", "DIV"}
+    until(lambda: {one["what"] for one in page.evaluate(BOXES)} == every, "all parts are there")
+    assert [one for one in page.evaluate(BOXES) if one["right"] > 1280] == []

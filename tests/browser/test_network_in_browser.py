@@ -2,20 +2,24 @@
 
 import time
 
-import numpy as np
 import pytest
 from driving import (
+    changed,
     colours,
-    decoded,
-    in_drawer,
     menu,
     open_drawer,
     press,
+    push,
     readout,
+    settle,
+    shot,
     step,
+    still,
+    until,
     wait_for,
     wait_in_drawer,
 )
+from playwright.sync_api import expect
 
 from workbench.dials import KINDS
 
@@ -25,31 +29,23 @@ def figure(page):
     return page.locator("#drawer .bk-Figure").filter(visible=True).first
 
 
-def drawn(page, states, timeout=20):
-    """Wait until so many states have their room."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
+def drawn(page, states):
+    """The box of the drawing, once so many states have their room and nothing moves."""
+
+    def large():
         box = figure(page).bounding_box()
-        if box and box["height"] > 30 * states:
-            time.sleep(0.5)
-            return figure(page).bounding_box()
-        time.sleep(0.05)
-    raise AssertionError(f"no drawing of {states} states: {box}")
+        return box and box["height"] > 30 * states
 
-
-def pixels(page):
-    return decoded(figure(page).screenshot())
+    until(large, f"a drawing of {states} states")
+    settle(page)
+    return still(figure(page))
 
 
 def click_state(page, row, states):
     """A click on a state, by its row from the bottom."""
-    box = figure(page).bounding_box()
+    box = still(figure(page))
     y = box["height"] * (states - row - 0.5) / states
     figure(page).click(position={"x": 0.4 * box["width"], "y": y})
-
-
-def energy_said(page):
-    return wait_in_drawer(page, r"E (not reached|[\d.e-]+)")[1]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -61,14 +57,15 @@ def test_the_drawing_follows_the_cursor(visit, theme):
     drawn(page, 11)
     wait_in_drawer(page, r"phase relax, t = 6")
     wait_in_drawer(page, r"clamped · E [\d.]+ nat")
-    late = pixels(page)
-    assert colours(late) > 40
+    settle(page)
+    until(lambda: colours(shot(figure(page))) > 40, "it has its colours")
+    late = shot(figure(page))
     press(page, "Home")
     wait_in_drawer(page, "phase relax, t = 0")
-    time.sleep(0.7)
-    assert np.any(pixels(page) != late)
-    label = figure(page).get_attribute("aria-label")
-    assert label == "Network: 11 states, 10 layers, 84,170 parameters"
+    changed(figure(page), late)
+    expect(figure(page)).to_have_attribute(
+        "aria-label", "Network: 11 states, 10 layers, 84,170 parameters"
+    )
 
 
 def test_a_click_chooses_a_state_in_maps_and_for_pokes(page):
@@ -78,17 +75,16 @@ def test_a_click_chooses_a_state_in_maps_and_for_pokes(page):
     drawn(page, 11)
     click_state(page, 9, 11)
     wait_in_drawer(page, r"layer 9 · 64 units · Linear 64 → 64, tanh · 4,160 parameters")
-    wait_in_drawer(page, "free · E")
-    assert float(energy_said(page)) == pytest.approx(readout(page)["energies"][8], rel=1e-2)
+    energy = float(wait_in_drawer(page, r"layer 9 · .*?free · E ([\d.e-]+)")[1])
+    assert energy == pytest.approx(readout(page)["energies"][8], rel=1e-2)
     click_state(page, 1, 11)
-    wait_in_drawer(page, "layer 1 · 64 units · Linear 784")
-    assert energy_said(page) == "not reached"
+    wait_in_drawer(page, "layer 1 · 64 units · Linear 784.*?E not reached")
     click_state(page, 9, 11)
     wait_in_drawer(page, "layer 9 · 64 units")
-    page.locator("#drawer button", has_text="look into it").click()
+    push(page, "look into it")
     wait_in_drawer(page, "layer 9, unit 0")
     open_drawer(page, "poke")
-    assert menu(page, "state").input_value() == "9: 64 units"
+    expect(menu(page, "state")).to_have_value("9: 64 units")
 
 
 def test_it_keeps_up_with_a_session_that_plays_and_does_not_hold_it(page):
@@ -115,12 +111,11 @@ def test_skips_are_drawn_and_what_is_said_stays_in_sight_when_scrolled(page):
     box = drawn(page, 19)
     page.mouse.move(box["x"] + 50, box["y"] + 300)
     page.mouse.wheel(0, 2000)
-    time.sleep(0.5)
     click_state(page, 3, 19)  # the relay 2s
     wait_in_drawer(page, r"state 2s · relay · 4 × 28 × 28 .* reads 1 · read by 3s")
-    said = page.get_by_text("a delay").first.bounding_box()
+    wait_in_drawer(page, "a delay · no energy of its own")
+    said = still(page.get_by_text("a delay").first)
     assert 0 < said["y"] < 400, "what is said of it stays above the drawing"
-    assert "a delay · no energy of its own" in in_drawer(page)
 
 
 def test_the_equation_lights_the_nudge(page):
@@ -132,4 +127,4 @@ def test_the_equation_lights_the_nudge(page):
     step(page, 2)
     wait_in_drawer(page, "phase plus, t = 1, β = 0.05")
     lit = page.locator("#drawer .acting b").filter(visible=True)
-    assert lit.inner_text() == "β = 0.05"
+    expect(lit).to_have_text("β = 0.05")

@@ -11,7 +11,6 @@ from driving import (
     Witness,
     menu,
     open_drawer,
-    readout,
     serving,
     step,
     wait_for,
@@ -66,7 +65,9 @@ def page(chromium, strangers):
 def test_twelve_mixed_layers_relax_toggle_and_export(page, tmp_path):
     open_drawer(page)
     menu(page, "Network").select_option(label="Stranger")
-    shown = wait_for(page, lambda r: r["experiment"]["network"]["name"] == "Stranger")
+    shown = wait_for(
+        page, lambda r: r["experiment"]["network"]["name"] == "Stranger", 60, "the network"
+    )
     assert shown["experiment"]["pretraining"] == "random"  # it came with its weights
     wait_ready(page)
     step(page, 4)
@@ -91,8 +92,7 @@ def test_twelve_mixed_layers_relax_toggle_and_export(page, tmp_path):
 def test_a_network_that_cannot_read_the_images_is_refused_by_its_module(page):
     open_drawer(page)
     menu(page, "Network").select_option(label="Misfit")
-    wait_for(page, lambda r: "module 1 (Linear" in r["message"], what="the refusal")
-    shown = readout(page)
+    shown = wait_for(page, lambda r: "module 1 (Linear" in r["message"], what="the refusal")
     assert "cannot read (784,) of each sample" in shown["message"]
     assert shown["experiment"]["network"]["name"] == "MLP"
     assert np.isfinite(step(page)["total"])

@@ -6,13 +6,13 @@ from driving import (
     menu,
     open_drawer,
     readout,
-    refusals,
-    said,
     serving,
     step,
     wait_for,
     wait_in_drawer,
     wait_ready,
+    wait_refused,
+    wait_said,
 )
 
 WRITTEN = '''
@@ -83,15 +83,15 @@ def test_saving_acts_at_once_and_a_fault_is_said_beside_the_menu(page, owned):
     path.write_text(written(2).replace("return None", "return None +"))
     number = written(2)[: written(2).index("return None")].count("\n") + 1
     wait_in_drawer(page, rf"mine\.py, line {number}; ")
-    assert f"mine.py, line {number}; " in said(page)
+    wait_said(page, f"mine.py, line {number}; ")
     again = step(page, 1)
     assert (again["lanes"], again["row"]) == (shown["lanes"], shown["row"] + 1), "as before"
 
     path.write_text(written(2).replace("free = [", "free = 1 / 0 * ["))
-    wait_for(page, lambda r: "ZeroDivisionError" in said(page), what="a fault while it runs")
-    assert "the version before stays" in said(page)
+    wait_said(page, "ZeroDivisionError", "the version before stays")
     assert readout(page)["lanes"] == shown["lanes"]
 
     path.write_text(written(3))
     wait_for(page, lambda r: r["lanes"] == shown["lanes"] + 1, what="the mended file")
-    assert said(page) == "" and not any(", line" in one for one in refusals(page))
+    wait_said(page)
+    wait_refused(page)

@@ -1,13 +1,17 @@
 """Pokes in Chromium: a poke, its mark, the jump, the front, the recovery; rewound and replayed."""
 
-import time
-
-from driving import menu, open_drawer, press, readout, step, turn, wait_for, wait_in_drawer
-
-
-def push(page, name):
-    """Click a button of the drawer."""
-    page.locator("#drawer").get_by_role("button", name=name, exact=True).click()
+from driving import (
+    menu,
+    open_drawer,
+    press,
+    push,
+    readout,
+    step,
+    turn,
+    until,
+    wait_for,
+    wait_in_drawer,
+)
 
 
 def poke(page, state, how="shift", amount="0.5"):
@@ -17,7 +21,7 @@ def poke(page, state, how="shift", amount="0.5"):
     field = {"shift": "add", "noise": "std. deviation", "clamp": "hold at"}.get(how)
     if field:
         turn(page, field, amount)
-    push(page, "poke")
+    push(page, "poke", exact=True)
 
 
 def test_a_poke_is_marked_jumps_travels_recovers_and_is_rewound(page):
@@ -26,7 +30,11 @@ def test_a_poke_is_marked_jumps_travels_recovers_and_is_rewound(page):
     before = step(page, 20)
     assert before["poked"] is None and before["recovery"] is None
     poke(page, 5)
-    shown = wait_for(page, lambda r: r["poked"] == 20, what="the poke")
+    shown = wait_for(
+        page,
+        lambda r: r["poked"] == 20 and r["energies"] != before["energies"],
+        what="the poke",
+    )
     jumped = [a > 2 * b for a, b in zip(shown["energies"], before["energies"], strict=True)]
     assert jumped == [k in (5, 6) for k in range(1, 11)], "two layers read state 5"
     assert shown["lanes"] == 1 and shown["row"] == 20
@@ -44,11 +52,11 @@ def test_a_poke_is_marked_jumps_travels_recovers_and_is_rewound(page):
     push(page, "go on without the poke")
     shown = wait_for(page, lambda r: r["recovery"] is not None, timeout=30, what="recovery")
     wait_in_drawer(page, f"{shown['recovery']} steps")
-    assert 0 < shown["recovery"] <= 65 and readout(page)["lanes"] == 2
+    assert 0 < shown["recovery"] <= 65 and shown["lanes"] == 2
 
-    for _ in range(3):
+    for row in (75, 65, 55):
         press(page, "Shift+ArrowLeft")
-    wait_for(page, lambda r: r["cursor"] == 55, what="rewound")
+        wait_for(page, lambda r, row=row: r["cursor"] == row, what=f"row {row}")
     poke(page, 8, "zero")
     shown = wait_for(page, lambda r: r["lanes"] == 3 and r["poked"] == 55, what="a fork")
     assert shown["row"] == 55 and shown["ghost"] == 0
@@ -73,19 +81,21 @@ def test_a_refusal_is_said_beside_the_button_and_a_clamp_is_released(page):
     menu(page, "state").select_option(index=0)
     menu(page, "how").select_option(label="zero")
     turn(page, "in rows", "0..13")
-    push(page, "poke")
+    push(page, "poke", exact=True)
     wait_in_drawer(page, r"poke 0: zero, rows 0\.\.13, columns 0\.\.27")
 
 
-def test_a_session_with_a_poke_comes_back_by_its_log(visit, page):
+def test_a_session_with_a_poke_comes_back_by_its_log(visit, server):
+    page = visit()
     open_drawer(page, "poke")
     step(page, 3)
     poke(page, 4, "noise", "0.3")
     wait_for(page, lambda r: r["poked"] == 3)
     shown = step(page, 4)
-    time.sleep(4)  # the session is let go after the grace of this server
-    page.goto(page.url, wait_until="commit")
-    again = wait_for(
-        page, lambda r: r.get("ready") and r.get("row") == 7, timeout=60, what="it is back"
-    )
+    query = "?" + page.url.partition("?")[2]
+    kept = server.cache / "sessions" / f"{query.rpartition('session=')[2]}.json"
+    page.close()
+    until(kept.exists, "the session is written when its grace time is over")
+    again = readout(visit(query))
+    assert again["row"] == 7
     assert again["energies"] == shown["energies"] and again["poked"] == 3

@@ -1,25 +1,26 @@
 """Precision by hand in Chromium: a cell is clicked, changed, applied, acts; keys stay in fields."""
 
-import time
-
 import numpy as np
 from driving import (
     all_pixels,
     canvas_pixels,
-    decoded,
     dial,
     leave_field,
     menu,
     open_drawer,
     press,
+    push,
     readout,
-    refusals,
     set_steps,
     settle,
+    shot,
     step,
+    still,
     turn,
+    until,
     wait_for,
     wait_in_drawer,
+    wait_refused,
 )
 
 LEFT, WIDE = 38, 364
@@ -44,17 +45,14 @@ def picture(page):
 
 def place(page, t, layer, T=20, L=10):
     """Where a cell is on the screen."""
-    box = picture(page).bounding_box()
+    settle(page)
+    box = still(picture(page))
     inner = page.evaluate(
         "() => { const v = Bokeh.index.query_one(v => v.model.name === 'table');"
         " const b = v.frame.bbox; return [b.top, b.height]; }"
     )
     across = box["x"] + LEFT + (t + 0.5) * WIDE / (T + 1)
     return across, box["y"] + inner[0] + inner[1] * (L - layer + 0.5) / L
-
-
-def button(page, label):
-    return page.locator("#drawer button", has_text=label).filter(visible=True).first
 
 
 def test_a_cell_is_clicked_changed_and_applied_and_acts(visit):
@@ -65,19 +63,18 @@ def test_a_cell_is_clicked_changed_and_applied_and_acts(visit):
     wait_in_drawer(page, "not applied yet")
     page.mouse.click(*place(page, 3, 2))
     wait_in_drawer(page, "layer 2, step 3: 0.001")
-    before = decoded(picture(page).screenshot())
+    before = shot(picture(page))
     turn(page, "value", "100")
     wait_in_drawer(page, r"1 cell of 200 differs from Spiking, ×1e\+05 at layer 2, step 3")
-    time.sleep(0.3)
     x, y = place(page, 3, 2)
-    corner = picture(page).bounding_box()
+    corner = still(picture(page))
     at = round(y - corner["y"]), round(x - corner["x"])
-    drawn = decoded(picture(page).screenshot())
-    assert not np.array_equal(drawn[at], before[at])
+    until(lambda: not np.array_equal(shot(picture(page))[at], before[at]), "another colour")
     assert readout(page)["experiment"]["precision"]["name"] == "Identity"
-    button(page, "apply").click()
+    push(page, "apply")
     wait_for(page, lambda r: r["experiment"]["precision"]["name"] == "Table", what="applied")
     wait_in_drawer(page, "this acts: Table")
+    settle(page)
     plot = canvas_pixels(page, "precision")
     shown = step(page, 4)
     rows = shown["experiment"]["precision"]["rows"]
@@ -89,8 +86,7 @@ def test_a_cell_is_clicked_changed_and_applied_and_acts(visit):
     assert not np.array_equal(after, plot)
     leave_field(page)
     page.mouse.move(5, 5)
-    time.sleep(0.3)
-    colour = decoded(picture(page).screenshot())[at[0] + 5, at[1] - 5]
+    colour = shot(picture(page))[at[0] + 5, at[1] - 5]
     assert (np.abs(after.astype(int) - colour.astype(int)).sum(2) < 9).sum() > 20
 
 
@@ -103,19 +99,19 @@ def test_a_block_is_dragged_over_and_spikes_are_shifted(page):
     page.mouse.move(*place(page, 14, 4), steps=6)
     page.mouse.up()
     wait_in_drawer(page, "layers 2–4, steps 12–14: 0.001")
-    button(page, "multiply").click()
+    push(page, "multiply")
     wait_in_drawer(page, "9 cells of 200 differ from Spiking")
-    button(page, "undo").click()
+    push(page, "undo")
     wait_in_drawer(page, "no cell of 200 differs")
-    button(page, "later").click()
-    button(page, "apply").click()
+    push(page, "later")
+    push(page, "apply")
     shown = wait_for(page, lambda r: r["experiment"]["precision"]["name"] == "Table", what="it")
     rows = shown["experiment"]["precision"]["rows"]
     spikes = [(t, k + 1) for t, row in enumerate(rows) for k, one in enumerate(row) if one == 1.0]
     assert spikes == [(t, 11 - t) for t in range(1, 11)]
     set_steps(page, "5")
     wait_in_drawer(page, "T went from 20 to 5")
-    assert refusals(page) == []
+    wait_refused(page)
 
 
 def test_letters_and_arrows_in_a_field_are_no_keys_of_the_page(page):

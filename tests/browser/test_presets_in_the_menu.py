@@ -1,6 +1,7 @@
 """The menu of presets in a browser: what works have printed stands under their names."""
 
-from driving import choose_preset, control, open_drawer, readout, said, wait_for
+from driving import choose_preset, control, open_drawer, readout, wait_for, wait_said
+from playwright.sync_api import expect
 
 from workbench.presets import menu, published
 
@@ -19,8 +20,8 @@ def test_presets_stand_under_their_works_and_tell_their_status(page):
     preset = published()[name]
     choose_preset(page, f"{preset.title} · {preset.printed.status}")
     wait_for(page, lambda r: "relaxoscope data MNIST" in r["message"], what="how to get the images")
-    assert "relaxoscope data MNIST" in said(page)
+    wait_said(page, "relaxoscope data MNIST")
     assert readout(page)["experiment"] == before["experiment"]
     told = page.locator("#drawer small").first
     for line in (preset.about, *preset.printed.lines):
-        assert line in told.inner_text()
+        expect(told).to_contain_text(line)

@@ -19,28 +19,33 @@ from driving import (
     UNUSED,
     all_pixels,
     canvas_pixels,
+    changed,
     choose_preset,
     click,
     colours,
     control,
     copied,
     dial,
-    line,
     menu,
     open_drawer,
     press,
     progress,
+    push,
     readout,
-    refusals,
-    said,
     set_speed,
     set_steps,
     settle,
     step,
+    still,
     turn,
+    until,
     wait_for,
+    wait_in_line,
     wait_ready,
+    wait_refused,
+    wait_said,
 )
+from playwright.sync_api import expect
 
 from core.catalogue import cards
 from core.companions import refused_choices
@@ -56,14 +61,6 @@ def finite(value):
     return value is not None and math.isfinite(value)
 
 
-def until(predicate, timeout=5.0):
-    """Whether it came true in time."""
-    end = time.monotonic() + timeout
-    while not (found := predicate()) and time.monotonic() < end:
-        time.sleep(0.03)
-    return found
-
-
 # Opening -----------------------------------------------------------------------------------------
 
 
@@ -75,16 +72,15 @@ def test_the_page_opens_with_a_first_row_of_trained_weights(page):
     assert shown["total"] == pytest.approx(shown["energies"][-1]) and shown["total"] > 0
     assert shown["accuracy"] > 0.8
     assert not shown["playing"] and shown["lanes"] == 1 and shown["message"] == ""
-    assert progress(page) == ""
-    assert "trained weights, test accuracy" in line(page)
+    until(lambda: progress(page) == "", "no progress any more")
+    wait_in_line(page, "trained weights, test accuracy")
 
 
 def test_every_plot_is_drawn_and_fits_to_what_is_in_sight(page):
     step(page, 12)
     settle(page)
+    until(lambda: all(colours(one) > 16 for one in all_pixels(page).values()), "none is empty")
     drawn = all_pixels(page)
-    for name in PLOTS:
-        assert colours(drawn[name]) > 16, f"{name} is empty"
     for name in ("heat", "errors", "depth", "total", "alignment", "precision"):
         spread = np.ptp(drawn[name].astype(int), axis=-1)
         assert (spread > 60).sum() > 30, f"{name} has no coloured marks"
@@ -92,10 +88,10 @@ def test_every_plot_is_drawn_and_fits_to_what_is_in_sight(page):
     assert (inside.sum(1) < 30).mean() > 0.2, "no black of the images"
     assert (inside.sum(1) > 735).mean() > 0.05, "no white of the images"
     click(page, "fit")
+    for name in ("heat", "depth", "errors", "total"):  # none keeps its limits
+        changed(page.locator(f"#{name}"), drawn[name])
     settle(page)
     fitted = all_pixels(page)
-    for name in ("heat", "depth", "errors", "total"):
-        assert not np.array_equal(fitted[name], drawn[name]), f"{name} keeps its limits"
     for name in ("images", "precision"):
         assert np.array_equal(fitted[name], drawn[name]), f"{name} has no limits to fit"
 
@@ -115,7 +111,9 @@ def test_a_step_by_key_or_button_is_exactly_one_row_and_with_shift_ten(page):
         assert after["taken"] == before["taken"] + 1
         assert after["total"] < before["total"]  # gradient descent at a small rate
     press(page, "Shift+ArrowRight")
-    shown = wait_for(page, lambda r: r["cursor"] >= 12, what="row 12")
+    wait_for(page, lambda r: r["cursor"] >= 12, what="row 12")
+    time.sleep(QUIET)
+    shown = readout(page)
     assert shown["row"] == shown["step"] == 12
     press(page, "Shift+ArrowLeft")
     assert wait_for(page, lambda r: r["cursor"] == 2)["row"] == 12
@@ -133,13 +131,13 @@ def test_T_is_where_relaxing_ends_and_what_is_no_T_is_refused(page):
         before = readout(page)
         set_steps(page, text)
         wanted = f"steps: {text}; an integer 1..100000"
-        assert until(lambda w=wanted: said(page) == w), f"{text} is not refused: {said(page)!r}"
+        assert wait_said(page, wanted) == wanted
         after = readout(page)
         assert after["experiment"] == before["experiment"]
         assert after["commands"] == before["commands"]
     step(page, 2)  # the session goes on
-    assert said(page) == ""
-    assert control(page, "T", "input").input_value() == "7"
+    wait_said(page)
+    until(lambda: control(page, "T", "input").input_value() == "7", "T is again what it was")
 
 
 def test_play_moves_and_pause_stands_still(page):
@@ -161,11 +159,14 @@ def test_play_moves_and_pause_stands_still(page):
     assert after["row"] == still["row"] == after["cursor"]
 
     step(page)
-    settle(page)
-    moved = all_pixels(page)
-    changed = {name for name in PLOTS if not np.array_equal(again[name], moved[name])}
-    assert changed >= {"heat", "errors", "depth", "total"}
-    assert changed & {"images", "alignment"}
+    for name in ("heat", "errors", "depth", "total"):
+        changed(page.locator(f"#{name}"), again[name])
+
+    def others_move():
+        moved = all_pixels(page)
+        return [n for n in ("images", "alignment") if not np.array_equal(again[n], moved[n])]
+
+    until(others_move, "images or alignment move")
 
 
 # Choices -----------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ def choose(page, kind, title):
         assert live or shown["lane"] > before["lane"], f"{where}: no new lane"
         assert not live or shown["lane"] == before["lane"], f"{where}: a new lane"
         assert finite(shown["total"]), f"{where}: total {shown['total']}"
-        assert not refusals(page), f"{where}: {refusals(page)}"
+        wait_refused(page)
         assert not shown["message"], f"{where}: {shown['message']}"
     except AssertionError as failed:
         return str(failed)
@@ -199,6 +200,8 @@ def choose(page, kind, title):
 def others(page, kind):
     """Titles of the enabled options of a menu that are not chosen, the chosen one last."""
     select = menu(page, KINDS[kind])
+    select.wait_for()
+    settle(page)
     titles = select.locator("option:not([disabled])").all_inner_texts()
     chosen = select.locator("option:checked").inner_text()
     assert {card.title for card in cards(kind).values()} >= set(titles)
@@ -302,18 +305,21 @@ def test_a_bad_value_of_a_dial_is_refused_in_a_line_that_names_field_and_range(p
         good = dial(page, label).input_value()
         for text in texts:
             turn(page, label, text)
-            until(lambda: refusals(page))
-            found = refusals(page)
-            assert len(found) == 1, f"{label} {text!r}: {found}"
-            assert re.match(rf"{field}(\[\d+\])?: ", found[0]) and legal in found[0], found
+            wait_refused(page, rf"^{field}(\[\d+\])?: .*{re.escape(legal)}")
             after = readout(page)
             assert after["experiment"] == before["experiment"]
             assert (after["row"], after["commands"]) == (before["row"], before["commands"])
             turn(page, label, good)
-            assert until(lambda: not refusals(page)), "the refusal stays"
+            wait_refused(page)
     time.sleep(QUIET)
     assert readout(page)["experiment"] == before["experiment"]
     step(page)
+
+
+def told(page, lines):
+    """Whether all these lines are among those about what is greyed."""
+    text = " ".join(page.locator("#drawer small li").all_inner_texts())
+    return all(one in text for one in lines)
 
 
 def test_greyed_choices_are_those_that_do_not_go_together_each_with_its_sentence(page):
@@ -324,14 +330,13 @@ def test_greyed_choices_are_those_that_do_not_go_together_each_with_its_sentence
         shown = wait_for(page, lambda r, t=task: r["experiment"]["task"]["name"] == t, 40, task)
         settle(page)
         experiment = Experiment.from_dict(shown["experiment"])
-        text = " ".join(page.locator("#drawer small li").all_inner_texts())
         for kind in KINDS:
             refused = refused_choices(experiment, kind)
-            greyed = menu(page, KINDS[kind]).locator("option[disabled]").all_inner_texts()
+            off = menu(page, KINDS[kind]).locator("option[disabled]")
             titles = {cards(kind)[name].title for name in refused}
-            assert set(greyed) == titles, f"{task}: {kind}"
-            for name, why in refused.items():
-                assert f"{cards(kind)[name].title}: {why}" in text, f"{task}: {kind} {name}"
+            until(lambda o=off, t=titles: set(o.all_inner_texts()) == t, f"{task}: {kind}")
+            lines = {f"{cards(kind)[name].title}: {why}" for name, why in refused.items()}
+            until(lambda w=lines: told(page, w), f"{task}: {kind}: {lines}")
 
 
 def test_a_set_that_is_not_there_is_refused_with_the_command_that_gets_it(page):
@@ -339,14 +344,13 @@ def test_a_set_that_is_not_there_is_refused_with_the_command_that_gets_it(page):
     before = readout(page)
     menu(page, "Data").select_option(label="MNIST")
     wait_for(page, lambda r: "relaxoscope data MNIST" in r["message"], what="how to get MNIST")
-    settle(page)
-    after = readout(page)
+    after = settle(page)
     assert after["experiment"] == before["experiment"]
-    assert any("relaxoscope data MNIST" in one for one in refusals(page))
-    assert "relaxoscope data MNIST" in said(page)
-    assert dial(page, "root").is_visible(), "its folder can be given beside the menu"
+    wait_refused(page, "relaxoscope data MNIST")
+    wait_said(page, "relaxoscope data MNIST")
+    expect(dial(page, "root")).to_be_visible()  # its folder can be given beside the menu
     step(page)
-    assert menu(page, "Data").locator("option:checked").inner_text() == "Digits, 28 x 28"
+    expect(menu(page, "Data").locator("option:checked")).to_have_text("Digits, 28 x 28")
 
 
 @pytest.mark.slow
@@ -360,9 +364,8 @@ def test_every_preset_loads_and_relaxes(page):
         assert shown["message"] == "", preset.title
         assert shown["row"] >= 3 and finite(shown["total"]), preset.title
         assert shown["recipe"]["init"]["name"] == wanted["init"]["name"]
-        settle(page)
-        assert colours(canvas_pixels(page, "heat")) > 16, preset.title
-        assert colours(canvas_pixels(page, "images")) > 16, preset.title
+        for name in ("heat", "images"):
+            until(lambda n=name: colours(canvas_pixels(page, n)) > 16, f"{preset.title}: {name}")
 
 
 # Theory, phases, terms, self-test ----------------------------------------------------------------
@@ -371,13 +374,13 @@ def test_every_preset_loads_and_relaxes(page):
 def test_terms_act_are_refused_in_a_line_and_phases_go_to_their_end(page):
     open_drawer(page)
     turn(page, "output precision λ", "-1")
-    assert until(lambda: refusals(page))
-    assert refusals(page) == ["output_precision: -1.0; a finite number in [0, 1e+06]"]
+    found = wait_refused(page, "^output_precision: ")
+    assert found == ["output_precision: -1.0; a finite number in [0, 1e+06]"]
     turn(page, "output precision λ", "4")
     wait_for(page, lambda r: r["experiment"]["output_precision"] == 4, what="the precision")
-    assert until(lambda: not refusals(page)), "the refusal stays"
+    wait_refused(page)
     assert step(page)["recipe"]["output_precision"] == 4
-    assert until(lambda: "output λ 4" in line(page))
+    wait_in_line(page, "output λ 4")
     random_weights(page)
     menu(page, KINDS["learning"]).select_option(label="Equilibrium propagation")
     wait_for(page, lambda r: r["phases"] == ["free", "plus", "minus"], what="the phases")
@@ -388,8 +391,8 @@ def test_terms_act_are_refused_in_a_line_and_phases_go_to_their_end(page):
     time.sleep(QUIET)
     shown = readout(page)
     assert (shown["phase"], shown["step"], shown["row"]) == ("minus", 4, 10)
-    page.locator("#drawer button", has_text="back to this preset").click()
-    wait_for(page, lambda r: r["experiment"]["task"]["name"] == "Classify", 30, "the preset again")
+    push(page, "back to this preset")
+    wait_for(page, lambda r: r["experiment"]["task"]["name"] == "Classify", 60, "the preset again")
 
 
 def test_theory_warns_and_is_drawn_while_the_self_test_runs_beside(page):
@@ -399,27 +402,30 @@ def test_theory_warns_and_is_drawn_while_the_self_test_runs_beside(page):
     open_drawer(page, "theory")
     shown = wait_for(page, lambda r: r["theory"], what="what theory says")
     assert shown["theory"].startswith("stable below α 0.4") and "50 SMM" in shown["theory"]
-    said_by = page.locator("#drawer .said")
-    assert said_by.count() >= 6
-    behind = said_by.first.locator(".behind")
-    assert not behind.is_visible()
-    said_by.first.hover()
-    assert behind.is_visible() and "source" in behind.inner_text()
+    said_by = page.locator("#drawer .said").filter(visible=True)
+    until(lambda: said_by.count() >= 6, "what theory says")
     settle(page)
-    accent = (194, 65, 12)
-    dashed = canvas_pixels(page, "depth")
-    assert (dashed == accent).all(-1).sum() > (plain == accent).all(-1).sum() + 30
+    behind = said_by.first.locator(".behind")
+    expect(behind).to_be_hidden()
+    said_by.first.hover()
+    expect(behind).to_be_visible()
+    expect(behind).to_contain_text("source")
+
+    def accents(pixels):
+        return (pixels == (194, 65, 12)).all(-1).sum()
+
+    until(lambda: accents(canvas_pixels(page, "depth")) > accents(plain) + 30, "a dashed curve")
     open_drawer(page)
     turn(page, "rate α", "1.5")
-    wait_for(page, lambda r: r["theory"].startswith("rate above the stable one: α 1.5"), 20)
+    wait_for(page, lambda r: r["theory"].startswith("rate above the stable one: α 1.5"))
     open_drawer(page, "self-test")
-    page.locator("#drawer button", has_text="run the self-test").click()
-    table = page.locator("#drawer tbody tr")
-    assert until(lambda: table.count() >= 4, 20)
+    push(page, "run the self-test")
+    table = page.locator("#drawer tbody tr").filter(visible=True)
+    until(lambda: table.count() >= 4, "four results", 60)
     before = readout(page)["row"]
     assert step(page, 2)["row"] == before + 2, "the session goes on"
-    page.locator("#drawer button", has_text="stop").click()
-    assert until(lambda: "stopped" in page.locator("#drawer [role=status]").inner_text())
+    push(page, "stop")
+    expect(page.locator("#drawer [role=status]")).to_contain_text("stopped")
 
 
 def test_an_init_that_remembers_offers_to_make_its_past(page):
@@ -427,17 +433,17 @@ def test_an_init_that_remembers_offers_to_make_its_past(page):
     menu(page, "Init").select_option(label="Average")
     shown = wait_for(page, lambda r: r["offer"], what="the offer")
     assert shown["offer"].startswith("Average init recalls")
-    settle(page)
-    assert shown["offer"] in said(page)
-    guess = readout(page)
+    wait_said(page, shown["offer"])
+    guess = settle(page)
     assert guess["reached"] == 1  # a first guess is the forward sweep
-    page.locator("#line button", has_text="relax 5 batches first").click()
+    past = page.locator("#line button", has_text="relax 5 batches first")
+    still(past)
+    past.click()
     shown = wait_for(page, lambda r: not r["offer"] and r["lane"] > guess["lane"], 30, "a past")
     assert shown["lane_title"] == "5 batches relaxed first"
     assert (shown["row"], shown["batch"]) == (0, guess["batch"])
     assert shown["reached"] >= 4  # the averaged states are no sweep, so energy stands in the depth
-    settle(page)
-    assert not page.locator("#line button", has_text="relax 5 batches first").is_visible()
+    expect(past).to_be_hidden()
 
 
 # Lanes -------------------------------------------------------------------------------------------
@@ -463,7 +469,7 @@ def rewind(page, by):
             centre = at["x"] + at["width"] / 2 - box["x"]
             return now > 0 and abs(centre - box["width"] * now / end) < 1
 
-        assert until(far_and_still, 15)
+        until(far_and_still, "the handle lies still")
         page.mouse.click(box["x"] + 1, box["y"] + box["height"] / 2)
     return wait_for(page, lambda r: r["cursor"] == 0, what=f"row 0 by {by}")
 
@@ -486,8 +492,7 @@ def test_relaxing_on_after_a_rewind_starts_a_lane_with_a_ghost(page):
             )
         assert (shown["lanes"], shown["ghost"], shown["row"]) == (lane + 2, lane, 3)
         assert shown["energies"] == newest["energies"], "the same steps give the same energies"
-    settle(page)
-    assert "grey: lane 2" in line(page)
+    wait_in_line(page, "grey: lane 2")
 
 
 def test_the_other_lane_is_one_key_away(page):
@@ -509,8 +514,7 @@ def test_the_other_lane_is_one_key_away(page):
     assert (swapped["ghost"], swapped["row"], swapped["lanes"]) == (1, 4, 2)
     assert swapped["energies"] == newest["energies"]
     assert swapped["recipe"]["dynamics"]["rate"] == 0.1
-    settle(page)
-    assert not np.array_equal(with_ghost, canvas_pixels(page, "total"))
+    changed(page.locator("#total"), with_ghost)
     press(page, "x")
     shown = wait_for(page, lambda r: r["lane"] == 1, what="and back")
     assert (shown["row"], shown["energies"]) == (2, other["energies"])
@@ -560,7 +564,7 @@ def test_the_batch_gear_trains(page):
     assert (shown["batch"], shown["step"]) == (3, 0)
     assert shown["energies"] != held["energies"], "three updates change what batch 3 begins with"
     assert shown["reached"] == held["reached"] == 1
-    assert "test accuracy" in line(page)
+    wait_in_line(page, "test accuracy")
 
 
 def test_a_divergence_stops_itself_and_names_step_and_layer(page):
@@ -570,22 +574,21 @@ def test_a_divergence_stops_itself_and_names_step_and_layer(page):
     wait_for(page, lambda r: r["experiment"]["dynamics"]["rate"] == 9.0)
     set_speed(page, "free")
     press(page, "Space")
-    shown = wait_for(page, lambda r: r["diverged"], 20, "a divergence")
+    shown = wait_for(
+        page, lambda r: r["diverged"] and r["message"] == r["diverged"], what="a divergence"
+    )
     assert not shown["playing"]
     found = re.match(r"diverged at step (\d+) of batch 0, layer (\d+): ", shown["diverged"])
     assert found, shown["diverged"]
-    assert shown["message"] == shown["diverged"]
-    settle(page)
-    assert shown["diverged"] in said(page)
-    stopped = readout(page)
+    wait_said(page, shown["diverged"])
+    stopped = settle(page)
     assert stopped["row"] == stopped["step"] == int(found[1])
     press(page, "ArrowRight")
     time.sleep(QUIET)
     assert readout(page)["row"] == stopped["row"], "a diverged lane does not go on"
     turn(page, "rate α", "0.1")
     wait_for(page, lambda r: r["experiment"]["dynamics"]["rate"] == 0.1)
-    settle(page)
-    after = readout(page)
+    after = settle(page)
     assert after["row"] == after["step"] == stopped["row"], "the newest row is still the same step"
     press(page, "r")
     wait_for(page, lambda r: r["lane"] == 1 and r["row"] == 0, what="a restart")
@@ -597,7 +600,7 @@ def zip_of(page):
     """What the export tab downloads."""
     open_drawer(page, "export")
     with page.expect_download(timeout=60_000) as coming:
-        page.locator("#drawer button", has_text="figure, data and recipe").click()
+        push(page, "figure, data and recipe")
     return coming.value.suggested_filename, zipfile.ZipFile(Path(coming.value.path()))
 
 
@@ -621,10 +624,9 @@ def test_commands_act_within_one_step_while_playing_freely(page):
     assert min(late) >= 0 and max(late) <= 1, late
     assert events[-1]["command"] == "pause"
     assert events[-1]["applied"] == readout(page)["taken"], "no step was taken after the pause"
-    page.locator("#drawer .bk-tab", has_text="log").click()
+    open_drawer(page, "log")
     newest = page.locator("#drawer li", has_text="lane 0, row").first
-    newest.wait_for()
-    assert newest.inner_text().strip().endswith("pause")
+    expect(newest).to_have_text(re.compile(r"pause\s*$"))
 
 
 # What leaves the page ----------------------------------------------------------------------------
@@ -656,18 +658,30 @@ def test_an_export_holds_figure_data_and_recipe_of_what_is_shown(page, tmp_path)
 
 
 def test_the_command_that_is_copied_holds_the_whole_recipe(visit):
-    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    came = []
+
+    def listen(context):
+        def heard(socket):
+            socket.on("framereceived", lambda said: came.append(str(said)))
+
+        context.on("page", lambda opened: opened.on("websocket", heard))
+
+    page = visit(permissions=["clipboard-read", "clipboard-write"], prepare=listen)
     step(page)
     open_drawer(page)
     turn(page, "rate α", "0.25")
     shown = wait_for(page, lambda r: r["experiment"]["dynamics"]["rate"] == 0.25)
     open_drawer(page, "export")
     settle(page)
+    [built] = [one for one in came if '"copy as command"' in one]
+    for part in ("navigator.clipboard", "relaxoscope relax --recipe -", '"frame'):
+        assert part in built, "a button is in sight before it acts, or before it stays where it is"
     text = copied(page, "copy as command")
     assert text.startswith("relaxoscope relax --recipe - --batch 0 ")
     recipe = text.partition("<<'TOML'\n")[2].rpartition("TOML")[0]
     assert tomllib.loads(recipe) == shown["experiment"]
-    assert text.strip() == page.locator("#drawer pre").inner_text().strip()
+    pre = page.locator("#drawer pre")
+    until(lambda: pre.inner_text().strip() == text.strip(), "it stands in the tab")
 
 
 def test_a_link_that_is_copied_shows_another_visitor_the_same(visit):
@@ -686,7 +700,7 @@ def test_a_link_that_is_copied_shows_another_visitor_the_same(visit):
     settle(page)
     text = copied(page, "copy link")
     assert text.startswith(page.url.partition("?")[0] + "?page=relax&state=1.")
-    assert "preset=spiking" in page.url, "a reload compares with it"
+    until(lambda: "preset=spiking" in page.url, "a reload compares with it")
     other = visit("?" + text.partition("?")[2])
     shown = wait_for(other, lambda r: r["row"] == newest["row"] and r["drawer"], what="the layout")
     same = ("lane", "lanes", "ghost", "row", "cursor", "energies", "recipe", "experiment", "total")
@@ -700,7 +714,7 @@ def test_an_address_that_is_damaged_says_so_and_the_page_stays_calm(visit):
     page = visit("?page=relax&state=1.AAAA", ready=False)
     refused = page.locator("#line [role=status]", has_text="state: damaged")
     refused.wait_for(timeout=30_000)
-    assert page.locator("#line a", has_text="relax").count() == 1, "a way on"
+    expect(page.locator("#line a", has_text="relax")).to_have_count(1)  # a way on
 
 
 # The page itself ---------------------------------------------------------------------------------
@@ -717,6 +731,7 @@ def test_the_theme_switches_and_keeps_the_session(page):
         assert (shown["row"], shown["lane"]) == (2, 0)
         assert shown["energies"] == before["energies"]
         settle(page)
+        until(lambda: colours(canvas_pixels(page, "errors")) > 16, "it is drawn")
         dark[theme] = np.median(canvas_pixels(page, "errors"))
     assert dark["dark"] < 80 < 200 < dark["light"]
 
@@ -745,7 +760,7 @@ def test_an_address_of_long_ago_brings_the_session_back(visit, server):
     query = "?" + page.url.partition("?")[2]
     kept = server.cache / "sessions" / f"{query.rpartition('session=')[2]}.json"
     page.close()
-    assert until(kept.exists, 30), "the session is written when its grace time is over"
+    until(kept.exists, "the session is written when its grace time is over", 60)
     after = readout(visit(query))
     for field in ("row", "lane", "lanes", "ghost", "energies", "taken"):
         assert after[field] == before[field], field

@@ -1,7 +1,17 @@
 """Samples in Chromium: sorted, tapped, and then looked at in the maps."""
 
-import numpy as np
-from driving import decoded, in_drawer, menu, open_drawer, press, step, wait_for, wait_in_drawer
+from driving import (
+    changed,
+    menu,
+    open_drawer,
+    press,
+    settle,
+    shot,
+    step,
+    still,
+    wait_for,
+    wait_in_drawer,
+)
 
 
 def picture(page):
@@ -12,20 +22,17 @@ def test_samples_are_sorted_and_one_is_looked_at(page):
     step(page, 12)
     open_drawer(page, "samples")
     wait_in_drawer(page, "row 12, batch 0, t = 12; samples lie")
-    page.wait_for_timeout(500)
-    before = decoded(picture(page).screenshot())
+    settle(page)
+    before = shot(picture(page))
     menu(page, "samples").select_option(label="by energy")
-    page.wait_for_timeout(800)
-    assert np.any(decoded(picture(page).screenshot()) != before)
+    changed(picture(page), before)
     worst = page.locator("#drawer table.worst tbody tr").first.locator("td").all_inner_texts()
-    box = picture(page).bounding_box()
+    box = still(picture(page))
     page.mouse.click(box["x"] + 52, box["y"] + 0.4 * box["height"])
-    page.wait_for_timeout(500)
     open_drawer(page, "maps")
     wait_in_drawer(page, f"row 12, sample {worst[0]}, label {worst[1]}")
 
     open_drawer(page, "samples")
     press(page, "ArrowLeft")
     wait_for(page, lambda r: r["cursor"] == 11)
-    wait_in_drawer(page, "row 11, batch 0")
-    assert "of the batch" in in_drawer(page)
+    wait_in_drawer(page, "row 11, batch 0.*of the batch")

@@ -9,16 +9,17 @@ from driving import (
     all_pixels,
     colours,
     control,
-    line,
     open_drawer,
     press,
-    readout,
-    said,
+    push,
     set_speed,
     settle,
     step,
     turn,
+    until,
     wait_for,
+    wait_in_line,
+    wait_said,
 )
 
 from core.layout import Layout
@@ -48,22 +49,29 @@ def test_a_run_of_own_code_is_watched_within_a_second_and_the_rest_is_grey(visit
         writer.append(lane, rows(0, 12))
         page = visit("?page=relax&run=mine")
         assert wait_for(page, lambda r: r["row"] == 11)["state"] == "live"
-        begun = time.monotonic()
-        writer.append(lane, rows(12, 25))
-        shown = wait_for(page, lambda r: r["cursor"] == 24, what="the new rows")
-        assert time.monotonic() - begun < 2
+        taken = []
+        for first, last in ((12, 15), (15, 20), (20, 25)):
+            begun = time.monotonic()
+            writer.append(lane, rows(first, last))
+            shown = wait_for(page, lambda r, n=last - 1: r["cursor"] == n, what="the new rows")
+            taken.append(time.monotonic() - begun)
+        assert min(taken) < 1, "other work of the machine may hold up one look, not every"
         energies = np.exp(-24 / 9) * 10.0 ** -np.arange(L)
         assert shown["energies"] == pytest.approx(energies) and shown["total"] is None
         assert shown["imbalance"] == pytest.approx(L - 1)
-        assert "it can be watched, not relaxed on" in line(page)
+        wait_in_line(page, "it can be watched, not relaxed on")
         settle(page)
+
+        def coloured_in(drawn):
+            return {n for n, one in drawn.items() if (np.ptp(one.astype(int), axis=-1) > 60).any()}
+
+        until(lambda: {"heat", "depth"} <= coloured_in(all_pixels(page)), "its colours")
         drawn = all_pixels(page)
-        coloured = {n for n, one in drawn.items() if (np.ptp(one.astype(int), axis=-1) > 60).any()}
-        assert {"heat", "depth"} <= coloured, "what was logged has its colours"
+        coloured = coloured_in(drawn)
         assert not {"errors", "alignment", "images"} & coloured and colours(drawn["images"]) > 4
         for name in ("preset", "gear", "T"):
             what = {"preset": "select", "gear": "button", "T": "input"}[name]
-            assert control(page, name, what).is_disabled()
+            until(lambda n=name, what=what: control(page, n, what).is_disabled(), f"{name} is grey")
     wait_for(page, lambda r: r["state"] == "finished")
     press(page, "ArrowLeft")
     wait_for(page, lambda r: r["cursor"] == 23)
@@ -90,20 +98,19 @@ def test_a_session_is_recorded_from_the_drawer_and_gone_on_with_from_there(page,
     step(page, 3)
     open_drawer(page, "export")
     turn(page, "name of the run", "taped")
-    page.locator("#drawer button", has_text="record this session").click()
+    push(page, "record this session")
     page.locator("#drawer button", has_text="stop recording").wait_for()
     step(page, 4)
-    settle(page)
-    assert "recording taped, 8 rows" in line(page)
+    wait_in_line(page, "recording taped, 8 rows")
     page.locator("#drawer p", has_text="8 rows so far").wait_for()
-    page.locator("#drawer button", has_text="stop recording").click()
+    push(page, "stop recording")
     page.locator("#drawer p", has_text="8 rows, closed").wait_for()
     run = Run(server.runs / "taped")
     assert run.state == "finished" and run.rows() == 8 and run.kept() == [0]
-    live = readout(page)
+    live = settle(page)
 
     watched = visit("?page=relax&run=taped&theme=dark")
-    shown = readout(watched)
+    shown = wait_for(watched, lambda r: r["row"] == live["row"], what="all rows")
     for name in ("row", "energies", "total", "imbalance", "slope", "experiment"):
         assert shown[name] == live[name], name
     watched.locator("#begin").click()
@@ -116,6 +123,5 @@ def test_a_session_is_recorded_from_the_drawer_and_gone_on_with_from_there(page,
 
 def test_an_address_that_leads_nowhere_says_so_and_shows_the_way(visit):
     page = visit("?page=relax&run=no-such-run", ready=False)
-    page.locator("#line [role=status]").wait_for()
-    assert said(page).startswith("run: no-such-run;")
+    assert wait_said(page, "run: no-such-run;").startswith("run: no-such-run;")
     page.locator("#line a", has_text="relax").wait_for()

@@ -93,7 +93,7 @@ def weights(session):
     return np.concatenate([p.detach().cpu().numpy().ravel() for p in parameters])
 
 
-def waited(done, seconds=30.0):
+def waited(done, seconds=60.0):
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not done():

@@ -265,7 +265,7 @@ def test_each_command_wakes_once_and_closing_ends_the_thread():
     assert all(0 <= e["applied"] - e["asked"] <= 1 for e in session.events)
 
 
-def waited(done, seconds=20.0):
+def waited(done, seconds=60.0):
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "it never came"

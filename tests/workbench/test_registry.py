@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from typing import ClassVar
 
 import pytest
 
@@ -87,19 +88,48 @@ def test_every_page_of_a_session_is_woken_and_no_other():
     one = attached("session-a", 1, wake_of(1))
     attached("session-a", 2, wake_of(2))
     attached("session-b", 3, wake_of(3))
-    waited(lambda: one.changes == 1)
-    time.sleep(0.05)
+    other = registry._places["session-b"].session
+    waited(lambda: one.changes == 1 and other.changes == 1)
+    time.sleep(0.05)  # those who were told of it have heard it
     before = dict(seen)
     one.step(2)
     waited(lambda: one.row == 2 and one.changes == 2)
-    assert seen == {1: before[1] + 1, 2: before[2] + 1, 3: before[3]}
+    waited(lambda: seen == {1: before[1] + 1, 2: before[2] + 1, 3: before[3]})
     registry.release("session-a", 2)
     one.step(1)
     waited(lambda: one.row == 3 and one.changes == 3)
-    assert seen == {1: before[1] + 2, 2: before[2] + 1, 3: before[3]}
+    waited(lambda: seen == {1: before[1] + 2, 2: before[2] + 1, 3: before[3]})
 
 
-def test_the_session_of_the_last_page_pauses_and_ends_after_the_grace_time(monkeypatch):
+class Clock:
+    """Stands in for `threading.Timer`: its time is over when a test says so."""
+
+    begun: ClassVar[list["Clock"]] = []
+    daemon = False
+
+    def __init__(self, seconds, act, args):
+        self.seconds, self.act, self.args = seconds, act, args
+        self.cancelled = False
+
+    def start(self):
+        self.begun.append(self)
+
+    def cancel(self):
+        self.cancelled = True
+
+    def over(self):
+        self.act(*self.args)
+
+
+@pytest.fixture
+def clocks(monkeypatch):
+    """The timers that were begun."""
+    monkeypatch.setattr(Clock, "begun", [])
+    monkeypatch.setattr(registry.threading, "Timer", Clock)
+    return Clock.begun
+
+
+def test_the_session_of_the_last_page_pauses_and_ends_after_the_grace_time(clocks, monkeypatch):
     monkeypatch.setattr(registry, "GRACE", 0.3)
     one = attached("session-a", 1)
     attached("session-a", 2)
@@ -108,22 +138,33 @@ def test_the_session_of_the_last_page_pauses_and_ends_after_the_grace_time(monke
     waited(lambda: one.row > 3)
     registry.release("session-a", 1)
     time.sleep(0.05)
-    assert one.playing, "one page is left"
+    assert one.playing and clocks == [], "one page is left"
     registry.release("session-a", 2)
     waited(lambda: not one.playing)
     assert registry.alive() == 1 and one._thread.is_alive()
-    waited(lambda: registry.alive() == 0)
-    waited(lambda: not one._thread.is_alive())
+    [clock] = clocks
+    assert clock.seconds == 0.3 and clock.daemon
+    clock.over()
+    assert registry.alive() == 0 and not one._thread.is_alive()
+    assert registry._path("session-a").exists()
+
+
+def test_the_grace_time_is_over_by_itself(monkeypatch):
+    monkeypatch.setattr(registry, "GRACE", 0.1)
+    one = played(attached("session-a"))
+    registry.release("session-a", 1)
+    waited(lambda: registry.alive() == 0 and not one._thread.is_alive())
     waited(registry._path("session-a").exists)
 
 
-def test_a_reload_within_the_grace_time_keeps_the_session(monkeypatch):
-    monkeypatch.setattr(registry, "GRACE", 0.2)
+def test_a_reload_within_the_grace_time_keeps_the_session(clocks):
     one = attached("session-a", 1)
     registry.release("session-a", 1)
     registry.release("session-a", 1)  # a page may say so twice
     assert attached("session-a", 2) is one
-    time.sleep(0.4)
+    assert clocks and clocks[-1].cancelled
+    for clock in clocks:  # one that could not be cancelled any more
+        clock.over()
     assert registry.alive() == 1 and one._thread.is_alive()
 
 
@@ -186,7 +227,7 @@ def test_a_session_that_ends_while_it_is_brought_back_comes_back_whole(monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(Session, "_one", slowly)
         again = registry.attach("session-a", 1, lambda: None)
-        slow.wait(10)
+        assert slow.wait(30)
         ended("session-a")
     assert not again.ready
     assert json.loads(registry._path("session-a").read_text()) == json.loads(held)
@@ -204,21 +245,21 @@ def test_a_page_that_comes_while_its_session_ends_gets_all_of_it_back(monkeypatc
     def slowly(self):
         if self is one:
             closing.set()
-            go.wait(10)
+            go.wait(30)
         close(self)
 
     monkeypatch.setattr(Session, "close", slowly)
     registry._places["session-a"].listeners.clear()
     ender = threading.Thread(target=registry.end, args=("session-a",))
     ender.start()
-    closing.wait(10)
+    assert closing.wait(30)
     found = []
     comer = threading.Thread(target=lambda: found.append(attached("session-a", 2)))
     comer.start()
     time.sleep(0.1)
     go.set()
-    ender.join(20)
-    comer.join(20)
+    ender.join(60)
+    comer.join(60)
     assert len(found[0].lanes) == 3
     assert found[0].row == one.row
 

@@ -37,7 +37,7 @@ def test_results_come_one_by_one_and_wake_the_page(held):
     assert run.going and run.results == []
     for count in (1, 2, 3):
         held.release()
-        assert woken.acquire(timeout=10)
+        assert woken.acquire(timeout=60)
         assert len(run.results) == count
         assert run.going == (count < 3)
     run.thread.join(10)

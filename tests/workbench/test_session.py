@@ -1089,7 +1089,7 @@ def test_a_first_experiment_that_cannot_begin_says_why_in_one_line():
     woken = threading.Event()
     session.wake = woken.set
     session.start()
-    assert woken.wait(20)
+    assert woken.wait(60)
     assert not session.ready and session.lane is None
     assert "batch_size" in session.message and "\n" not in session.message
     assert session.progress[0] == session.message
