@@ -201,12 +201,13 @@ def test_a_step_between_two_rows_of_a_thinned_trace_draws_the_nearest(trace):
 
 def test_the_page_exports_the_newest_row_while_its_cursor_runs_ahead(trace):
     from workbench.export_tab import ExportTab
+    from workbench.sight import Sight
 
     held = SimpleNamespace(dataset=lambda: trace, batches={})
     session = SimpleNamespace(lane=SimpleNamespace(trace=held), cursor=50)
     tab = SimpleNamespace(
         _watches=False,
-        _page=SimpleNamespace(session=session),
+        _page=SimpleNamespace(session=session, sight=Sight()),
         _view=SimpleNamespace(value="total"),
         _refused=SimpleNamespace(object=""),
     )

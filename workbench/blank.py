@@ -26,8 +26,14 @@ def title_line(look: Palette, text: str = " ") -> Title:
     )
 
 
-def name_layers(axis: Any, names: Sequence[str], most: int = 8) -> None:
-    """Let an axis name the layers at 1, 2, ...; about `most` of them where there are many."""
+def name_layers(axis: Any, names: Sequence[str], most: float = 8) -> None:
+    """Let an axis name the layers at 1, 2, ...; about `most` of them where there are many.
+
+    Args:
+        axis: of a figure.
+        names: what all layers are called, in depth order; see `workbench.naming`.
+        most: of the names that there is room for.
+    """
     every = max(1, round(len(names) / most))
     axis.ticker = FixedTicker(ticks=list(range(1, len(names) + 1, every)))
     axis.major_label_overrides = dict(enumerate(names, start=1))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bokeh.models import BasicTicker, CustomJSTickFormatter, FixedTicker
+from bokeh.models import BasicTicker, CustomJSTickFormatter
 
 from workbench.absent import Absent, broken
 from workbench.axes import (
@@ -19,6 +19,7 @@ from workbench.axes import (
     ROW_AXIS,
     TOTAL_LIMITS,
 )
+from workbench.blank import name_layers
 from workbench.floors import Floors
 from workbench.look import layer_colours, short
 from workbench.plots import Plots
@@ -299,7 +300,7 @@ class Board(Plots):
             "xs": [broken(c.step, c.step, c.gaps)] * len(columns),
             "ys": columns,
             "colour": self._colours,
-            "layer": list(range(1, len(columns) + 1)),
+            "layer": list(c.names),
         }
 
     def _give_layers(self, layers: int, names: tuple[str, ...]) -> None:
@@ -307,19 +308,13 @@ class Board(Plots):
         self._layers, self._names = layers, names
         self._colours = layer_colours(layers, self.look.name)
         self._last = None
-        every = max(1, round(layers / 10))
-        ticks = list(range(1, layers + 1, every))
-        told = {k: name for k, name in enumerate(names, start=1) if name != str(k)}
-        slanted = 0.7 if any(len(told.get(k, "")) > 3 for k in ticks) else "horizontal"
+        for axis in (self.heat.yaxis, self.precision.yaxis, self.depth.xaxis):
+            name_layers(axis, names, 10)
         for plot in (self.heat, self.precision):
             plot.y_range.update(start=0.5, end=layers + 0.5)
-            plot.yaxis.update(ticker=FixedTicker(ticks=ticks), major_label_overrides=told)
         self.depth.x_range.update(start=0.4, end=layers + 0.6)
-        self.depth.xaxis.update(
-            ticker=FixedTicker(ticks=ticks),
-            major_label_overrides=told,
-            major_label_orientation=slanted,
-        )
+        slanted = 0.7 if any(len(name) > 3 for name in names) else "horizontal"
+        self.depth.xaxis.major_label_orientation = slanted
 
 
 def _columns(c: "Curves", **values: Any) -> dict[str, Any]:

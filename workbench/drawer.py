@@ -111,7 +111,7 @@ class Drawer:
         given = self._page, self._sheet
         return {
             "lanes": lambda: LanesTab(*given),
-            "samples": lambda: SamplesTab(*given, lambda k: self._part("maps").sample(k)),
+            "samples": lambda: SamplesTab(*given),
             "export": lambda: ExportTab(*given),
             "log": Log,
             "self-test": lambda: SelfTestTab(*given),

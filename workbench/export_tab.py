@@ -147,6 +147,7 @@ class ExportTab:
             else:
                 held = session.lane.trace
                 trace = with_samples(held.dataset(), held.batches)
+            trace = self._page.sight.named(trace)
             newest = int(trace["step"].values[-1])  # the cursor may run ahead of the trace
             made = figures.bytes_of(self._view.value, trace, min(session.cursor, newest))
         except ValueError as refused:

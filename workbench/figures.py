@@ -163,6 +163,7 @@ def caption(
         _method(_experiment(trace)),
         *_changed(trace),
         shown,
+        *([trace.attrs["layers_named"]] if trace.attrs.get("layers_named") else []),
         *_sources(trace),
         "",
         f"figure.pdf, figure.svg, figure.png   the view {view}, one column ({look.COLUMN} in) wide",

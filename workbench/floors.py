@@ -30,7 +30,7 @@ class Floors:
         energies, *marks, cells = heat.renderers
         heat.renderers = [energies, cells, *marks]  # above the map, below all that marks it
         self.line = ColumnDataSource({"layer": [], "energy": []})
-        self.marks = ColumnDataSource({"layer": [], "energy": [], "said": []})
+        self.marks = ColumnDataSource({"layer": [], "energy": [], "name": [], "said": []})
         depth.line("layer", "energy", source=self.line, color=look.ghost, line_dash="1 3")
         drawn = depth.scatter(
             "layer",
@@ -40,7 +40,7 @@ class Floors:
             size=8,
             color=look.ghost,
         )
-        depth.add_tools(HoverTool(renderers=[drawn], tooltips="layer @layer: @said"))
+        depth.add_tools(HoverTool(renderers=[drawn], tooltips="layer @name: @said"))
 
     def draw_cells(self, image: Any, place: dict[str, Any]) -> None:
         """Lay the cells over the map; `image` is 1 where there is noise and nan elsewhere."""
@@ -59,5 +59,6 @@ class Floors:
         self.marks.data = {
             "layer": below,
             "energy": [foot] * len(below),
+            "name": [c.names[k - 1] for k in below],
             "said": [f"{short(energy)} {where}" for energy in c.raw[at][noise]],
         }

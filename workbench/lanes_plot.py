@@ -1,5 +1,6 @@
 """How are two lanes drawn under each other? Three strips with one axis, one cursor, one line."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,8 @@ from bokeh.events import Tap
 from bokeh.models import (
     BasicTicker,
     ColumnDataSource,
+    CustomJSHover,
     CustomJSTickFormatter,
-    FixedTicker,
     HoverTool,
     LinearColorMapper,
     Range1d,
@@ -17,7 +18,7 @@ from bokeh.models import (
 )
 
 from workbench.axes import ENERGY_LIMITS, PLAIN, POWERS, ROW_AXIS
-from workbench.blank import blank, title_line
+from workbench.blank import blank, name_layers, title_line
 from workbench.colour_bar import colour_bar
 from workbench.floors import CLEAR
 from workbench.lanes_strips import Strip, Strips
@@ -66,6 +67,7 @@ class LanesPlot:
         self.titles = tuple(title_line(look) for _ in range(3))
         self._values = tuple(_source(*names) for names in ENERGIES)
         self._kinds = tuple(_source() for _ in range(3))
+        self._layer = CustomJSHover(code="return ''")
         self._cursors: list[Span] = []
         self._lines: list[Span] = []
         self.a = self._build(0, "lanes-a", self._energies)
@@ -85,10 +87,11 @@ class LanesPlot:
         greys = [look.unreached, look.ghost]
         kinds = LinearColorMapper(palette=greys, low=0, high=1, nan_color=CLEAR)
         plot.image(**places, source=self._kinds[k], color_mapper=kinds)
-        told = [("row", "$x{0}"), ("layer", "$y{0}")]
+        told = [("row", "$x{0}"), ("layer", "$y{custom}")]
         told += [(one, f"@{one}{{0.00e+0}} nat") for one in ENERGIES[k]]
         told += [("log₁₀ A/B", "@image{0.0000}")] if k == RATIO else []
-        plot.add_tools(HoverTool(renderers=[drawn], tooltips=told))
+        named: dict[str, Any] = {"$y": self._layer}
+        plot.add_tools(HoverTool(renderers=[drawn], tooltips=told, formatters=named))
         plot.xaxis.formatter = CustomJSTickFormatter(code="return tick % 1 ? '' : String(tick)")
         plot.yaxis.axis_label = "layer ℓ"
         ticker = BasicTicker(min_interval=0 if k == RATIO else 1, desired_num_ticks=3)
@@ -151,10 +154,9 @@ class LanesPlot:
             return
         self._names = names
         self._y.end = len(names) + 0.5
-        every = max(1, round(len(names) / 5))
+        self._layer.code = f"return {json.dumps(names)}[Math.round(value) - 1] ?? ''"
         for plot in (self.a, self.b, self.ratio):
-            plot.yaxis.ticker = FixedTicker(ticks=list(range(1, len(names) + 1, every)))
-            plot.yaxis.major_label_overrides = dict(enumerate(names, start=1))
+            name_layers(plot.yaxis, names, 5)
 
     def _tapped(self, event: Any) -> None:
         if event.x is not None:

@@ -5,6 +5,7 @@ A is the live lane, B the one behind it.
 
 import html
 import time
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -130,6 +131,7 @@ class LanesTab:
         self._offer(place)
         of = place.lane.id, behind, *rows, session.changes, self._pair.value
         key = of, place.cursor, place.lanes, self._amount.value, self._page.board.limits
+        key = *key, self._page.sight.naming
         if key == self._key:
             return
         self._key = key
@@ -159,9 +161,18 @@ class LanesTab:
         if text != self._list.object:
             self._list.object = text
 
+    def _named(self) -> tuple[Side | None, Beside | None, str]:
+        """What is held, with layers called as they are here."""
+        a, found, why = self._held
+        if a is not None:
+            a = replace(a, names=self._page.sight.call(a.names))
+        if a is not None and found is not None:
+            found = replace(found, a=replace(found.a, names=a.names))
+        return a, found, why
+
     def _compare(self, place: Any) -> None:
         """The sentence and the strips."""
-        a, found, why = self._held
+        a, found, why = self._named()
         refused, first, said = "", None, f"<small>{html.escape(why)}</small>"
         try:
             amount = amount_of(self._amount.value)

@@ -46,6 +46,10 @@ SPREAD = r"\sqrt{\frac{1}{C} \sum_c e_{cij}^2}"
 """What a map of the error over places shows."""
 
 
+STATE_WORD = "state "
+"""Stands before the name of the state that a prediction reads."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is to be looked at; what a network does not have is brought to the nearest that it has.
@@ -239,7 +243,7 @@ def _name(network: Network, i: int) -> str:
 
 
 def _named(network: Network, read: Field) -> str:
-    return "" if read.source < 0 else f"state {_name(network, read.source)}"
+    return "" if read.source < 0 else f"{STATE_WORD}{_name(network, read.source)}"
 
 
 def _legal(unit: Unit | None, shape: tuple[int, ...]) -> Unit:

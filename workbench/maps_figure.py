@@ -142,6 +142,7 @@ def caption(data: xr.Dataset, shows: str) -> str:
         "                from workbench import figures, maps_figure",
         f'                maps_figure.figure(figures.load("data.nc"), "{shows}")',
         "recipe.toml   the complete experiment",
+        *(["", about["layers_named"]] if about.get("layers_named") else []),
     ]
     return "\n".join(lines) + "\n"
 

@@ -2,6 +2,7 @@
 
 import html
 import io
+from dataclasses import replace
 from typing import Any
 
 import panel as pn
@@ -9,7 +10,18 @@ import panel as pn
 from workbench import maps_figure
 from workbench.formula import svg
 from workbench.look import short
-from workbench.maps import ERROR, FORCE, PREDICTION, SHOWN, SPREAD, STATE, Maps, Wanted, surveyor
+from workbench.maps import (
+    ERROR,
+    FORCE,
+    PREDICTION,
+    SHOWN,
+    SPREAD,
+    STATE,
+    STATE_WORD,
+    Maps,
+    Wanted,
+    surveyor,
+)
 from workbench.maps_field import BELOW, IMAGE, Unit
 from workbench.maps_histogram import Histogram
 from workbench.maps_plots import SIDE, MapsPlots
@@ -53,7 +65,8 @@ class MapsTab:
         )
         fit = pn.widgets.Button(label="fit scales", width=86, **small)
         self._layer.param.watch(self._other_layer, "value")
-        for one in (self._sample, self._what, self._reads):
+        self._sample.param.watch(self._other_sample, "value")
+        for one in (self._what, self._reads):
             one.param.watch(self._chosen, "value")
         fit.on_click(self._fit)
         self._plots = plots = MapsPlots(self._look, self._tapped)
@@ -92,13 +105,16 @@ class MapsTab:
         Args:
             draws: whether the browser keeps up; else it is only asked for, to be drawn later.
         """
+        chosen = self._page.sight.sample
+        if chosen is not None and chosen != self._sample.value:
+            self._look_at(chosen)
         if draws:
             self._show()
         self._surveyor.follow(
             Wanted(self._layer.value, self._sample.value or 0, self._unit, self._reads.value)
         )
 
-    def sample(self, number: int) -> None:
+    def _look_at(self, number: int) -> None:
         """Look at a sample, by its number in the batch."""
         self._setting = True
         try:
@@ -121,13 +137,22 @@ class MapsTab:
     def _show(self) -> None:
         """Draw the newest, if it is not what is drawn."""
         newest, trouble = self._surveyor.newest, self._surveyor.trouble
-        now = newest, trouble, self._what.value, self._anew
+        now = newest, trouble, self._what.value, self._page.sight.naming, self._anew
         if now != self._shown:
             self._shown = now
             if trouble:
                 self._numbers.object = f'<p class="refused">{html.escape(trouble)}</p>'
             elif newest is not None:
-                self._draw(newest)
+                self._draw(self._named(newest))
+
+    def _named(self, maps: Maps) -> Maps:
+        """Maps with layers called as they are here."""
+        sight, lane = self._page.sight, self._lane(maps)
+        source = maps.source
+        if source.startswith(STATE_WORD):
+            name = source.removeprefix(STATE_WORD)
+            source = STATE_WORD + sight.told(lane.trace.names).get(name, name)
+        return replace(maps, names=sight.call(maps.names), source=source)
 
     def _draw(self, maps: Maps) -> None:
         self._offer(maps)
@@ -136,7 +161,7 @@ class MapsTab:
         name = f"{SHOWN[self._what.value][0]}, layer {maps.name}"
         self._histogram.draw([] if held is None else held, name, anew=self._anew)
         self._anew = False
-        self._shown = *self._shown[:3], False
+        self._shown = *self._shown[:4], False
         self._figure.disabled = self._what.value not in maps.values
         ink, read = self._look.ink, maps.read
         for pane, text in (
@@ -148,6 +173,9 @@ class MapsTab:
         ):
             if text != pane.object:
                 pane.object = text
+
+    def _lane(self, maps: Maps) -> Any:
+        return next(one for one in self._page.session.lanes if one.id == maps.lane)
 
     def _offer(self, maps: Maps) -> None:
         """Offer the layers and samples that there are."""
@@ -168,6 +196,11 @@ class MapsTab:
             self._unit = None
             self.follow()
 
+    def _other_sample(self, event: Any) -> None:
+        if not self._setting and event.new is not None:
+            self._page.sight.sample = event.new
+            self.follow()
+
     def _chosen(self, event: Any) -> None:
         if not self._setting:
             self.follow()
@@ -180,8 +213,9 @@ class MapsTab:
         """What is shown, for a paper."""
         maps = self._surveyor.newest
         assert maps is not None
-        lane = next(one for one in self._page.session.lanes if one.id == maps.lane)
-        found = maps_figure.dataset(maps, lane.choices_at(maps.row)[0])
+        lane = self._lane(maps)
+        found = maps_figure.dataset(self._named(maps), lane.choices_at(maps.row)[0])
+        found.attrs["layers_named"] = self._page.sight.about(lane.trace.names)
         return io.BytesIO(maps_figure.bytes_of(found, self._what.value))
 
     def _fit(self, event: Any) -> None:
@@ -202,9 +236,6 @@ class NoMaps:
 
     def follow(self, *, draws: bool = True) -> None:
         """There is never anything new."""
-
-    def sample(self, number: int) -> None:
-        """There is no sample to be looked at."""
 
 
 def numbers(maps: Maps) -> str:

@@ -6,6 +6,7 @@ A click on a state chooses it here, in the maps and for pokes.
 import html
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import panel as pn
@@ -55,6 +56,7 @@ class NetworkTab:
         self._look_into, self._poke_it = look, poke
         self._surveyor = Surveyor(page.session, asked)
         self._network: Any = None
+        self._naming = ""
         self._drawing: Drawing | None = None
         self._now: Now | None = None
         self._key: Any = None
@@ -106,13 +108,15 @@ class NetworkTab:
         ends = self._surveyor.newest
         key = (*showing.place, len(showing.lane.choices), len(showing.lane.pokes), id(ends))
         network = showing.lane.training.network
-        if key == self._key and network is self._network:
+        naming = self._page.sight.naming
+        if key == self._key and network is self._network and naming == self._naming:
             return
         now = now_of(showing)
         if now is None:
             return
         self._key, self._at, self._now = key, clock, now
-        if network is not self._network:
+        if network is not self._network or naming != self._naming:
+            self._naming = naming
             self._give(network)
         self._ask(showing, now)
         known = ends if ends is not None and ends.of[0] == showing.lane.id else None
@@ -143,7 +147,7 @@ class NetworkTab:
 
     def _give(self, network: Any) -> None:
         """Draw another network; one that looks the same keeps what is chosen."""
-        self._network, made = network, drawing(network)
+        self._network, made = network, self._named(drawing(network))
         if made == self._drawing:
             return
         self._drawing = made
@@ -156,6 +160,12 @@ class NetworkTab:
         finally:
             self._setting = False
         self._mark()
+
+    def _named(self, made: Drawing) -> Drawing:
+        """A drawing with states called as they are here."""
+        told = self._page.sight.call([one.name for one in made.states])
+        states = (replace(one, name=name) for one, name in zip(made.states, told, strict=True))
+        return replace(made, states=tuple(states))
 
     def _tell(self) -> None:
         """The line of the state that is chosen."""
@@ -186,7 +196,7 @@ class NetworkTab:
         if one.layer:
             self._look_into(one.layer)
         if RELAY not in one.roles:
-            self._poke_it(one.name)
+            self._poke_it(self._network.nodes[one.index].name or str(one.index))
         self._tell()
 
     def _mark(self) -> None:

@@ -1,10 +1,12 @@
 """What does the network see? The live pictures of one row, as one sheet, as large as it fits."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bokeh.core.properties import value
 from bokeh.core.property.descriptors import UnsetValueError
+from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, Title
 from numpy.typing import NDArray
 
@@ -20,20 +22,32 @@ ROWS = {"input": "input", "image": "h", "prediction": "μ", "swept": "sweep"}
 class Pictures:
     """A figure without axes in which pictures lie side by side."""
 
-    def __init__(self, figure: Any, title: Title) -> None:
+    def __init__(self, figure: Any, title: Title, colour: str) -> None:
         """Give an empty figure its sources.
 
         Args:
             figure: of bokeh.
             title: of the figure.
+            colour: of the frame around the chosen sample.
         """
         self.figure, self._title = figure, title
+        self.choose: Callable[[int], None] = lambda sample: None
+        self._placed = (0, 0, 0)
+        figure.on_event(Tap, self._tapped)
         self._last: Scene | None = None
         figure.axis.visible = False
         figure.grid.visible = False
         self._sheet = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._texts = ColumnDataSource({"x": [], "y": [], "text": []})
         figure.image_rgba("image", "x", "y", "dw", "dh", source=self._sheet)
+        self._frame = ColumnDataSource({"left": [], "right": [], "bottom": [], "top": []})
+        figure.quad(
+            **{side: side for side in self._frame.column_names},
+            source=self._frame,
+            fill_color=None,
+            line_color=colour,
+            line_width=3,
+        )
         figure.text(
             "x",
             "y",
@@ -57,6 +71,8 @@ class Pictures:
         count = max((len(p) for p in pictures.values()), default=0)
         if not count:
             self._sheet.data = {name: [] for name in self._sheet.column_names}
+            self._frame.data = {name: [] for name in self._frame.column_names}
+            self._placed = 0, 0, 0
             return
         height, width = next(iter(pictures.values())).shape[2:]
         across = self._across(count, len(names))
@@ -78,7 +94,33 @@ class Pictures:
         }
         if dict(self._texts.data) != placed:
             self._texts.data = placed
+        self._mark(scene, count, across, len(names))
         self._title.text = title
+
+    def _mark(self, scene: "Scene", count: int, across: int, stacked: int) -> None:
+        """Frame the chosen sample."""
+        self._placed = count, across, stacked
+        found: dict[str, Any] = {name: [] for name in self._frame.column_names}
+        if scene.marked is not None:
+            i = count - 1 if scene.brought else scene.marked
+            top = stacked * (-(-count // across) - i // across)
+            left = i % across
+            found = {"left": [left], "right": [left + 1], "bottom": [top - stacked], "top": [top]}
+        if dict(self._frame.data) != found:
+            self._frame.data = found
+
+    def _tapped(self, event: Any) -> None:
+        """Hand over the number of the sample whose picture was tapped."""
+        count, across, stacked = self._placed
+        scene = self._last
+        if scene is None or not count or event.x is None or not 0 <= event.x < across:
+            return
+        down = -(-count // across) - event.y / stacked
+        i = across * int(np.floor(down)) + int(event.x)
+        if down < 0 or not 0 <= i < count:
+            return
+        last = scene.brought and i == count - 1
+        self.choose(scene.marked if last and scene.marked is not None else i)
 
     def _room(self) -> tuple[float, float]:
         """Size of the figure in the browser, (1, 1) before it has told."""
@@ -110,6 +152,16 @@ class Pictures:
 
 def tiles(scene: "Scene") -> tuple[dict[str, Any], list[str], str]:
     """Rows of pictures, a text for each sample, and the title."""
+    chosen, texts, title = _tiles(scene)
+    if scene.brought and chosen:
+        there = [np.isfinite(values[-1]).all() for values in chosen.values()]
+        kept = "" if all(there) else "input only " if any(there) else "not kept "
+        texts = texts or [""] * len(next(iter(chosen.values())))
+        texts[-1] = f" {scene.marked}:{texts[-1] or ' '}{kept}"
+    return chosen, texts, title
+
+
+def _tiles(scene: "Scene") -> tuple[dict[str, Any], list[str], str]:
     chosen = {name: scene.images[name] for name in ROWS if name in scene.images}
     errors = scene.errors
     if "image" in chosen and "image" not in errors:

@@ -72,7 +72,7 @@ class Plots:
         self.depth = self._build_depth()
         title = title_line(self.look, "images")
         self.images = self._figure("images", _interval(-0.25, 2.25), title, x_range=_interval(0, 4))
-        self.pictures = Pictures(self.images, title)
+        self.pictures = Pictures(self.images, title, self.look.accent)
 
     @property
     def figures(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import html
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import panel as pn
@@ -10,6 +11,7 @@ from core.catalogue import BadInput
 from core.poke import CLAMP, HOW, NOISE, RELEASE, SHIFT, places, targets
 from workbench.formula import svg
 from workbench.look import short
+from workbench.naming import in_poke
 from workbench.poke_plot import PokePlot
 from workbench.poking import BACK, FRONT, WITHOUT, Course, behind, course, fits, held, lack
 
@@ -52,6 +54,7 @@ class PokeTab:
         """Build it for a page whose session is ready."""
         self._page = page
         self._shown: Any = None
+        self._aimed: int | None = None
         self._at = 0.0
         small = {"stylesheets": [sheet], "margin": (4, 4)}
         words = {"stylesheets": [sheet], "sizing_mode": "stretch_width", "margin": (2, 4)}
@@ -117,14 +120,16 @@ class PokeTab:
         lane = place.lane
         bounds = self._back.value, self._front.value
         there = tuple(len(one.trace) for one in session.lanes)
-        key = (*place.place, place.ghost, there, len(lane.pokes), bounds)
+        self._aim()
+        key = (*place.place, place.ghost, there, len(lane.pokes), bounds, self._page.sight.naming)
         if key == self._shown:
             return
         self._shown, self._at = key, now
         self._offer(lane)
         holding = held(lane, place.cursor)
         self._release.disabled = not holding
-        self._release.label = f"release {', '.join(holding)}".strip()
+        called = self._page.sight.told(lane.trace.names)
+        self._release.label = f"release {', '.join(called[one] for one in holding)}".strip()
         try:
             back, front = fits(*(_number(one) for one in bounds))
         except BadInput as refused:
@@ -138,13 +143,16 @@ class PokeTab:
 
     def _draw(self, lane: Any, found: Course | None, front: float, back: float, note: str) -> None:
         network = lane.training.network
-        names = [network.nodes[i].name or str(i) for i in network.layers]
+        sight = self._page.sight
+        names = list(sight.call([network.nodes[i].name or str(i) for i in network.layers]))
         if found is None:
             self._plot.clear()
             self._say("<div class='said'><span>nothing was poked in this lane</span></div>", "", "")
             return
         self._plot.draw(found, names, front)
-        self._say(told(found), table(found, names), words(found, back, note, self._page.look.ink))
+        found_in = sight.told(lane.trace.names)
+        reasons = words(found, back, note, self._page.look.ink, found_in)
+        self._say(told(found, found_in), table(found, names), reasons)
 
     def _say(self, said: str, table: str, why: str) -> None:
         for pane, text in ((self._said, said), (self._table, table), (self._why, why)):
@@ -154,12 +162,21 @@ class PokeTab:
     def _offer(self, lane: Any) -> None:
         """Offer the states that there are, and the places of the one that is chosen."""
         network, shape = lane.training.network, lane.training.images.shape
-        options = {_named(name, network, i, shape): name for name, i in targets(network).items()}
+        called = self._page.sight.told(lane.trace.names)
+        known = targets(network).items()
+        options = {_named(called[name], network, i, shape): name for name, i in known}
         if options != self._layer.options:
             kept = self._layer.value if self._layer.value in options.values() else None
             middle = network.nodes[network.layers[len(network.layers) // 2 - 1]].name
             self._layer.param.update(options=options, value=kept or middle)
         self._turned(None)
+
+    def _aim(self) -> None:
+        """Aim at the sample that is chosen, as soon as it is."""
+        chosen = self._page.sight.sample
+        if chosen != self._aimed:
+            self._aimed = chosen
+            self._sample.value = "" if chosen is None else str(chosen)
 
     def choose(self, name: str) -> None:
         """Let a state be the one that is poked, by its name."""
@@ -236,10 +253,15 @@ class NoPoke:
         """There is never anything new."""
 
 
-def told(found: Course) -> str:
-    """The poke and its recovery in two lines, as HTML."""
+def told(found: Course, called: Mapping[str, str]) -> str:
+    """The poke and its recovery in two lines, as HTML.
+
+    Args:
+        found: what followed.
+        called: what all states are called, by their names.
+    """
     poked, last = found.poked, int(found.steps[-1])
-    line = poked.poke.sentence()
+    line = in_poke(poked.poke.sentence(), called)
     recovery = f"not within {last} steps" if found.recovery is None else f"{found.recovery} steps"
     return (
         f'<div class="said"><span>{html.escape(line)}</span> <b>row {poked.row}</b></div>'
@@ -265,10 +287,12 @@ def table(found: Course, names: list[str]) -> str:
     )
 
 
-def words(found: Course, back: float, note: str, ink: str) -> str:
+def words(found: Course, back: float, note: str, ink: str, called: Mapping[str, str]) -> str:
     """What the numbers mean, in words and formulas, as HTML."""
     if found.beside is None:
-        whose = f"the energy of state {found.poked.poke.layer}, of a root that of its readers"
+        whose = (
+            f"the energy of state {called[found.poked.poke.layer]}, of a root that of its readers"
+        )
         said, formulas = ALONE.format(back=100 * back, whose=whose), (RETURNS,)
     else:
         said, formulas = BESIDE.format(lane=found.beside, back=100 * back), (ARRIVES, RECOVERS)

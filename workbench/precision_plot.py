@@ -11,7 +11,6 @@ from bokeh.models import (
     BoxSelectTool,
     ColumnDataSource,
     CustomJSTickFormatter,
-    FixedTicker,
     HoverTool,
     LinearColorMapper,
     Range1d,
@@ -21,7 +20,7 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
 from workbench.axes import POWERS, PRECISION_LIMITS
-from workbench.blank import blank, title_line
+from workbench.blank import blank, name_layers, title_line
 from workbench.colour_bar import colour_bar
 from workbench.look import FONT, Palette, shades, short
 from workbench.precision_draft import Block
@@ -187,11 +186,7 @@ class PrecisionPlot:
 
     def _name(self, names: tuple[str, ...]) -> None:
         """Layers by their names, as on the plots."""
-        layers = len(names)
-        every = max(1, round(TALL[0] * layers / self.figure.frame_height))
-        told = {k: name for k, name in enumerate(names, start=1) if name != str(k)}
-        ticks = list(range(1, layers + 1, every))
-        self.figure.yaxis.update(ticker=FixedTicker(ticks=ticks), major_label_overrides=told)
+        name_layers(self.figure.yaxis, names, self.figure.frame_height / TALL[0])
 
     def _scale(
         self, shows: str, logs: NDArray[Any], limits: tuple[float, float]

@@ -5,6 +5,7 @@ What is changed is a draft until it is applied: then it is the session's choice,
 
 import html
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import panel as pn
@@ -188,7 +189,7 @@ class PrecisionTab:
     def _draw(self) -> None:
         """Show the draft; nothing is sent that is shown already."""
         draft = self.draft
-        sheet, place, at = draft.sheet, draft.place, draft.at
+        sheet, place, at = draft.sheet, self._named(draft.place), draft.at
         self.undo.disabled = not draft.undoes
         self.apply.disabled = not draft.pending
         if sheet is not None and place is not None:
@@ -202,6 +203,11 @@ class PrecisionTab:
         said = "".join(f"<div{style}>{html.escape(one)}</div>" for style, one in lines)
         if self._state.object != said:
             self._state.object = said
+
+    def _named(self, place: Place | None) -> Place | None:
+        """A place with layers called as they are here."""
+        call = self._page.sight.call
+        return None if place is None else replace(place, names=call(place.names))
 
     def _limits(self) -> tuple[float, float]:
         """Those of the plot of precisions, so that both have the same colours."""

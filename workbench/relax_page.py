@@ -21,6 +21,7 @@ from workbench.line import Line
 from workbench.look import palette
 from workbench.places import assets, keep_importable
 from workbench.scripts import KEEPS_SESSION, KEYS, PAINTED
+from workbench.sight import Sight
 from workbench.tabs import TABS
 from workbench.transport import Bar
 
@@ -69,6 +70,9 @@ class RelaxPage:
         self._woken = False
         self._scene: Any = None
         self.per = "layer"
+        self.sight = Sight()
+        self.board.pictures.choose = self._picked
+        self._strip: Any = None
         self._layout: Mapping[str, str] = {}
         self.frames: list[float] = []
         self._files: Any = None
@@ -126,6 +130,9 @@ class RelaxPage:
 
             self.theorist = Theorist(session)
             self._files, self._renewal = FILES, Renewal(session)
+        from workbench.strip import Strip
+
+        self._strip = Strip(session, self.sight)
         self.session = session
         self.wake()
 
@@ -188,6 +195,10 @@ class RelaxPage:
     def _seek(self, row: int) -> None:
         self._do(lambda s: s.seek(min(row, s.row)))
 
+    def _picked(self, sample: int) -> None:
+        self.sight.turn(sample)
+        self._draw(force=True)
+
     @property
     def ready(self) -> bool:
         """Whether there is a session that can be asked for something."""
@@ -234,7 +245,7 @@ class RelaxPage:
         tab = self._drawer.tab if self._drawer is not None else ""
         told = {"preset": self.bar.preset, "tab": tab, "per": self.per}
         tour = self._tour.place if self._tour is not None else ""
-        return told | {"compared": self.board.compared, "tour": tour}
+        return told | {"compared": self.board.compared, "tour": tour} | self.sight.layout
 
     def _lay_out(self, layout: Mapping[str, str]) -> None:
         """Put in sight what an address asks for; what this version does not know is left out."""
@@ -242,6 +253,7 @@ class RelaxPage:
         self.bar.compare_with(layout.get("preset", ""))
         per, compared = layout.get("per", ""), layout.get("compared", "")
         self.per = per if per in PER.values() else self.per
+        self.sight.lay_out(layout)
         if compared in COMPARISONS:
             self.board.compare(compared)
         if layout.get("tab") in TABS:
@@ -293,7 +305,7 @@ class RelaxPage:
         session = self.session
         if session is None or not session.ready or session.showing is None:
             return
-        now = (*session.showing.place, session.changes, self.per)
+        now = (*session.showing.place, session.changes, self.per, self._strip.follow())
         if not force:
             if now == self._shown:
                 return
@@ -307,6 +319,7 @@ class RelaxPage:
         drawn = scene(session, self.per, theory=theory)
         if drawn is None:
             return
+        drawn = self._strip.dress(drawn)
         self._shown, self._scene = now, drawn
         self.board.draw(drawn)
         self.bar.follow(session)
@@ -322,6 +335,7 @@ class RelaxPage:
         wide = self._drawer is not None and self._drawer.wide
         parted = None if self._drawer is None else self._drawer.parted
         said |= {"drawer": bool(opened), "wide": wide, "theory": self._brief()[0], "parted": parted}
+        said |= {"sample": self.sight.sample, "names": drawn.curves.names}
         self._pulse.text = shell.telling(said)
 
     @property

@@ -79,14 +79,14 @@ class SamplesPlot:
         self.spread.xaxis.ticker = BasicTicker(min_interval=1)
         self.spread.xaxis.formatter = CustomJSTickFormatter(code=POWERS)
 
-    def draw(self, found: Samples, order: str, layer: int, sample: int) -> None:
+    def draw(self, found: Samples, order: str, layer: int, sample: int | None) -> None:
         """Show a row.
 
         Args:
             found: the samples.
             order: one of `ORDERS`.
             layer: whose histogram is drawn, from 1.
-            sample: that is set apart.
+            sample: that is set apart, None for none.
         """
         self._order = found.order(order)
         L, B = found.energy.shape
@@ -106,7 +106,7 @@ class SamplesPlot:
             "dh": [L],
         }
         self._axes(found, order)
-        at = np.flatnonzero(self._order == sample)
+        at = np.flatnonzero(self._order == (-1 if sample is None else sample))
         self._frame.data = {
             "x": (at + 0.5).tolist(),
             "y": [(L + 1) / 2] * len(at),

@@ -2,7 +2,7 @@
 
 import html
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ EVERY = 0.15
 
 ABOUT = (
     "The energy of each sample in each layer at the cursor; grey is not above rounding. Tap a cell "
-    "to look at its sample in the tab maps, and to see how its layer's energies are spread."
+    "to choose its sample in all views, and to see how its layer's energies are spread."
 )
 
 STYLE = (
@@ -30,18 +30,17 @@ STYLE = (
 class SamplesTab:
     """An order, two figures, and the samples with the most energy."""
 
-    def __init__(self, page: Any, sheet: str, choose: Callable[[int], None]) -> None:
+    def __init__(self, page: Any, sheet: str) -> None:
         """Build it for a page whose session, or run, is ready.
 
         Args:
             page: that shows it.
             sheet: CSS of the widgets.
-            choose: told the sample that was tapped.
         """
-        self._page, self._chosen = page, choose
+        self._page = page
         self._shown: Any = None
         self._at = 0.0
-        self._layer, self._sample = 1, 0
+        self._layer = 1
         words = {"stylesheets": [sheet], "sizing_mode": "stretch_width", "margin": (2, 4)}
         self._order = pn.widgets.Select(
             label="samples",
@@ -69,7 +68,7 @@ class SamplesTab:
         place, now = self._page.session.showing, time.monotonic()
         if place is None or not draws or now - self._at < EVERY:
             return
-        key = (*place.place, self._order.value, self._layer, self._sample)
+        key = (*place.place, self._order.value, self._layer, self._page.sight.key)
         if key == self._shown:
             return
         self._shown, self._at = key, now
@@ -78,15 +77,15 @@ class SamplesTab:
         except BadInput as refused:
             self._of.object = f'<p class="refused">{html.escape(str(refused))}</p>'
             return
+        found = replace(found, names=self._page.sight.call(found.names))
         self._layer = min(self._layer, len(found.names))
-        self._plot.draw(found, self._order.value, self._layer, self._sample)
+        self._plot.draw(found, self._order.value, self._layer, self._page.sight.sample)
         for pane, text in ((self._of, said(found)), (self._table, table(found))):
             if pane.object != text:
                 pane.object = text
 
     def _tapped(self, sample: int, layer: int) -> None:
-        self._sample, self._layer = sample, layer
-        self._chosen(sample)
+        self._page.sight.sample, self._layer = sample, layer
         self._at = 0.0
         self.follow()
 

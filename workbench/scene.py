@@ -44,6 +44,8 @@ class Scene:
         rest: F at the equilibrium, nat, where it is known.
         pixels: those that are black and white, one for all channels or one for each.
         absent: what was not logged, of `DRAWN` and "images"; nothing of what a session draws.
+        marked: number of the chosen sample, None for none.
+        brought: whether it is the last of the pictures, behind the first ones of the batch.
     """
 
     of: Showing
@@ -63,6 +65,8 @@ class Scene:
     rest: float | None = None
     pixels: tuple[Any, Any] = (0.0, 1.0)
     absent: frozenset[str] = frozenset()
+    marked: int | None = None
+    brought: bool = False
 
     @property
     def lane(self) -> int:

@@ -1,6 +1,7 @@
 """What if it stopped here? A tab of the drawer: the update that each learning rule would make."""
 
 import html
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,13 +69,13 @@ class WhatIfTab:
             draws: whether the browser keeps up; else it is only asked for, to be drawn later.
         """
         newest, trouble = self._surveyor.newest, self._surveyor.trouble
-        now = newest, trouble, self._measure.value
+        now = newest, trouble, self._measure.value, self._page.sight.naming
         if draws and now != self._shown:
             self._shown = now
             if trouble:
                 self._say(f'<p class="refused">{html.escape(trouble)}</p>')
             elif newest is not None:
-                self._draw(newest)
+                self._draw(replace(newest, names=self._page.sight.call(newest.names)))
         self._surveyor.follow()
 
     def _draw(self, answer: Answer) -> None:

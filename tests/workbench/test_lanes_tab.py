@@ -17,6 +17,7 @@ from workbench.lanes_list import MOST, Entry, entry, listed
 from workbench.lanes_plot import LEAST
 from workbench.lanes_tab import LanesTab
 from workbench.look import palette
+from workbench.sight import Sight
 from workbench.watched import Watched
 
 
@@ -95,6 +96,7 @@ class Page:
         self.session, self.look = session, palette("light")
         self.board = SimpleNamespace(limits=ENERGY_LIMITS)
         self.address = SimpleNamespace(watches=watches, session="mine", run="kept")
+        self.sight = Sight()
         self.redrawn = 0
 
     def do(self, act):

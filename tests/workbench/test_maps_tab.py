@@ -14,6 +14,7 @@ from workbench.maps import ERROR, FORCE, PREDICTION, STATE
 from workbench.maps_field import BELOW
 from workbench.maps_histogram import Histogram
 from workbench.maps_tab import MapsTab
+from workbench.sight import Sight
 
 CONVOLUTIONS = SMALL.changed(network=make("network", "VGG", {"width": 1 / 64, "pools": 2}))
 
@@ -24,7 +25,9 @@ class Opened:
     def __init__(self, experiment, steps=4):
         self.session = opened(experiment)
         do(self.session, "step", steps)
-        self.tab = MapsTab(SimpleNamespace(session=self.session, look=palette("light")), "")
+        self.sight = Sight()
+        page = SimpleNamespace(session=self.session, look=palette("light"), sight=self.sight)
+        self.tab = MapsTab(page, "")
         self.beat()
 
     def beat(self, count=3):

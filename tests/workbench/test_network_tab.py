@@ -16,6 +16,7 @@ from workbench.network_now import asked, now_of
 from workbench.network_plot import HIGHEST, widths
 from workbench.network_tab import NetworkTab, NoNetwork
 from workbench.poke_tab import PokeTab
+from workbench.sight import Sight
 
 LIGHT = palette("light")
 
@@ -28,7 +29,7 @@ class Opened:
     def __init__(self, experiment=SMALL, steps=3, theme="light"):
         self.session = opened(experiment)
         do(self.session, "step", steps)
-        page = SimpleNamespace(session=self.session, look=palette(theme), doors=[])
+        page = SimpleNamespace(session=self.session, look=palette(theme), doors=[], sight=Sight())
         page.toggle_drawer = page.doors.append
         self.page = page
         self.maps, self.poke = MapsTab(page, ""), PokeTab(page, "")
@@ -166,7 +167,7 @@ def test_a_click_chooses_the_state_in_maps_and_for_pokes():
 def test_a_click_counts_also_before_the_other_tabs_were_opened():
     session = opened()
     do(session, "step", 2)
-    page = SimpleNamespace(session=session, look=LIGHT)
+    page = SimpleNamespace(session=session, look=LIGHT, sight=Sight())
     maps, poke = MapsTab(page, ""), PokeTab(page, "")
     tab = NetworkTab(page, "", maps.choose, poke.choose)
     tab.follow()

@@ -23,6 +23,7 @@ from workbench.precision_tab import NoPrecision, PrecisionTab
 from workbench.precision_table import Sheet, difference, rows_of, shifted
 from workbench.scene import readout, scene
 from workbench.session import Session
+from workbench.sight import Sight
 
 T, L = 8, 4
 TALL = SMALL.changed(steps=T)
@@ -41,13 +42,17 @@ def formula(name="Spiking", **dials):
     return make("precision", name, dials)
 
 
+def page_of(session, board):
+    return SimpleNamespace(session=session, look=board.look, board=board, sight=Sight())
+
+
 class Opened:
     """A tab on a session in this thread."""
 
     def __init__(self, experiment=TALL, steps=0, theme="light"):
         self.session = opened(experiment)
         self.board = Board(theme, lambda row: None)
-        page = SimpleNamespace(session=self.session, look=self.board.look, board=self.board)
+        page = page_of(self.session, self.board)
         self.tab = PrecisionTab(page, "")
         if steps:
             do(self.session, "step", steps)
@@ -495,7 +500,7 @@ def test_a_table_in_force_is_carried_to_another_network_and_keeps_its_formula(ta
 def test_a_page_that_is_opened_later_compares_with_the_formula_of_the_lane(table):
     table.press("later")
     table.press("apply")
-    page = SimpleNamespace(session=table.session, look=table.board.look, board=table.board)
+    page = page_of(table.session, table.board)
     other = PrecisionTab(page, "")
     other.follow()
     assert np.array_equal(other.draft.sheet.formula, spiking())
@@ -625,7 +630,7 @@ def test_values_of_a_sheet_are_judged():
 
 def test_what_is_chosen_before_the_first_look_is_not_lost():
     session, board = opened(TALL), Board("light", lambda row: None)
-    page = SimpleNamespace(session=session, look=board.look, board=board)
+    page = page_of(session, board)
     tab = PrecisionTab(page, "")
     tab.formula.menu.value = "Spiking"
     tab.follow()

@@ -12,6 +12,7 @@ from workbench.look import palette
 from workbench.maps_tab import MapsTab
 from workbench.samples import BATCH, CLASS, ENERGY, WORST, at, borders
 from workbench.samples_tab import SamplesTab, table
+from workbench.sight import Sight
 
 STEPS = 6
 
@@ -79,9 +80,10 @@ class Shown:
 
     def __init__(self, session):
         self.session = session
-        page = SimpleNamespace(session=session, look=palette("light"))
+        self.sight = Sight()
+        page = SimpleNamespace(session=session, look=palette("light"), sight=self.sight)
         self.maps = MapsTab(page, "")
-        self.tab = SamplesTab(page, "", self.maps.sample)
+        self.tab = SamplesTab(page, "")
         self.look()
 
     def look(self):
@@ -117,14 +119,15 @@ def test_a_tap_goes_to_the_maps_and_sets_the_layer(shown):
     found = at(shown.session.lane.trace, STEPS)
     shown.tab._plot._tapped(SimpleNamespace(x=0.4, y=3.2))
     worst = int(found.worst[0])
-    assert shown.maps._sample.value == worst
+    assert shown.sight.sample == worst
     assert "layer 3: 20 of 20" in shown.tab._plot._spread_title.text
     for _ in range(3):
         shown.maps.follow()
         settle(shown.session)
     assert shown.maps._surveyor.newest.wanted.sample == worst
+    assert shown.maps._sample.value == worst
     shown.tab._plot._tapped(SimpleNamespace(x=99.0, y=3.2))
-    assert shown.maps._sample.value == worst, "there is no such sample"
+    assert shown.sight.sample == worst, "there is no such sample"
 
 
 def test_it_follows_the_cursor_and_lists_the_worst(shown):

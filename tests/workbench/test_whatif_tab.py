@@ -8,6 +8,7 @@ from sessions import SMALL, assert_same_rows, do, opened, rows, settle
 
 from core import make
 from workbench.look import palette
+from workbench.sight import Sight
 from workbench.whatif import asked
 from workbench.whatif_tab import WhatIfTab
 
@@ -49,7 +50,8 @@ def test_looking_changes_nothing_of_what_comes():
 def tab():
     session = opened()
     do(session, "step", 5)
-    made = WhatIfTab(SimpleNamespace(session=session, look=palette("light")), "")
+    page = SimpleNamespace(session=session, look=palette("light"), sight=Sight())
+    made = WhatIfTab(page, "")
 
     def beat():
         for _ in range(3):
