@@ -48,7 +48,7 @@ endef
 help:
 	@echo 'make serve      open the workbench at http://localhost:$(PORT) (PORT=)'
 	@echo 'make test       run every test, those in a browser too (ARGS= goes to pytest)'
-	@echo 'make reliability  make every fault of the fault tests; make test makes a quarter of them'
+	@echo 'make reliability  make every fault of the fault tests; make test makes an eighth of them'
 	@echo 'make mutants    put a mistake into a copy of the core, one by one: do the tests see it?'
 	@echo 'make product    relax every combination of entries (ARGS=--most=2000 draws a sample)'
 	@echo 'make bench      time the relaxation against peers (ARGS=--quick: does it run? in seconds)'

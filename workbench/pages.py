@@ -36,7 +36,8 @@ def open_page() -> None:
     name = first(asked, "page") or "relax"
     made = BUILDERS[name](theme, asked) if name in BUILDERS else _unknown(name, theme)
     title = f"{shell.TITLES[name]} · Relaxoscope" if name in shell.TITLES else "Relaxoscope"
-    made.servable(title=title)
+    with document.models.freeze():  # else what belongs to it is looked for again after each root
+        made.servable(title=title)
 
 
 def arguments(given: dict[str, list[bytes]]) -> Asked:

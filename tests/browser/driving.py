@@ -181,10 +181,18 @@ class Server:
 
 @contextmanager
 def serving(
-    folder: Path, *, grace: float = 60, runs: Path | None = None, plugins: Sequence[Path] = ()
+    folder: Path,
+    *,
+    grace: float = 60,
+    runs: Path | None = None,
+    plugins: Sequence[Path] = (),
+    cache: Path | None = None,
 ) -> Iterator[Server]:
-    """A server that answers, and is stopped at the end."""
-    running = Server(folder / "cache", folder / "log.txt", grace, runs, plugins)
+    """A server that answers, and is stopped at the end; with a cache of its own if none is given.
+
+    Another server's cache holds weights that need not be trained again.
+    """
+    running = Server(cache or folder / "cache", folder / "log.txt", grace, runs, plugins)
     try:
         running.wait()
         yield running

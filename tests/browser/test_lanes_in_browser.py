@@ -25,9 +25,9 @@ from playwright.sync_api import expect
 def fork(page):
     """A lane that goes on from row 4 under another precision, to row 9; its parent has 13 rows."""
     step(page, 12)
-    for k in range(8):
-        press(page, "ArrowLeft")
-        wait_for(page, lambda r, k=k: r["cursor"] == 11 - k, what=f"row {11 - k}")
+    for key, row in (("Shift+ArrowLeft", 2), ("ArrowRight", 3), ("ArrowRight", 4)):
+        press(page, key)
+        wait_for(page, lambda r, row=row: r["cursor"] == row, what=f"row {row}")
     open_drawer(page, "choices")
     menu(page, "Precision").select_option(label="Spiking")
     wait_for(page, lambda r: r["lane"] == 1, what="a new lane")

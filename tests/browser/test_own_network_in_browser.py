@@ -42,11 +42,12 @@ own.network("Misfit", nn.Sequential(nn.Flatten(), nn.Linear(99, 10)), weights=Tr
 
 
 @pytest.fixture(scope="module")
-def strangers(chromium, tmp_path_factory):
+def strangers(server, tmp_path_factory):
     """A server that was started with a file of somebody else's."""
     folder = tmp_path_factory.mktemp("stranger")
     (folder / "stranger.py").write_text(WRITTEN)
-    with serving(folder, grace=2.0, plugins=[folder / "stranger.py"]) as running:
+    given = {"plugins": [folder / "stranger.py"], "cache": server.cache}
+    with serving(folder, grace=2.0, runs=folder / "runs", **given) as running:
         yield running
 
 
@@ -62,8 +63,13 @@ def page(chromium, strangers):
     assert (witness.errors, strangers.complaints()) == ([], [])
 
 
-def test_twelve_mixed_layers_relax_toggle_and_export(page, tmp_path):
+def test_twelve_mixed_layers_relax_toggle_and_export_and_a_misfit_is_refused(page, tmp_path):
     open_drawer(page)
+    menu(page, "Network").select_option(label="Misfit")
+    shown = wait_for(page, lambda r: "module 1 (Linear" in r["message"], what="the refusal")
+    assert "cannot read (784,) of each sample" in shown["message"]
+    assert shown["experiment"]["network"]["name"] == "MLP"
+    assert np.isfinite(step(page)["total"])
     menu(page, "Network").select_option(label="Stranger")
     shown = wait_for(
         page, lambda r: r["experiment"]["network"]["name"] == "Stranger", 60, "the network"
@@ -87,12 +93,3 @@ def test_twelve_mixed_layers_relax_toggle_and_export(page, tmp_path):
     assert trace.sizes["layer"] == 4
     assert trace["recipe_id"].values[-1] > trace["recipe_id"].values[0]
     assert "stranger.py" in str(trace.attrs["plugins"])
-
-
-def test_a_network_that_cannot_read_the_images_is_refused_by_its_module(page):
-    open_drawer(page)
-    menu(page, "Network").select_option(label="Misfit")
-    shown = wait_for(page, lambda r: "module 1 (Linear" in r["message"], what="the refusal")
-    assert "cannot read (784,) of each sample" in shown["message"]
-    assert shown["experiment"]["network"]["name"] == "MLP"
-    assert np.isfinite(step(page)["total"])

@@ -47,11 +47,12 @@ def written(times):
 
 
 @pytest.fixture(scope="module")
-def owned(chromium, tmp_path_factory):
+def owned(server, tmp_path_factory):
     """A server that was started with a rule of somebody's own, and the file of the rule."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "mine.py").write_text(written(1))
-    with serving(folder, grace=2.0, plugins=[folder / "mine.py"]) as running:
+    given = {"plugins": [folder / "mine.py"], "cache": server.cache}
+    with serving(folder, grace=2.0, runs=folder / "runs", **given) as running:
         yield running, folder / "mine.py"
 
 

@@ -1,4 +1,4 @@
-"""Pokes in Chromium: a poke, its mark, the jump, the front, the recovery; rewound and replayed."""
+"""Pokes in Chromium: a poke, its mark, the jump, the front, the recovery; a rewind, a refusal."""
 
 from driving import (
     menu,
@@ -8,7 +8,6 @@ from driving import (
     readout,
     step,
     turn,
-    until,
     wait_for,
     wait_in_drawer,
 )
@@ -83,19 +82,3 @@ def test_a_refusal_is_said_beside_the_button_and_a_clamp_is_released(page):
     turn(page, "in rows", "0..13")
     push(page, "poke", exact=True)
     wait_in_drawer(page, r"poke 0: zero, rows 0\.\.13, columns 0\.\.27")
-
-
-def test_a_session_with_a_poke_comes_back_by_its_log(visit, server):
-    page = visit()
-    open_drawer(page, "poke")
-    step(page, 3)
-    poke(page, 4, "noise", "0.3")
-    wait_for(page, lambda r: r["poked"] == 3)
-    shown = step(page, 4)
-    query = "?" + page.url.partition("?")[2]
-    kept = server.cache / "sessions" / f"{query.rpartition('session=')[2]}.json"
-    page.close()
-    until(kept.exists, "the session is written when its grace time is over")
-    again = readout(visit(query))
-    assert again["row"] == 7
-    assert again["energies"] == shown["energies"] and again["poked"] == 3

@@ -18,9 +18,9 @@ def push(page, name):
     button.click()
 
 
-def test_a_tour_is_gone_through_from_the_home_page(page, server):
+def test_a_tour_is_gone_through_from_the_home_page(visit):
     tour = tours()["spiking"]
-    page.goto(f"{server.url}?page=home")
+    page = visit("?page=home", ready=False)
     page.get_by_role("link", name=tour.title).click()
     wait_ready(page)
     for k, stage in enumerate(tour.stages):
@@ -41,6 +41,6 @@ def test_a_tour_is_gone_through_from_the_home_page(page, server):
     assert shown["lanes"] == 5
 
 
-def test_a_tour_that_there_is_not_is_refused(page, server):
-    page.goto(f"{server.url}?page=relax&tour=spikin")
+def test_a_tour_that_there_is_not_is_refused(visit):
+    page = visit("?page=relax&tour=spikin", ready=False)
     wait_in_line(page, "tour: spikin; one of")

@@ -36,7 +36,7 @@ def picture(page):
     return page.locator("#drawer .bk-Figure").filter(visible=True).first
 
 
-def test_every_rule_has_a_column_that_follows_the_cursor(page):
+def test_every_rule_has_a_column_that_follows_the_cursor_and_a_menu_chooses_what_is_drawn(page):
     step(page, 12)
     open_drawer(page, "what-if")
     wait_in_drawer(page, "row 12, batch 0: phase .*, t = 12")
@@ -57,12 +57,9 @@ def test_every_rule_has_a_column_that_follows_the_cursor(page):
     updates = [one["Predictive coding"] for one in first]
     assert updates == ["–"] * 9 + ["1"], "the error has not come down, the output's is backprop's"
 
-
-def test_the_menu_chooses_what_is_drawn(page):
-    step(page, 12)
-    open_drawer(page, "what-if")
+    press(page, "End")
     wait_in_drawer(page, "row 12, ")
-    cosine = table_of(page)
+    cosine = table_of(page, first)
     settle(page)
     before = shot(picture(page))
     menu(page, "compares").select_option(label="norm of the gradient")
