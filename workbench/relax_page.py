@@ -151,8 +151,14 @@ class RelaxPage:
             self._drawer.close()
 
     def _look_now(self) -> None:
+        """Show everything; the browser gets it as one message.
+
+        Else Panel would send its changes at once or, while the socket is busy, later, and Bokeh its
+        own at the end of the turn: a tab would be in sight before its buttons act, and its data
+        could come before its figures.
+        """
         self._woken = False
-        with hold(self.document):  # as one message; see `shell.later`
+        with hold(self.document):
             if self._layout and self.ready:
                 self._lay_out(self._layout)
             self._show_choices()

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import panel as pn
-from panel.io import hold
 
 from workbench.look import palette
 from workbench.places import assets
@@ -141,21 +140,12 @@ def template(
 def later(document: Any, act: Callable[[], None]) -> bool:
     """Let a page do something on its own turn, asked from any thread; whether it is still there.
 
-    What it changes reaches the browser as one message, when all is done. Panel sends its changes
-    at once or, while the socket is busy, later, and Bokeh its own ones at the end of the turn: what
-    is built would be in sight before it acts, and could be changed before the browser has it.
-
     Args:
         document: of the page.
         act: done soon, once.
     """
-
-    def whole() -> None:
-        with hold(document):
-            act()
-
     try:
-        document.add_next_tick_callback(whole)
+        document.add_next_tick_callback(act)
     except (RuntimeError, AttributeError):  # the page has gone, or Bokeh is taking it apart
         return False
     return True
