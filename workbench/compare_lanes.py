@@ -12,6 +12,7 @@ from typing import Any
 import xarray as xr
 
 from core.catalogue import BadInput
+from workbench.runs_shelf import WRITTEN
 
 MOST_OFFERED = 200
 """Newest runs that are offered."""
@@ -101,7 +102,7 @@ class RunLane(Lane):
 
     def refresh(self) -> bool:
         """Look whether its writer has stored more."""
-        return self.state == "live" and self.run.refresh()
+        return self.state in WRITTEN and self.run.refresh()
 
     def trace(self) -> xr.Dataset:
         """From the store, by chunks where it is large."""

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 EXIT_CODES = """\
 exit codes:
   0 done    1 diverged, or a case failed    2 bad input    3 environment    4 damaged data
-  130, 143 ended by Ctrl-C or SIGTERM
+  130, 143 ended by Ctrl-C; by SIGTERM or `runs stop`
 """
 
 DEBUG = "add the traceback of an error"
@@ -158,9 +158,9 @@ def _train(grammar: Grammar) -> None:
 
 
 def _runs(grammar: Grammar) -> None:
-    from workbench import running
+    from workbench import running, steering
 
-    line = "list, show, export, annotate, put away and replay runs"
+    line = "list, show, export, annotate, put away, replay and steer runs"
     held = grammar.command("runs", line, running.MORE + EXIT_CODES)
     under = held.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
 
@@ -192,6 +192,12 @@ def _runs(grammar: Grammar) -> None:
     one = action("replay", "do a recorded session again and compare")
     one.add_argument("name", metavar="NAME", help="of the run")
     _json(one)
+    for name, (line, more) in steering.ACTS.items():
+        one = action(name, line, more + EXIT_CODES)
+        one.add_argument("name", metavar="NAME", help="of the run")
+        if name == "change":
+            one.add_argument("choice", nargs="+", metavar="NAME=VALUE", help="steps=9 and the like")
+        one.add_argument("--wait", metavar="S", help="seconds for the answer (default: 10)")
 
 
 def _exports(grammar: Grammar) -> None:

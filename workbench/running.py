@@ -1,4 +1,4 @@
-"""What can be done with runs from a shell? List, show, export, annotate, put away, replay."""
+"""What can be done with runs from a shell? List, show, export, annotate, put away, steer."""
 
 import argparse
 import json
@@ -21,6 +21,7 @@ Examples:
   relaxoscope runs show spiking --json
   relaxoscope runs export spiking --out spiking.zarr
   relaxoscope runs tag spiking figure-3 deep
+  relaxoscope runs change spiking dynamics.rate=0.05     while it is trained
   relaxoscope runs trash spiking        moves it to .trash in the folder of runs; 14 days later a
   relaxoscope runs restore spiking      trash deletes it for good, until then restore brings it back
 
@@ -37,6 +38,8 @@ COLUMNS = ("name", "state", "batches", "rows", "accuracy", "data", "begun", "abo
 
 def runs(args: argparse.Namespace) -> int:
     """Do what is asked with runs."""
+    from workbench import steering
+
     acts = {
         "list": list_,
         "show": show,
@@ -47,6 +50,7 @@ def runs(args: argparse.Namespace) -> int:
         "note": note,
         "tag": tag,
         "replay": replay,
+        **dict.fromkeys(steering.ACTS, steering.steer),
     }
     if args.action is None:
         raise Refused(f"runs: missing; one of {', '.join(acts)}")

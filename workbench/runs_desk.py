@@ -14,7 +14,8 @@ import panel as pn
 
 from workbench.look import Palette
 from workbench.runs_reader import Detail
-from workbench.runs_shelf import LIVE, OWN_CODE, Entry
+from workbench.runs_shelf import OWN_CODE, WRITTEN, Entry
+from workbench.runs_steering import Wheel
 
 LARGEST = 64 * 2**20
 """Bytes of a run that the page exports; the command line has no limit."""
@@ -54,6 +55,7 @@ class Desk:
         self._entry: Entry | None = None
         self._written: Any = None
         self._head = _text(sheet)
+        self._wheel = Wheel(sheet, act)
         self._doors = _text(sheet)
         self._kept = pn.widgets.Select(
             label="relax on, with the weights of batch", options=[], sizing_mode="stretch_width"
@@ -95,6 +97,7 @@ class Desk:
         )
         self.view = pn.Column(
             self._head,
+            self._wheel.view,
             self._kept,
             self._doors,
             self._tabs,
@@ -111,6 +114,7 @@ class Desk:
         new = self._detail is None or self._detail.path != detail.path
         self._detail, self._entry = detail, entry
         _put(self._head, head(detail, entry))
+        self._wheel.show(detail.helm)
         kept = list(detail.kept)
         if self._kept.options != kept:
             self._kept.param.update(options=kept, value=kept[-1] if kept else None)
@@ -131,7 +135,7 @@ class Desk:
             for widget, text in zip(widgets, held, strict=True):
                 widget.value = text
             self._name.value = detail.name
-        live = detail.state == LIVE
+        live = detail.state in WRITTEN
         self._name.disabled = self._trash.disabled = live
         self._name.label = "name (while it is written, it stays)" if live else "name"
 
@@ -233,7 +237,7 @@ def head(detail: Detail, entry: Entry | None) -> str:
     parts = [f"<h3>{html.escape(title or detail.name)}</h3>"]
     if title:
         parts.append(f"<p>{html.escape(detail.name)}</p>")
-    loud = detail.state not in ("finished", LIVE)
+    loud = detail.state not in ("finished", *WRITTEN)
     style = ' class="refused"' if loud else ""
     course = detail.course
     numbers = f"{course.rows:,} rows · {detail.bytes / 2**20:.1f} MB"
@@ -252,7 +256,7 @@ def doors(detail: Detail, theme: str, batch: int | None) -> str:
     held: dict[str, Any] = {"page": "relax", "run": detail.name, "theme": theme}
     if detail.lane is not None and len(detail.lanes) > 1:
         held["lane"] = detail.lane
-    label = "watch it on the Relax page" if detail.state == LIVE else "open on the Relax page"
+    label = "watch it on the Relax page" if detail.state in WRITTEN else "open on the Relax page"
     links = [(held, label)]
     if batch is not None:
         links.insert(0, ({**held, "batch": batch}, f"relax on from batch {batch}"))
@@ -291,9 +295,9 @@ def experiment(manifest: Mapping[str, Any]) -> str:
 
 
 def events(detail: Detail) -> str:
-    """The log of the session that was recorded, as HTML."""
+    """The log of a session that was recorded, or of a training that was steered, as HTML."""
     if not detail.event_count:
-        return "<p>No events: it was not recorded from a session.</p>"
+        return "<p>No events: it was not recorded from a session, nor steered.</p>"
     left = detail.event_count - len(detail.events)
     more = f"<p><small>{left} older ones are left out.</small></p>" if left else ""
     return f"{more}<ul>{''.join(f'<li>{one}</li>' for one in detail.events)}</ul>"

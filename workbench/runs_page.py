@@ -319,6 +319,7 @@ class RunsPage:
             course, lines = detail.course, self.plots.lines
             said |= {
                 "state": detail.state,
+                "waiting": len(detail.helm.waiting) if detail.helm else 0,
                 "recovered": detail.recovered,
                 "rows": course.rows,
                 "read": course.read,

@@ -13,6 +13,7 @@ from typing import Any
 
 from workbench.runs_course import Course, Follower
 from workbench.runs_shelf import Entry, Shelf
+from workbench.runs_steering import Helm, helm_of
 
 PERIOD = 0.7
 """Seconds between two looks, unless looking costs more than a fifth of the time."""
@@ -53,6 +54,7 @@ class Detail:
         events: the newest of its log, each in one line, and how many there are.
         bytes: of its files.
         course: of the lane.
+        helm: what can be asked of the training that writes it; None where none does.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class Detail:
     event_count: int = 0
     bytes: int = 0
     course: Course = field(default_factory=Course)
+    helm: Helm | None = None
 
     @property
     def name(self) -> str:
@@ -214,6 +217,7 @@ class Reader:
             event_count=len(events),
             bytes=run.bytes,
             course=course,
+            helm=helm_of(run),
         )
 
     def _let_go(self) -> None:
@@ -223,10 +227,13 @@ class Reader:
 
 
 def said(event: Mapping[str, Any]) -> str:
-    """An event of a session's log in one line, as HTML."""
+    """An event of the log of a session or a training in one line, as HTML."""
     chosen = event.get("args") or {}
     told = ", ".join(f"{k} {_value(v)}" for k, v in chosen.items())
     where = f"lane {event.get('lane')}, row {event.get('row')}"
+    if "batch" in event:
+        where = f"before batch {event['batch']}" + (f", {event['by']}" if event.get("by") else "")
+    told = str(event.get("told", told))
     command = html.escape(str(event.get("command")).replace("_", " "))
     return f"<b>{command}</b> {html.escape(told[:200])} <small>{html.escape(where)}</small>"
 

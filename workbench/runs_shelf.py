@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from workbench.measures import imbalance_of, reached_of
 
-LIVE, DAMAGED = "live", "damaged"
+WRITTEN, DAMAGED = ("live", "paused"), "damaged"
+"""States of a run that somebody writes, and of one that cannot be read."""
 
 POINTS = 48
 """Most points of the small curve beside a run."""
@@ -32,7 +33,8 @@ class Entry:
 
     Args:
         path: of the run.
-        state: "live", "finished", "interrupted", "diverged: ...", "failed: ..." or "damaged".
+        state: one of `WRITTEN`, "finished", "interrupted", "diverged: ...", "failed: ..." or
+            "damaged".
         trouble: what is wrong with it, or what was recovered; "" for nothing.
         title: that a person has given it.
         note: that a person has written.

@@ -29,6 +29,8 @@ Ctrl-C, or SIGTERM, ends it between two steps and leaves a run that is closed as
 codes 130 and 143); a second Ctrl-C ends it at once, and the run is readable all the same. A
 training that diverges ends there, keeps its rows and exits with 1.
 
+While it goes on, the Runs page and `relaxoscope runs pause|go|stop|change` steer it.
+
 --resume goes on where a training stood when it was stopped, or at the last checkpoint before it was
 killed. All choices are the run's; --batches or --epochs may ask for more of them in all. On the
 same machine, with as many threads, rows and weights get the bits that they would have had.
@@ -133,6 +135,9 @@ def _ended(run: "Run", asked: list[int], seconds: float) -> int:
     if asked:
         line = f"run: {run.name}; interrupted, {whole:,} batches are kept"
         raise Refused(f"{line}; train --resume {run.path} goes on", 128 + asked[0])
+    if run.state == "interrupted":
+        line = f"run: {run.name}; stopped as it was asked to, {whole:,} batches are kept"
+        raise Refused(f"{line}; train --resume {run.path} goes on", 128 + signal.SIGTERM)
     if run.state.startswith("diverged"):
         raise Refused(f"{run.state}; the rows up to there are in {run.path}", UNSOUND)
     return 0

@@ -14,6 +14,7 @@ from core.catalogue import BadInput
 from core.experiment import Experiment
 from core.layout import Layout
 from core.runs import Run
+from core.runs.run import WRITTEN
 from core.runs.shelf import run_named
 from workbench.measures import with_samples
 from workbench.playback import Playback
@@ -73,7 +74,7 @@ class Watched(Playback):
     @property
     def live(self) -> bool:
         """Whether it is being written."""
-        return self.state == "live"
+        return self.state in WRITTEN
 
     @property
     def layout(self) -> Layout:

@@ -29,8 +29,8 @@ from core.runs.memories import Packed, Unpacked
 
 FOLDER = "checkpoints"
 
-FORMAT = 1
-"""Number of the format of a checkpoint."""
+FORMAT, READ = 2, (1, 2)
+"""Number of the format of a checkpoint, and those that are read: 1 is without recipes."""
 
 KEPT = 2
 """Checkpoints that stay."""
@@ -151,8 +151,10 @@ def read(run: Path, number: int) -> Checkpoint:
         raise Damaged(f"{name}: {path.name} cannot be read ({failed})") from None
     if not isinstance(about, dict) or about.pop("sha256", None) != manifests.sha(about):
         raise Damaged(f"{name}: {path.name} is not as it was written")
-    if about["format"] != FORMAT:
-        raise BadInput(f"{name}: {path}; format {about['format']}, this version reads {FORMAT}")
+    if about["format"] not in READ:
+        raise BadInput(
+            f"{name}: {path}; format {about['format']}, this version reads up to {FORMAT}"
+        )
     numbers = path.with_suffix(".safetensors")
     try:
         if _sha(numbers) != about["numbers"]:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from core.batches import ImageSet
-from core.catalogue import to_dict
 from core.diagnostics import alignment
 from core.experiment import Experiment
 from core.layout import Layout
@@ -22,9 +21,12 @@ from core.recorder import LEAN
 from core.recording import Guard, about, fits_alignment
 from core.relaxation import Relaxation
 from core.runs import standing
+from core.runs.changes import in_force
 from core.runs.checkpoint import Checkpoint, Checkpoints
+from core.runs.known import Known
 from core.runs.looks import Every, flat, parts, ringed
 from core.runs.memories import NotKept, Packed
+from core.runs.steering import Log, Steering, Stopped
 from core.runs.writer import FINISHED, INTERRUPTED, Writer
 from core.theory.accounts import accounts
 from core.trace import Sample, Trace
@@ -98,12 +100,10 @@ class Course:
         self.epoch = self.training.batches.per_epoch
         self.recorder = ringed(experiment, network, images, level)
         self.trace = Trace(network, pixel_shape=images.shape)
-        self.trace.recipes.append(
-            experiment.recipe.to_dict() | {"weights": to_dict(experiment.weights)}
-        )
+        self.trace.recipes.append(in_force(experiment))
         self.guard = Guard(self.trace)
         self.parts = parts(network)
-        self.known: dict[int, dict[str, Any]] = {}  # of batches, not yet stored
+        self.known = Known()
         self.costs: dict[tuple[tuple[str, int], ...], int | None] = {}
         self.tested: float | None = None
         self.seen: dict[str, float] = {}  # of the batch that is next or under way
@@ -139,13 +139,17 @@ class Course:
             begin()
             for number in range(self.number, total):
                 self.number = number
+                if self.running is None:
+                    self.steering.before(number)
                 self._batch(number)
                 tell(self._line(number, total), (number + 1) / total)
             self.number = total
             self._look(total, end=True)
-            self._keep()
+            self.keep()
         except _Ended as ended:
             return str(ended)
+        except Stopped:
+            return INTERRUPTED
         return FINISHED
 
     def begin(self, first: Mapping[str, Tensor] | None) -> None:
@@ -162,22 +166,24 @@ class Course:
             self.network.load_state_dict(dict(first))
             self.network.touch()
         self._open()
-        self._keep()
+        self.keep()
 
-    def go_on(self, found: Checkpoint, *, again: bool) -> None:
+    def go_on(self, found: Checkpoint, *, again: bool, log: Log) -> None:
         """Stand where a training stood when it wrote a checkpoint.
 
         Args:
             found: the checkpoint.
             again: whether rows were stored after it, which will be measured again.
+            log: what was asked of the training, and is still to be done.
         """
         said, unpacked = found.said, found.unpacked(self.network.example.device)
         standing.into_training(self.training, said["training"], unpacked)
         self.lane, self.row, self.number = said["lane"], said["row"], said["number"]
         self.tested, self.guard.first = said["tested"], list(said["first"])
+        self.trace.recipes[:] = said.get("recipes", self.trace.recipes)
         self.seen, self.back = dict(said["known"]), self.number if again else None
         if self.seen:
-            self.known[self.number] = dict(self.seen)
+            self.known.of(self.number).update(self.seen)
         self.checkpoints = Checkpoints(self.writer.path, found.number)
         self.begun = time.perf_counter() - said["seconds"]
         self.flushed = self.kept = time.perf_counter()
@@ -186,6 +192,7 @@ class Course:
             stand = standing.relaxation_of(self.training, self.number, half["relaxation"], unpacked)
             before = unpacked.get(half["before"])
             self.running = _Running(self.number, stand, half["begun"], before, dict(half["steps"]))
+        self.steering = Steering(self, self.writer, log)
 
     def _open(self) -> None:
         """Describe the lane; from here on time counts."""
@@ -196,12 +203,26 @@ class Course:
         self.checkpoints = Checkpoints(self.writer.path)
         self.begun = self.flushed = self.kept = time.perf_counter()
         self.apart = 0.0
+        self.writer.say(listens=True)
+        self.steering = Steering(self, self.writer)
+
+    def adopt(self, experiment: Experiment) -> None:
+        """Go on under other choices from the next batch on.
+
+        What has diverged is judged anew from there: F may be another one.
+        """
+        self._flush()
+        self.training.follow(experiment)
+        self.experiment, self.costs = experiment, {}
+        self.trace.recipes.append(in_force(experiment))
+        self.guard = Guard(self.trace)
+        self.writer.recipes(self.lane, self.trace.recipes)
 
     def _batch(self, number: int) -> None:
         """Relax one batch, or go on where it stood, and learn from it."""
         if self.running is None:
             if self._is_time(self.period):
-                self._keep()
+                self.keep()
             self._look(number)
             begun = self._clock()
             before = flat(self.network) if self._is_due("updates", number) else None
@@ -212,7 +233,7 @@ class Course:
         else:  # its newest row was taken before
             now = self.running
         self._relax(now)
-        known = self.known.setdefault(number, {})
+        known = self.known.of(number)
         compares = self.experiment.task.has_loss and self.network.acyclic
         if self._is_due("alignment", number) and compares:
             known["update_alignment"] = alignment(now.relaxation.step())
@@ -228,17 +249,18 @@ class Course:
         """To the end, every row recorded."""
         while not now.relaxation.done:
             if self.asked():
-                self._keep()
+                self.keep()
                 raise _Ended(INTERRUPTED)
             if self._is_time(2 * self.period):
-                self._keep()
+                self.keep()
             now.relaxation.advance()
             self._take(now)
 
     def _take(self, now: _Running) -> None:
         """Record the step at which a batch stands."""
         at, relaxation = self._clock(), now.relaxation
-        self.recorder.take(relaxation, row=self.row, batch=now.number, recipe_id=0, seconds=at)
+        recipe = len(self.trace.recipes) - 1
+        self.recorder.take(relaxation, row=self.row, batch=now.number, recipe_id=recipe, seconds=at)
         self.row += 1
         now.steps[relaxation.phase.name] = relaxation.t
         if at + self.apart + self.begun - self.flushed > BEAT:
@@ -249,7 +271,7 @@ class Course:
         wait = max(period, self.spent / self.share)
         return self.period > 0 and time.perf_counter() - self.kept > wait
 
-    def _keep(self) -> None:
+    def keep(self) -> None:
         """Store what has happened, and then a checkpoint of where it stands now.
 
         What an entry remembers and cannot be kept ends checkpoints, not the training; the run says
@@ -280,6 +302,7 @@ class Course:
             "number": self.number,
             "tested": self.tested,
             "first": self.guard.first,
+            "recipes": self.trace.recipes,
             "seconds": self._clock(),
             "known": self.seen,
             "running": None,
@@ -307,7 +330,7 @@ class Course:
         if test and self.network.classifies:
             self.tested = accuracy(self.network, self.images.test_x, self.images.test_y)
             self.seen = {"accuracy": self.tested}
-            self.known.setdefault(number, {}).update(self.seen)
+            self.known.of(number).update(self.seen)
         if weights:
             self.writer.weights(self.lane, number, self.network.state_dict())
             batch = self.training.batches.batch(number)
@@ -327,37 +350,16 @@ class Course:
         if chunk is not None:
             chunk, line = self.guard.look(chunk)
             if line:
-                self._forget(int(chunk.rows["batch"][-1]))
+                self.known.forget(int(chunk.rows["batch"][-1]))
             if self.back is not None:
                 self.writer.go_back(self.lane, self.back)
                 self.back = None
             self.writer.append(self.lane, chunk)
-        self._store_batches()
+        self.known.store(self.writer, self.lane)
         self.flushed = time.perf_counter()
         self.apart += self.flushed - begun
         if line:
             raise _Ended(line)
-
-    def _forget(self, last: int) -> None:
-        """What a batch that diverged has left, and all after it; its weights were sound before."""
-        kept = {number: known for number, known in self.known.items() if number <= last}
-        if last in kept:
-            kept[last] = {k: v for k, v in kept[last].items() if k == "accuracy"}
-        self.known = {number: known for number, known in kept.items() if known}
-
-    def _store_batches(self) -> None:
-        """What is known of batches, in one part; nan where something was not looked at."""
-        numbers, self.known, held = sorted(self.known), {}, self.known
-        found: dict[str, Any] = {}
-        for name in dict.fromkeys(name for one in held.values() for name in one):
-            given = [held[number].get(name) for number in numbers]
-            wide = next((one for one in given if isinstance(one, Tensor)), None)
-            if wide is None:
-                found[name] = [float("nan") if one is None else one for one in given]
-            else:
-                none = torch.full_like(wide, torch.nan)
-                found[name] = torch.stack([none if one is None else one for one in given])
-        self.writer.batches(self.lane, numbers, **found)
 
     def _moved(self, before: Tensor) -> Tensor:
         """Norm of what each layer's weights have moved, (L,)."""

@@ -9,12 +9,12 @@ from core import footprint, plugins
 from core.batches import ImageSet
 from core.catalogue import BadInput
 from core.experiment import Experiment
-from core.runs import checkpoint
+from core.runs import changes, checkpoint, steering
 from core.runs import manifest as manifests
 from core.runs.checkpoint import Checkpoint
 from core.runs.errors import Locked
 from core.runs.lock import holder
-from core.runs.run import Run
+from core.runs.run import WRITTEN, Run
 from core.runs.writer import FINISHED, Writer
 
 VERSIONS = ("relaxoscope", "torch")
@@ -26,7 +26,7 @@ class Ready:
     """A training that can be gone on with.
 
     Args:
-        experiment: all choices.
+        experiment: all choices, as they were at the checkpoint.
         images: its data.
         checkpoint: where it stood.
         ended: whether it had all its batches.
@@ -34,6 +34,7 @@ class Ready:
         notes: a sentence about whatever was damaged, or is not as it was.
         said: what the run says of earlier times that it was gone on with.
         parts: number of its newest part.
+        log: what its events say of what was asked for.
     """
 
     experiment: Experiment
@@ -44,6 +45,7 @@ class Ready:
     notes: list[str]
     said: list[Any]
     parts: int
+    log: steering.Log
 
     def claim(self, writer: Writer) -> None:
         """Say in the run that it is gone on with.
@@ -55,7 +57,8 @@ class Ready:
             writer.leave()
             raise Locked(f"run: {writer.path}; another process has just gone on with it")
         at = {name: self.checkpoint.said[name] for name in ("number", "row")}
-        writer.say(resumed=[*self.said, at | {"notes": self.notes}])
+        resumed = [*self.said, at | {"notes": self.notes}]
+        writer.say(resumed=resumed, listens=True, paused=False)
 
 
 def ready(path: Path) -> Ready:
@@ -75,7 +78,7 @@ def ready(path: Path) -> Ready:
 
 def _looked_at(run: Run) -> Ready:
     state = run.state
-    if state == "live":
+    if state in WRITTEN:
         raise Locked(f"run: {run.path}; it is being written by {holder(run.path)}")
     if state.startswith("diverged"):
         raise BadInput(f"run: {run.path}; {state}; begin anew under another name")
@@ -97,7 +100,13 @@ def _looked_at(run: Run) -> Ready:
     if "checkpoint" in run.said:
         notes.append(f"the last batches were not kept in a checkpoint: {run.said['checkpoint']}")
     notes += _check_versions(run, said["made"])
-    experiment = Experiment.from_dict(run.manifest["experiment"])
+    base = run.manifest["experiment"]
+    recipes = said.get("recipes") or run.recipes(said["lane"])[:1]
+    experiment = changes.of_recipe(base, recipes[-1])
+    batches = run.batches(said["lane"])
+    stored = batches["batch"].values[batches["rows"].values > 0]
+    last = int(stored.max(initial=-1))
+    log = steering.log_of(run.events(), experiment, len(recipes), last)
     images = experiment.dataset()
     was = run.manifest["about"].get("fingerprint")
     if images.fingerprint != was:
@@ -106,13 +115,14 @@ def _looked_at(run: Run) -> Ready:
     footprint.check(experiment, images.shape, images.classes)
     again = run.rows(said["lane"]) > said["row"]
     earlier, newest = list(run.said.get("resumed", [])), run.parts
-    return Ready(experiment, images, found, state == FINISHED, again, notes, earlier, newest)
+    return Ready(experiment, images, found, state == FINISHED, again, notes, earlier, newest, log)
 
 
 def _check_plugins(run: Run) -> None:
     """Refuse where a plugin is missing or was changed."""
     there = {one.name: one.sha256 for one in plugins.loaded()}
-    for one in run.manifest["about"].get("plugins", []):
+    brought = [one for event in run.events() for one in event.get("plugins", [])]
+    for one in [*run.manifest["about"].get("plugins", []), *brought]:
         if there.get(one["name"]) != one["sha256"]:
             now = "is another one now" if one["name"] in there else "is not loaded"
             raise BadInput(f"plugin: {one['name']} {now}; as {run.name} was trained with it")

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+LIVE, PAUSED = "live", "paused"
+
+WRITTEN = (LIVE, PAUSED)
+"""How a run stands while somebody writes it."""
+
+
 class Run:
     """A run, as far as it was stored when it was opened or last refreshed."""
 
@@ -67,9 +73,9 @@ class Run:
 
     @property
     def state(self) -> str:
-        """How it stands: "live", "finished", "interrupted", "diverged: …" or "failed: …"."""
+        """How it stands: of `WRITTEN`, "finished", "interrupted", "diverged: …" or "failed: …"."""
         if is_held(self.path):
-            return "live"
+            return PAUSED if self.said.get("paused") else LIVE
         ended = self._parts.of("ended")
         # One that was gone on with after its end, and then killed, has parts behind that.
         if ended and self._parts.newest == ended[-1].id:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from core.catalogue import BadInput
+from core.catalogue import BadInput, cards, unknown
 from core.experiment import Experiment
 from core.normalization import Moments, Statistics
 from core.phase import Phase
@@ -32,7 +32,7 @@ def of_training(training: Training, packed: Packed) -> dict[str, Any]:
         "optimiser": packed.put(training.optimiser.state_dict(), *_whose(chosen, "weights")),
         "memory": packed.put(training.memory, *_whose(chosen, "init")),
         "previous": packed.put(training.previous, "previous"),
-        "precisions": _precisions(training.precisions, training, packed),
+        "precisions": _precisions(training.precisions, packed),
     }
 
 
@@ -73,7 +73,7 @@ def of_relaxation(training: Training, relaxation: Relaxation, packed: Packed) ->
         "ended": [packed.put(states, "ended") for _, states in now.ended],
         "handed": packed.put(now.handed, "handed"),
         "memory": packed.put(now.memory, *_whose(training.experiment, "dynamics")),
-        "precisions": _precisions(now.precisions, training, packed),
+        "precisions": _precisions(now.precisions, packed),
         "statistics": None
         if statistics is None
         else packed.put([tuple(one) for one in statistics.moments], "statistics"),
@@ -125,16 +125,24 @@ def relaxation_of(
     return relaxation
 
 
-def _precisions(held: Any, training: Training, packed: Packed) -> Any:
-    """What adaptive precisions have learnt; their type is the experiment's."""
-    return (
-        None if held is None else [packed.put(held[1], *_whose(training.experiment, "precision"))]
-    )
+def _precisions(held: Any, packed: Packed) -> Any:
+    """What adaptive precisions have learnt, and their name: those in force may be others now."""
+    if held is None:
+        return None
+    kind, learnt = held
+    return [packed.put(learnt, f"precision.{kind.__name__}", kind.__module__), kind.__name__]
 
 
 def _learnt(said: Any, training: Training, unpacked: Unpacked) -> Any:
-    precision = training.experiment.precision
-    return None if said is None else (type(precision), unpacked.get(said[0], _module(precision)))
+    if said is None:
+        return None
+    known = cards("precision")
+    in_force = type(training.experiment.precision).__name__
+    name = said[1] if len(said) > 1 else in_force  # format 1 knows no other
+    if name not in known:
+        raise BadInput(f"precision: {unknown(name, known, or_else='is a plugin missing?')}")
+    kind = known[name].entry
+    return kind, unpacked.get(said[0], kind.__module__)
 
 
 def _whose(experiment: Experiment, kind: str) -> tuple[str, str]:

@@ -91,9 +91,9 @@ def resume(
 ) -> Run:
     """Go on with a training that was interrupted, in the same run; returns the run, closed.
 
-    All choices are the run's. On the same machine, with as many threads, its rows and weights get
-    the bits that they would have had. Rows behind the checkpoint are computed again and take the
-    place of those that were stored.
+    All choices are the run's, those that were changed while it ran before the same batches. On the
+    same machine, with as many threads, its rows and weights get the bits that they would have had.
+    Rows behind the checkpoint are computed again and take the place of those that were stored.
 
     Args:
         path: of the run.
@@ -130,7 +130,7 @@ def resume(
             note(line)
     with Writer(path, resume=True) as writer:
         found.claim(writer)
-        go_on = partial(course.go_on, found.checkpoint, again=found.again)
+        go_on = partial(course.go_on, found.checkpoint, again=found.again, log=found.log)
         writer.close(course.record(writer, total, go_on, progress or _tell, stop or _stop))
     return Run(path)
 

@@ -5,6 +5,7 @@ The server has a folder of runs of its own, whose runs are made here.
 
 import contextlib
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workbench"))
 
 from shelves import energies, record, rows
 
+from core.catalogue import make
 from core.experiment import Experiment
 from core.recorder import Chunk
 from core.runs import annotate, trash
 from core.runs.shelf import found
+from core.runs.train import train
 from tests.missing import missing
 
 HOSTILE = '<img src=x onerror="window.hit=1">'
@@ -226,6 +229,42 @@ def test_a_live_run_moves_by_itself_until_it_ends(visit, root):
     wait_for(page, lambda r: r["state"] == "finished")
     trash(root / "alive")
     wait_for(page, lambda r: r["open"] == "" and "alive" in r["message"], what="it is gone")
+
+
+def test_a_training_is_paused_changed_gone_on_with_and_stopped(visit, root):
+    small = {"network": make("network", "MLP", {"hidden": (8,)}), "steps": 3}
+    chosen = Experiment(dataset=make("dataset", "SmallDigits"), pretraining="random", **small)
+    over = threading.Event()
+    work = threading.Thread(
+        target=lambda: train(chosen, root / "busy", batches=10**6, stop=over.is_set)
+    )
+    work.start()
+    try:
+        page = visit("?page=runs&run=busy", ready=False)
+        button = page.locator("#desk").get_by_role("button")
+        wait_for(page, lambda r: r.get("state") == "live" and r["rows"], timeout=60)
+        button.get_by_text("pause", exact=True).click()
+        rows = wait_for(page, lambda r: r["state"] == "paused" and not r["waiting"])["rows"]
+        expect(cell(page, "paused")).to_be_visible()
+        menu = page.locator("#desk select").first
+        menu.select_option(label="steps = 3")
+        expect(field(page, "to")).to_have_value("3")
+        field(page, "to").fill("none")
+        field(page, "to").press("Enter")
+        wait_for(page, lambda r: "steps: none; an integer" in r["message"])
+        field(page, "to").fill("2")
+        button.get_by_text("change", exact=True).click()
+        expect(page.locator("#desk")).to_contain_text("change steps: 3 -> 2, before batch")
+        wait_for(page, lambda r: not r["message"] and r["rows"] == rows)
+        button.get_by_text("go on", exact=True).click()
+        wait_for(page, lambda r: r["state"] == "live" and r["rows"] > rows)
+        button.get_by_text("stop", exact=True).click()
+        wait_for(page, lambda r: r["state"] == "interrupted")
+        expect(menu).to_be_hidden()
+    finally:
+        over.set()
+        work.join(60)
+        trash(root / "busy")
 
 
 def test_title_tags_note_and_name_are_changed_on_the_page(visit, runs):

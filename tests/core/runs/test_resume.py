@@ -350,7 +350,7 @@ def test_every_call_that_fails_leaves_a_run_that_can_be_gone_on_with(memory, mon
     whole = bits(train(chosen, memory / "whole", batches=1, every=EVERY))
 
     def tried(path, at=-1, mode=FAILING[0]):
-        keep, armed = Course._keep, []
+        keep, armed = Course.keep, []
 
         def failing(self):
             if self.running is None or armed:
@@ -360,7 +360,7 @@ def test_every_call_that_fails_leaves_a_run_that_can_be_gone_on_with(memory, mon
                 keep(self)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Course, "_keep", failing)
+            patch.setattr(Course, "keep", failing)
             return train(chosen, path, batches=1, every=EVERY, stop=Stop(2))
 
     with every_call(faults, memory):
@@ -420,8 +420,9 @@ def test_what_cannot_be_gone_on_with_is_refused_in_one_line(halved, memory, monk
         patch.setattr(checkpoint, "machine", lambda: now | {"torch": "9.9"})
         refused(path, r"its checkpoint is of torch .*, here is 9\.9")
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "FORMAT", 2)
-        refused(path, r"checkpoint 1: .*; format 1, this version reads 2")
+        patch.setattr(checkpoint, "FORMAT", 3)
+        patch.setattr(checkpoint, "READ", (3,))
+        refused(path, r"checkpoint 1: .*; format 2, this version reads up to 3")
     finished = memory / "finished"
     train(experiment(), finished, batches=1)
     refused(finished, r"run: .*finished; finished after 1 batches: ask for more of them")
