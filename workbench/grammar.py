@@ -147,6 +147,11 @@ def _train(grammar: Grammar) -> None:
         help="cosine of every Nth update to backprop's (default: none)",
     )
     one.add_argument(
+        "--relaxations",
+        metavar="N",
+        help="keep that of every Nth batch whole, with samples and forces (default: none)",
+    )
+    one.add_argument(
         "--checkpoint-every",
         metavar="S",
         help="seconds between two places to go on from (default: 60); 0: the end and a signal",

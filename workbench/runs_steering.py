@@ -48,8 +48,8 @@ class Wheel:
         self._pause = pn.widgets.Button(label="pause", **stretch)
         self._stop = pn.widgets.Button(label="stop", **stretch)
         self._name = pn.widgets.Select(label="change from the next batch on", options={}, **stretch)
-        self._value = pn.widgets.TextInput(label="to", width=78, stylesheets=[sheet])
-        self._send = pn.widgets.Button(label="change", width=64, align="end", stylesheets=[sheet])
+        self._value = pn.widgets.TextInput(label="to", **stretch)
+        self._send = pn.widgets.Button(label="change", width=70, align="end", stylesheets=[sheet])
         self._said = pn.pane.HTML("", margin=(2, 4), **stretch)
         self._pause.on_click(lambda _: self._ask("go" if self._paused else "pause"))
         self._stop.on_click(lambda _: self._ask("stop"))
@@ -59,7 +59,8 @@ class Wheel:
         row: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0}
         self.view = pn.Column(
             pn.Row(self._pause, self._stop, **row),
-            pn.Row(self._name, self._value, self._send, **row),
+            self._name,
+            pn.Row(self._value, self._send, **row),
             self._said,
             visible=False,
             **row,
@@ -135,7 +136,7 @@ def said(helm: Helm) -> str:
     waits = [
         f"<b>{html.escape(one)}</b>: asked for, acts between two batches" for one in helm.waiting
     ]
-    lines = waits or [html.escape(helm.answer)]
+    lines = waits or [html.escape(helm.answer.replace(" -> ", " → "))]
     return "".join(f"<p><small>{line}</small></p>" for line in lines if line)
 
 

@@ -45,7 +45,7 @@ Example:
 
 OF_THE_RUN = (
     *("network", "weights", "dataset", "recipe", "pretraining", "steps", "seed", "dtype", "device"),
-    *("batch_size", "level", "weights_every", "test_every", "align_every"),
+    *("batch_size", "level", "weights_every", "test_every", "align_every", "relaxations"),
 )
 """Options that choose what a run to be gone on with has chosen."""
 
@@ -87,9 +87,11 @@ def _trained(
     if level not in (LEAN, FULL):
         raise Refused(f"level: {near(level, (LEAN, FULL))}")
     every = {name: _count(args, f"{name}_every", 0) for name in ("weights", "test", "align")}
+    whole = _count(args, "relaxations", 0) or 0
     experiment, _ = experiment_of(args)
     check_device(experiment.device)
-    looks = Every(weights=every["weights"], accuracy=every["test"], alignment=every["align"] or 0)
+    align = every["align"] or 0
+    looks = Every(every["weights"], every["test"], alignment=align, relaxations=whole)
     try:
         return train(
             experiment,

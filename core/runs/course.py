@@ -24,7 +24,7 @@ from core.runs import standing
 from core.runs.changes import in_force
 from core.runs.checkpoint import Checkpoint, Checkpoints
 from core.runs.known import Known
-from core.runs.looks import Every, flat, parts, ringed
+from core.runs.looks import Every, entire, flat, parts, ringed, until
 from core.runs.memories import NotKept, Packed
 from core.runs.steering import Log, Steering, Stopped
 from core.runs.writer import FINISHED, INTERRUPTED, Writer
@@ -99,6 +99,7 @@ class Course:
         )
         self.epoch = self.training.batches.per_epoch
         self.recorder = ringed(experiment, network, images, level)
+        self.entire = entire(experiment, network) if every.relaxations != 0 else None
         self.trace = Trace(network, pixel_shape=images.shape)
         self.trace.recipes.append(in_force(experiment))
         self.guard = Guard(self.trace)
@@ -260,7 +261,10 @@ class Course:
         """Record the step at which a batch stands."""
         at, relaxation = self._clock(), now.relaxation
         recipe = len(self.trace.recipes) - 1
-        self.recorder.take(relaxation, row=self.row, batch=now.number, recipe_id=recipe, seconds=at)
+        said = {"row": self.row, "batch": now.number, "recipe_id": recipe, "seconds": at}
+        self.recorder.take(relaxation, **said)
+        if self.entire is not None and self._is_due("relaxations", now.number):
+            self.entire.take(relaxation, **said)
         self.row += 1
         now.steps[relaxation.phase.name] = relaxation.t
         if at + self.apart + self.begun - self.flushed > BEAT:
@@ -354,7 +358,7 @@ class Course:
             if self.back is not None:
                 self.writer.go_back(self.lane, self.back)
                 self.back = None
-            self.writer.append(self.lane, chunk)
+            self.writer.append(self.lane, chunk, until(self.entire, chunk.rows["step"][-1]))
         self.known.store(self.writer, self.lane)
         self.flushed = time.perf_counter()
         self.apart += self.flushed - begun

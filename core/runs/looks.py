@@ -1,5 +1,6 @@
 """What is looked at beside the rows of a training, how often, and how far weights have moved?"""
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -9,8 +10,8 @@ from core.batches import ImageSet
 from core.catalogue import BadInput
 from core.experiment import Experiment
 from core.network import Network
-from core.recorder import LEAN, Recorder
-from core.recording import recorder_for
+from core.recorder import FULL, LEAN, Chunk, Recorder
+from core.recording import BEAT, recorder_for
 
 CAPACITY = 4096
 """Rows that stay on the device at most, at level lean."""
@@ -25,16 +26,18 @@ class Every:
         accuracy: on all test images, by a forward pass with the weights that a batch begins with.
         updates: norm of each layer's weight update, which costs a copy of the weights.
         alignment: of the weight update to backprop's, which costs a backward pass.
+        relaxations: kept whole, at level full, beside the rows of all batches.
     """
 
     weights: int | None = None
     accuracy: int | None = None
     updates: int | None = 10
     alignment: int | None = 0
+    relaxations: int | None = 0
 
     def __post_init__(self) -> None:
         """Refuse what is no number of batches."""
-        for name in ("weights", "accuracy", "updates", "alignment"):
+        for name in (one.name for one in dataclasses.fields(self)):
             value = getattr(self, name)
             if value is not None and (
                 isinstance(value, bool) or not isinstance(value, int) or value < 0
@@ -68,3 +71,17 @@ def ringed(experiment: Experiment, network: Network, images: ImageSet, level: st
     if level == LEAN:
         return Recorder(network, experiment.batch_size, level=LEAN, capacity=CAPACITY)
     return recorder_for(experiment, network, level=level, pixels=images.pixels)
+
+
+def entire(experiment: Experiment, network: Network) -> Recorder:
+    """The recorder of relaxations that are kept whole."""
+    return Recorder(network, experiment.batch_size, level=FULL, capacity=BEAT)
+
+
+def until(recorder: Recorder | None, last: int) -> Chunk | None:
+    """What a recorder has taken, up to a row; None where there is none."""
+    found = None if recorder is None else recorder.drain()
+    if found is None:
+        return None
+    kept = found.rows["step"] <= last
+    return Chunk({name: values[kept] for name, values in found.rows.items()})

@@ -15,9 +15,9 @@ from core.runs.errors import Damaged
 from core.runs.lock import is_held
 from core.runs.rows import Rows, Stretch, add, stretches
 from core.runs.source import Part, Source
-from core.runs.store import Count
+from core.runs.store import WHOLE_STREAM, Count
 
-NUMBER = {"rows": "step", "frames": "frame_row"}
+NUMBER = {"rows": "step", "frames": "frame_row", WHOLE_STREAM: "step"}
 """The array that numbers the rows of a stream."""
 
 OF_LANES = ("lane", "rows", "frames", "batches", "samples", "recipes", "weights")
@@ -197,7 +197,7 @@ class Parts:
         """What of a lane's own parts counts, up to a number."""
         cuts = [(part, first) for one, part, first in self.counted.cuts if one == lane]
         rows = self.of("rows", lane)
-        # Frames give way to rows, and rows to those that were there and are damaged.
+        # All others give way to rows, and rows to those that were there and are damaged.
         cuts += [(p.id, p.first) for p in rows if stream != "rows" or p.id in self.bad]
         return stretches(self.good(stream, lane), NUMBER[stream], until, cuts)
 
@@ -211,7 +211,7 @@ class Parts:
             return found
 
     def rows(self, lane: int, stream: str = "rows") -> Rows:
-        """The rows, or frames, of a lane."""
+        """The rows, the frames, or the rows of whole relaxations, of a lane."""
         return Rows(self.stretches(lane, stream), self.value)
 
 

@@ -154,19 +154,22 @@ class Run:
             info = self.lane(lane)
             rows, frames = tables.verified(self._parts, info, verify)
             recipes = self.recipes(info.number)
-            attrs = {
-                **info.attrs,
-                "schema": schema.SCHEMA,
-                "eps": info.layout.eps,
-                "recipes": recipes,
-                "events": self.events(),
-                "batch_stride": info.attrs.get("batch_stride", 1),
-                "step_stride": info.attrs.get("step_stride", 1),
-                "run": self.name,
-                "lane": info.number,
-                "recovered": self.recovered,
-            }
-            return tables.dataset(rows, frames, info.layout, recipes, attrs)
+            return tables.dataset(rows, frames, info.layout, recipes, self._attrs(info))
+
+    def _attrs(self, info: LaneInfo) -> dict[str, Any]:
+        """What a Dataset of a lane says about itself."""
+        return {
+            **info.attrs,
+            "schema": schema.SCHEMA,
+            "eps": info.layout.eps,
+            "recipes": self.recipes(info.number),
+            "events": self.events(),
+            "batch_stride": info.attrs.get("batch_stride", 1),
+            "step_stride": info.attrs.get("step_stride", 1),
+            "run": self.name,
+            "lane": info.number,
+            "recovered": self.recovered,
+        }
 
     def digest(self, lane: int | None = None) -> str:
         """A SHA-256 over a lane's rows, as `Trace.digest` of the same rows.
@@ -228,6 +231,24 @@ class Run:
         return tables.overview(self._parts, self.lane(lane), width)
 
     # Batches -------------------------------------------------------------------------------------
+
+    def relaxations(self, lane: int | None = None) -> list[int]:
+        """Batches whose relaxation was kept whole, with all that level full measures."""
+        return tables.whole(self._parts, self.lane(lane))
+
+    def relaxation(self, number: int, lane: int | None = None) -> xr.Dataset:
+        """One batch from its first to its last step, by the schema of a trace.
+
+        A batch whose relaxation was kept whole has all that level full measures, and any other the
+        rows that the run holds.
+
+        Raises:
+            BadInput: if there is no such batch.
+            Damaged: if its rows are not as they were written.
+        """
+        with self._parts.guard:
+            info = self.lane(lane)
+            return tables.relaxation(self._parts, info, number, self._attrs(info))
 
     def batches(self, lane: int | None = None) -> xr.Dataset:
         """What is known of whole batches, nan where it is not, with their `rows` and `T`."""

@@ -29,6 +29,8 @@ MOST_CUTS = 1000
 
 MANIFEST_STREAM, ROW_STREAM, WEIGHTS_STREAM = "manifest", "rows", "weights"
 
+WHOLE_STREAM = "relaxations"
+
 CHECKPOINT = 256
 """Parts after which the write-ahead log is folded into the file; that waits for the disk."""
 

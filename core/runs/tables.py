@@ -9,11 +9,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from core import schema
+from core.catalogue import BadInput, shown
 from core.layout import Layout
 from core.runs.lazy import as_variable
 from core.runs.overview import joined
 from core.runs.parts import LaneInfo, Parts, last_batch_until
 from core.runs.rows import Rows
+from core.runs.store import ROW_STREAM, WHOLE_STREAM
 
 EAGER = 2**26
 """Bytes up to which a run is read at once, each part checked; a larger one as it is looked at."""
@@ -94,6 +96,29 @@ def batches(parts: Parts, info: LaneInfo) -> xr.Dataset:
         if name in data:
             data[name].attrs = {"units": unit, "long_name": about}
     return data
+
+
+def whole(parts: Parts, info: LaneInfo) -> list[int]:
+    """Batches whose relaxation was kept whole; see `Run.relaxations`."""
+    index = parts.rows(info.number, WHOLE_STREAM).index("batch")
+    return np.unique(index["batch"]).astype(int).tolist() if index else []
+
+
+def relaxation(parts: Parts, info: LaneInfo, number: int, attrs: Mapping[str, Any]) -> xr.Dataset:
+    """The rows of one batch; see `Run.relaxation`."""
+    held = info.number
+    there = np.zeros(0, int)
+    for stream in (WHOLE_STREAM, ROW_STREAM):
+        rows = parts.rows(held, stream)
+        index = rows.index("batch")
+        there = index["batch"] if index else there
+        at = np.flatnonzero(there == number)
+        if len(at):
+            recipes = attrs["recipes"]
+            data = dataset(rows, Rows([], parts.value), info.layout, recipes, attrs)
+            return data.isel(step=at).load()
+    legal = f"a batch {there.min()}..{there.max()}" if len(there) else "it has no rows"
+    raise BadInput(f"batch: {shown(number)}; {legal} of run {parts.path.name}")
 
 
 def _until(

@@ -25,7 +25,16 @@ from core.runs.lock import NAME as LOCK
 from core.runs.lock import Lock
 from core.runs.overview import blocks
 from core.runs.packing import plain_data
-from core.runs.store import COUNT, MANIFEST_STREAM, ROWS, WEIGHTS_STREAM, New, Store
+from core.runs.store import (
+    COUNT,
+    MANIFEST_STREAM,
+    ROW_STREAM,
+    ROWS,
+    WEIGHTS_STREAM,
+    WHOLE_STREAM,
+    New,
+    Store,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,13 +126,13 @@ class Writer:
             manifests.write(self.path, manifest)
 
     def _go_on(self) -> None:
-        from core.runs.parts import Parts
+        from core.runs.parts import NUMBER, Parts
         from core.runs.run import Run
 
         before = Parts(self.path)
         self._lanes, self._events = before.given_lanes, before.given_events
         self._fits = {k: Fits(one.layout) for k, one in before.lanes.items()}
-        for part in [*before.of("rows"), *before.of("frames")]:
+        for part in [one for name in NUMBER for one in before.of(name)]:
             if part.lane in self._fits:
                 shapes = ((name, tuple(spec["shape"][1:])) for name, spec in part.specs.items())
                 self._fits[part.lane].know(shapes)
@@ -173,11 +182,11 @@ class Writer:
         self._fits[number] = Fits(layout)
         return number
 
-    def append(self, lane: int, chunk: "Chunk") -> None:
+    def append(self, lane: int, chunk: "Chunk", whole: "Chunk | None" = None) -> None:
         """Store the rows and frames of one flush; they are stored when this returns.
 
         A row with the number of an earlier one of its lane takes its place, and that of every later
-        one: so a row can be measured again.
+        one: so a row can be measured again. `whole` has more of some rows, for `Run.relaxation`.
 
         Raises:
             BadInput: naming an array that does not fit the lane.
@@ -193,6 +202,8 @@ class Writer:
             self._fits[lane].check(values, len(numbers_))
             first, last = int(numbers_[0]), int(numbers_[-1])
             parts.append(New("frames", lane, first, last, {"frame_row": numbers_}, values, {}))
+        if whole is not None and whole.count:
+            parts.append(self._rows(lane, whole.rows, WHOLE_STREAM))
         if parts:
             self._store.put(parts)
 
@@ -342,7 +353,7 @@ class Writer:
     ) -> None:
         self._store.put([New(stream, lane, first, last, index or {}, {}, more or {})])
 
-    def _rows(self, lane: int, rows: Mapping[str, NDArray[Any]]) -> New:
+    def _rows(self, lane: int, rows: Mapping[str, NDArray[Any]], stream: str = ROW_STREAM) -> New:
         said = (*schema.INDEX, schema.CLOCK)
         index = {name: np.asarray(rows[name]) for name in said if name in rows}
         values = {name: np.asarray(v) for name, v in rows.items() if name not in said}
@@ -350,9 +361,9 @@ class Writer:
         if (np.diff(step) <= 0).any():
             raise BadInput("step: not in order; each row has a larger number than the one before")
         self._fits[lane].check(values, len(step))
-        if "energy" in values:
+        if "energy" in values and stream == ROW_STREAM:
             index |= blocks(index["step"], index["batch"], values["energy"])
-        return New("rows", lane, int(step[0]), int(step[-1]), index, values, {})
+        return New(stream, lane, int(step[0]), int(step[-1]), index, values, {})
 
     def _check_lane(self, lane: int) -> None:
         if lane not in self._fits:

@@ -254,7 +254,7 @@ def test_a_training_is_paused_changed_gone_on_with_and_stopped(visit, root):
         wait_for(page, lambda r: "steps: none; an integer" in r["message"])
         field(page, "to").fill("2")
         button.get_by_text("change", exact=True).click()
-        expect(page.locator("#desk")).to_contain_text("change steps: 3 -> 2, before batch")
+        expect(page.locator("#desk")).to_contain_text("change steps: 3 → 2, before batch")
         wait_for(page, lambda r: not r["message"] and r["rows"] == rows)
         button.get_by_text("go on", exact=True).click()
         wait_for(page, lambda r: r["state"] == "live" and r["rows"] > rows)
