@@ -139,8 +139,27 @@ def accuracy(network: Network, images: Tensor, labels: Tensor) -> float:
         images: (n, C, H, W).
         labels: (n,).
     """
+    return accuracies(network, images, labels, (1,))[0]
+
+
+def accuracies(
+    network: Network, images: Tensor, labels: Tensor, places: tuple[int, ...]
+) -> list[float]:
+    """Shares of images whose class is among the first places by the scores of a forward pass.
+
+    Args:
+        network: with one root, the image.
+        images: (n, C, H, W).
+        labels: (n,).
+        places: how many classes count, of each share; 5 gives the papers' top-5 accuracy.
+    """
     like = network.example
     x = images.flatten(1).reshape(-1, *network.nodes[0].shape).to(like)
     with torch.no_grad(), network.evaluating():
         scores = network.sweep({0: x})[network.top]
-    return float((scores.argmax(1) == labels.to(like.device)).double().mean())
+    truth = labels.to(like.device)[:, None]
+    found = []
+    for k in places:
+        first = scores.argmax(1, keepdim=True) if k == 1 else scores.topk(k, dim=1).indices
+        found.append(float((first == truth).any(1).double().mean()))
+    return found

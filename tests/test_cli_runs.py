@@ -22,6 +22,8 @@ from workbench import progress
 
 ROOT = Path(__file__).parents[1]
 
+WEIGHTS = ("maps.1.weight", "maps.1.bias")
+
 RECIPE = """\
 dataset = "SmallDigits"
 batch_size = 50
@@ -47,6 +49,36 @@ def trained(place, root):
     code, out, err = place.run("train", *words, "--test-every", 2, "--out", root / "a")
     assert code == 0, err
     return root / "a", out, err
+
+
+def test_of_more_than_ten_classes_top_five_accuracy_is_recorded_too(place, root, trained):
+    rng = np.random.default_rng(0)
+    held = {f"x_{name}": rng.random((60, 3, 3)).astype(np.float32) for name in ("train", "test")}
+    held |= {f"y_{name}": np.arange(60) % 12 for name in ("train", "test")}
+    np.savez(place.folder / "mine.npz", **held)
+    data = f"name = 'Npz'\npath = '{place.folder / 'mine.npz'}'\nclasses = 12\n"
+    text = "batch_size = 12\n[network]\nname = 'MLP'\nhidden = []\nactivation = 'identity'\n"
+    recipe = place.write("many.toml", f"{text}[dataset]\n{data}")
+    words = ["--recipe", recipe, "--batches", 4, "--test-every", 2, "--weights-every", 2]
+    code, out, err = place.run("train", *words, "--out", root / "b")
+    assert code == 0, err
+    run, shares = Run(root / "b"), {}
+    for number in (0, 2, 4):  # by the weights of one linear layer on pixels in -1..1
+        weight, bias = (run.weights(number)[k].double().numpy() for k in WEIGHTS)
+        scores = (2 * held["x_test"].reshape(60, 9) - 1) @ weight.T + bias
+        mine = np.take_along_axis(scores, held["y_test"][:, None], axis=1)
+        shares[number] = [((scores > mine).sum(1) < k).mean() for k in (1, 5)]
+        known = run.batches().sel(batch=number)
+        assert [float(known["accuracy"]), float(known["top5"])] == shares[number]
+    best = np.max(list(shares.values()), axis=0)
+    assert f", top-5 {shares[0][1]:.1%} -> {shares[4][1]:.1%}, " in out
+    lane = json.loads(place.run("runs", "show", "b", "--json")[1])["lanes"][0]
+    assert [lane["accuracy"], lane["top5"]] == list(best)
+    assert [lane["accuracy_at_the_end"], lane["top5_at_the_end"]] == shares[4]
+    listed = {one["name"]: one for one in json.loads(place.run("runs", "list", "--json")[1])}
+    assert (listed["b"]["top5"], listed["a"]["top5"]) == (best[1], None)
+    for what in (["list"], ["show", "b"]):
+        assert f"{best[0]:.1%}, top-5 {best[1]:.1%}" in place.run("runs", *what)[1]
 
 
 def damaged(path):

@@ -122,6 +122,7 @@ def _runs(theme: str) -> list[Line]:
             ("batches", entry.batches, "{:,.0f} batches"),
             ("rows", entry.rows, "{:,.0f} rows"),
             ("accuracy", entry.accuracy, "best accuracy {:.1%}"),
+            ("top5", entry.top5, "top-5 {:.1%}"),
         )
         told = [form.format(value) for _, value, form in numbers if not math.isnan(value)]
         words = " · ".join(part for part in (entry.data, entry.experiment) if part)

@@ -89,6 +89,7 @@ def list_(args: argparse.Namespace) -> int:
         shown = (one["name"], one["state"], *(_number(one[k]) for k in ("batches", "rows")))
         words = [one["title"], *(f"#{tag}" for tag in one["tags"])]
         best = "" if one["accuracy"] is None else f"{one['accuracy']:.1%}"
+        best += "" if one["top5"] is None else f", top-5 {one['top5']:.1%}"
         line = " ".join(word for word in words if word)
         rows.append((*shown, best, one["data"], one["created"], line))
     for line in table(rows):
@@ -217,7 +218,7 @@ def _listed(path: Path) -> dict[str, Any]:
     from core.runs.manifest import read_notes
 
     notes = read_notes(path)
-    empty = {"batches": None, "rows": None, "accuracy": None, "data": "", "created": ""}
+    empty = dict.fromkeys(("batches", "rows", "accuracy", "top5")) | {"data": "", "created": ""}
     line = {"name": path.name, "title": notes.title, "tags": list(notes.tags), "recovered": ""}
     try:
         with closing(Run(path)) as run:
@@ -225,13 +226,16 @@ def _listed(path: Path) -> dict[str, Any]:
     except (BadInput, OSError) as failed:
         return line | empty | {"state": "damaged", "recovered": str(failed)}
     batches = [one["batches"] for one in known["lanes"]]
-    tested = [one["accuracy"] for one in known["lanes"] if one["accuracy"] is not None]
+    best = {
+        name: max((one[name] for one in known["lanes"] if one[name] is not None), default=None)
+        for name in ("accuracy", "top5")
+    }
     return line | {
         "state": "damaged" if known["recovered"] else known["state"].partition(":")[0],
         "recovered": known["recovered"],
         "batches": max(batches, default=0),
         "rows": sum(one["rows"] for one in known["lanes"]),
-        "accuracy": max(tested, default=None),
+        **best,
         "data": known["data"],
         "created": known["created"],
     }
@@ -265,8 +269,12 @@ def _known(run: "Run") -> dict[str, Any]:
 def _lane(run: "Run", number: int) -> dict[str, Any]:
     """What is known of a lane."""
     info, batches = run.lanes[number], run.batches(number)
-    tested = batches["accuracy"].values.tolist() if "accuracy" in batches else []
-    tested = [one for one in tested if not math.isnan(one)]
+    shares: dict[str, float | None] = {}
+    for name in ("accuracy", "top5"):
+        tested = batches[name].values.tolist() if name in batches else []
+        tested = [one for one in tested if not math.isnan(one)]
+        shares[name] = max(tested, default=None)
+        shares[f"{name}_at_the_end"] = tested[-1] if tested else None
     rows = batches["rows"].values
     return {
         "lane": number,
@@ -276,8 +284,7 @@ def _lane(run: "Run", number: int) -> dict[str, Any]:
         "layers": len(info.layout.layers),
         "batches": int((rows > 0).sum()),
         "rows": int(run.rows(number)),
-        "accuracy": max(tested, default=None),
-        "accuracy_at_the_end": tested[-1] if tested else None,
+        **shares,
         "weights": run.kept(number),
     }
 
@@ -305,6 +312,7 @@ def _lines(known: dict[str, Any]) -> list[str]:
         said.append(f"  tags       {' '.join(known['tags'])}")
     for one in known["lanes"]:
         best = "" if one["accuracy"] is None else f", best accuracy {one['accuracy']:.1%}"
+        best += "" if one["top5"] is None else f", top-5 {one['top5']:.1%}"
         came = (
             "" if one["forked_at"] is None else f", from row {one['forked_at']} of {one['parent']}"
         )

@@ -50,7 +50,8 @@ class Curve:
 
     Args:
         batch: numbers of batches, ascending, (n,).
-        values: (n,), or (n, L) for one of each layer; nan where nothing was logged.
+        values: (n,), (n, L) for one of each layer, or (n, 2) for top-1 and top-5 accuracy; nan
+            where nothing was logged.
     """
 
     batch: Values
@@ -310,6 +311,10 @@ class Follower:
                 why[name] = REASONS[name]
                 continue
             curves[name] = Curve(held["batch"].values[there], values[there])
+        if "accuracy" in curves and "top5" in held:  # beside one another
+            values = np.stack([held[name].values for name in ("accuracy", "top5")], axis=1)
+            there = np.isfinite(values).any(1)
+            curves["accuracy"] = Curve(held["batch"].values[there], values[there])
         return curves, why
 
     def _whole_of(self, rows: int) -> Whole | None:

@@ -19,12 +19,21 @@ from workbench.places import assets, keep_importable
 from workbench.runs_desk import Desk, beginning
 from workbench.runs_plots import SHOWN, Plots
 from workbench.runs_reader import Detail, Found, Reader, Wanted
+from workbench.runs_relaxation import QUANTITIES
 from workbench.runs_table import Table
 
 LAST = "last row"
 
+START = "mean"
+"""What the map of all rows shows at first."""
+
 ANY = -1
 """In the menu of steps: the last row of each batch, whatever its step is."""
+
+MAPS = {f"map: {text} of the rows": name for name, text in SHOWN.items()}
+
+OF_A_BATCH = {f"map: {name} in one batch": name for name in QUANTITIES}
+"""Where relaxations were kept whole."""
 
 MOST_STEPS = 12
 """Steps of a batch among which one is chosen; of a longer batch, evenly spread ones."""
@@ -112,18 +121,19 @@ class RunsPage:
         self._t = pn.widgets.Select(options={f"energies at the {LAST}": ANY}, width=190, **style)
         self._t.param.watch(self._chose, "value")
         self._shown = pn.widgets.Select(
-            options={f"map: {text} of the rows": name for name, text in SHOWN.items()},
-            width=170,
+            options=MAPS,
+            width=178,
             **style,
         )
-        self._shown.param.watch(lambda _: self._soon(), "value")
+        self._shown.param.watch(self._mapped, "value")
+        self._batch = pn.widgets.Select(options={}, width=130, visible=False, **style)
+        self._batch.param.watch(self._mapped, "value")
         close = pn.widgets.Button(label="close", width=60, **style)
         close.on_click(lambda _: self.open(""))
         fit = pn.widgets.Button(label="whole run", width=80, **style)
         fit.on_click(lambda _: self._whole())
-        self._tools = pn.Row(
-            self._lane, self._t, self._shown, fit, close, sizing_mode="stretch_width", margin=0
-        )
+        tools = (self._lane, self._t, self._shown, self._batch, fit, close)
+        self._tools = pn.Row(*tools, sizing_mode="stretch_width", margin=0)
 
     def _template(self, theme: str) -> Any:
         panels: dict[str, Any] = {
@@ -169,7 +179,9 @@ class RunsPage:
             self._refuse(f"run: {name}; it lies in the trash: tick and restore it to see it")
             return
         self._fit = True
-        self._want(name=name, lane=None, t=None)
+        self._quiet, self._shown.value = True, START
+        self._quiet = False
+        self._want(name=name, lane=None, t=None, batch=None)
         self._soon()
 
     def _want(self, **choices: Any) -> None:
@@ -180,6 +192,14 @@ class RunsPage:
         if not self._quiet:
             t = self._t.value
             self._want(lane=self._lane.value, t=None if t == ANY else t)
+
+    def _mapped(self, event: Any) -> None:
+        """Another map is chosen: of all rows, or of one batch."""
+        if not self._quiet:
+            what = self._shown.value
+            one = what in QUANTITIES
+            self._want(batch=self._batch.value, what=what) if one else self._want(batch=None)
+            self._soon()
 
     def _searched(self, words: str) -> None:
         self.table.search(words)
@@ -252,11 +272,12 @@ class RunsPage:
         self._say(found)
 
     def _draw(self, detail: Detail, wanted: Wanted) -> None:
-        now = (detail.course, wanted.t, self._shown.value)
+        now = (detail.course, wanted.t, self._shown.value, detail.relaxed)
         if self._drawn is None or any(a is not b for a, b in zip(now, self._drawn, strict=True)):
             self._drawn = now
             row = LAST if wanted.t is None else f"t = {wanted.t}"
-            self.plots.draw(detail.course, row, self._shown.value)
+            shown = self._shown.value if self._shown.value in SHOWN else START
+            self.plots.draw(detail.course, row, shown, detail.relaxed)
 
     def _offer_choices(self, detail: Detail, wanted: Wanted) -> None:
         """Set the menus to the lanes and steps that there are."""
@@ -277,8 +298,24 @@ class RunsPage:
             if self._t.options != rows:
                 self._t.param.update(options=rows, value=chosen)
             self._t.value = chosen
+            self._offer_maps(detail, wanted)
         finally:
             self._quiet = False
+
+    def _offer_maps(self, detail: Detail, wanted: Wanted) -> None:
+        """The maps that there are, and the batches that were kept whole."""
+        maps = MAPS | OF_A_BATCH if detail.whole else MAPS
+        if self._shown.options != maps:
+            held = self._shown.value
+            self._shown.param.update(options=maps, value=held if held in maps.values() else START)
+        batches = {f"batch {k:,}": k for k in detail.whole}
+        if self._batch.options != batches:
+            held = self._batch.value if self._batch.visible else None
+            newest = detail.whole[-1] if detail.whole else None
+            self._batch.param.update(
+                options=batches, value=held if held in detail.whole else newest
+            )
+        self._batch.visible = self._shown.value in QUANTITIES
 
     def _offer(self) -> None:
         """The link that compares what is ticked."""
@@ -326,6 +363,7 @@ class RunsPage:
                 "lanes": [k for k, _ in detail.lanes],
                 "kept": list(detail.kept),
                 "blocks": self.plots.heat.blocks,
+                "map": self.plots.heat.figure.title.text,
                 "points": {name: one.points for name, one in lines.items()},
                 "why": {name: one.why for name, one in lines.items() if one.why},
             }

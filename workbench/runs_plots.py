@@ -26,6 +26,7 @@ from workbench.blank import blank, title_line
 from workbench.colour_bar import colour_bar
 from workbench.look import FONT, Palette, layer_colours, palette, shades
 from workbench.runs_course import WIDTH, Course, Curve
+from workbench.runs_relaxation import Relaxed
 
 SPAN = 16
 """Most decades of a logarithmic axis; what lies lower is drawn at its foot."""
@@ -77,13 +78,14 @@ class Plots:
         """Every figure by its name."""
         return {"heat": self.heat.figure} | {n: one.figure for n, one in self.lines.items()}
 
-    def draw(self, course: Course, row: str, shown: str) -> None:
+    def draw(self, course: Course, row: str, shown: str, relaxed: Relaxed | None = None) -> None:
         """Show a course.
 
         Args:
             course: of a lane.
             row: which rows the energies are of, in words.
             shown: a key of `SHOWN`.
+            relaxed: the batch whose map takes the place of that of all rows.
         """
         curves = course.curves.values()
         numbers = [one.batch for one in curves if len(one.batch)]
@@ -92,7 +94,7 @@ class Plots:
         for name, lines in self.lines.items():
             note = f", {row}" if name in ("energy", "imbalance") else ""
             lines.draw(course.curves.get(name), course.why.get(name, ""), note)
-        self.heat.draw(course, shown)
+        self.heat.draw(course, shown, relaxed)
 
     def free(self) -> None:
         """Let the axis of batches follow the data again."""
@@ -166,6 +168,9 @@ class Lines:
         L = values.shape[1]
         colours = layer_colours(L, self._theme) if several else [self._look.ink]
         names = [f"layer {layer + 1}" if several else self._text for layer in range(L)]
+        if several and self.name == "accuracy":
+            colours, names = [self._look.ink, self._look.muted], ["top 1", "top 5"]
+            self._title.text += ", top 1 and top 5"
         self._lines.data = {
             "xs": [x] * L,
             "ys": [values[:, layer] for layer in range(L)],
@@ -271,10 +276,13 @@ class Heat:
         self.why = ""
         self.blocks = 0
 
-    def draw(self, course: Course, shown: str) -> None:
-        """Show the energies of a course: the least, mean or largest of each block."""
-        whole = course.whole
+    def draw(self, course: Course, shown: str, relaxed: Relaxed | None = None) -> None:
+        """Show the energies of a course, least, mean or largest of each block, or one batch."""
+        whole = course.whole if relaxed is None else relaxed.whole
         self.why = course.why.get("whole", "" if whole is not None else "no row yet")
+        label = "row" if relaxed is None else f"step of batch {relaxed.batch:,}"
+        if self.figure.xaxis.axis_label != label:
+            self.figure.xaxis.axis_label = label
         self._why.say(self.why)
         if whole is None:
             self.blocks = 0
@@ -301,10 +309,13 @@ class Heat:
         }
         self._x.update(start=first - 0.5, end=end - 0.5)
         self._y.update(start=0.5, end=L + 0.5)
+        self.blocks = len(drawn.step)
+        if relaxed is not None:
+            self._title.text = relaxed.title
+            return
         most = max(int(whole.count.max()), math.ceil(drawn.count.max()))
         of = f"{SHOWN[shown]} of blocks of up to {most} rows" if most > 1 else "every row"
         self._title.text = f"energy of each layer (nat), {of}"
-        self.blocks = len(drawn.step)
 
 
 def dressed(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.runs_course import Course, Follower
+from workbench.runs_relaxation import Relaxed, offered, relaxed
 from workbench.runs_shelf import Entry, Shelf
 from workbench.runs_steering import Helm, helm_of
 
@@ -30,12 +31,16 @@ class Wanted:
         name: of the run that is open, "" for none.
         lane: its number; None for the one that was written last.
         t: the step whose energies are drawn over batches; None for the last row of each.
+        batch: whose relaxation is drawn as the map; None for the map of all rows.
+        what: the quantity of that map.
         put_away: whether the table shows what was put away.
     """
 
     name: str = ""
     lane: int | None = None
     t: int | None = None
+    batch: int | None = None
+    what: str = "energy"
     put_away: bool = False
 
 
@@ -54,6 +59,8 @@ class Detail:
         events: the newest of its log, each in one line, and how many there are.
         bytes: of its files.
         course: of the lane.
+        whole: batches whose relaxation was kept whole.
+        relaxed: the one of them that is drawn.
         helm: what can be asked of the training that writes it; None where none does.
     """
 
@@ -68,6 +75,8 @@ class Detail:
     event_count: int = 0
     bytes: int = 0
     course: Course = field(default_factory=Course)
+    whole: tuple[int, ...] = ()
+    relaxed: Relaxed | None = None
     helm: Helm | None = None
 
     @property
@@ -113,6 +122,7 @@ class Reader:
         self._inode = 0
         self._follower: Follower | None = None
         self._course: Course | None = None
+        self._relaxed: tuple[Any, Relaxed] | None = None
 
     def start(self) -> None:
         """Begin to look."""
@@ -217,13 +227,26 @@ class Reader:
             event_count=len(events),
             bytes=run.bytes,
             course=course,
+            whole=offered(run.relaxations(lane)) if lane is not None else (),
+            relaxed=self._relaxation(run, lane),
             helm=helm_of(run),
         )
+
+    def _relaxation(self, run: Any, lane: int | None) -> Relaxed | None:
+        """The batch that is wanted, read once."""
+        batch, what = self._wanted.batch, self._wanted.what
+        if lane is None or batch is None or batch not in (there := run.relaxations(lane)):
+            return None
+        newest = batch == there[-1]  # it may still be under way
+        key = lane, batch, what, run.rows(lane) if newest else 0
+        if self._relaxed is None or self._relaxed[0] != key:
+            self._relaxed = key, relaxed(run, lane, batch, what)
+        return self._relaxed[1]
 
     def _let_go(self) -> None:
         if self._run is not None:
             self._run.close()
-        self._run = self._follower = self._course = None
+        self._run = self._follower = self._course = self._relaxed = None
 
 
 def said(event: Mapping[str, Any]) -> str:

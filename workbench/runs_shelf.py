@@ -46,6 +46,7 @@ class Entry:
         batches: of the lane that was written last.
         rows: of that lane.
         accuracy: the best one, between 0 and 1.
+        top5: the best top-5 accuracy.
         imbalance: of its last row, in decades.
         course: the small curve.
         curve: what the small curve is of.
@@ -64,6 +65,7 @@ class Entry:
     batches: float = math.nan
     rows: float = math.nan
     accuracy: float = math.nan
+    top5: float = math.nan
     imbalance: float = math.nan
     course: tuple[float, ...] = ()
     curve: str = ""
@@ -207,10 +209,7 @@ def _measured(run: Any) -> dict[str, Any]:
         return {"trouble": run.recovered, "batches": 0.0, "rows": 0.0}
     lane = run.lane().number
     batches = run.batches(lane)
-    accuracy = np.zeros(0)
-    if "accuracy" in batches:
-        accuracy = batches["accuracy"].values
-        accuracy = accuracy[np.isfinite(accuracy)]
+    accuracy, top5 = (_known(batches, name) for name in ("accuracy", "top5"))
     shown = int((batches["rows"] > 0).sum()) or batches.sizes["batch"]
     if len(accuracy) > 2:
         course, curve = _few(accuracy), "accuracy over batches"
@@ -221,11 +220,18 @@ def _measured(run: Any) -> dict[str, Any]:
         "batches": float(shown),
         "rows": float(run.rows(lane)),
         "accuracy": float(accuracy.max()) if len(accuracy) else math.nan,
+        "top5": float(top5.max()) if len(top5) else math.nan,
         "imbalance": _imbalance(run, lane),
         "course": course,
         "curve": curve,
         "trouble": run.recovered,
     }
+
+
+def _known(batches: Any, name: str) -> NDArray[Any]:
+    """The numbers that were logged of batches under a name."""
+    values = batches[name].values if name in batches else np.zeros(0)
+    return values[np.isfinite(values)]
 
 
 def _imbalance(run: Any, lane: int) -> float:

@@ -23,6 +23,7 @@ TITLES = {
     "batches": "batches",
     "rows": "rows",
     "accuracy": "best acc.",
+    "top5": "top-5",
     "imbalance": "imbalance",
     "course": "course",
     "started": "started (UTC)",
@@ -37,13 +38,20 @@ WIDTHS = {
     "batches": 62,
     "rows": 70,
     "accuracy": 74,
+    "top5": 62,
     "imbalance": 78,
     "course": 112,
     "started": 126,
     "tags": 76,
 }
 
-NUMBERS = {"batches": "0,0", "rows": "0,0", "accuracy": "0.0 %", "imbalance": "0.00"}
+NUMBERS = {
+    "batches": "0,0",
+    "rows": "0,0",
+    "accuracy": "0.0 %",
+    "top5": "0.0 %",
+    "imbalance": "0.00",
+}
 
 
 class Table:
@@ -71,6 +79,7 @@ class Table:
         self.view: Any = pn.widgets.Tabulator(
             self._frame([]),
             show_index=False,
+            hidden_columns=["top5"],
             disabled=True,
             selectable="checkbox",
             titles=TITLES,
@@ -101,6 +110,9 @@ class Table:
     def show(self, entries: Sequence[Entry]) -> None:
         """Show other entries; ticks, sorting and place are kept as far as the runs are the same."""
         self._entries = entries
+        hidden = [] if any(one.top5 == one.top5 for one in entries) else ["top5"]
+        if self.view.hidden_columns != hidden:
+            self.view.hidden_columns = hidden
         self._fill()
 
     def search(self, words: str) -> None:
@@ -161,6 +173,7 @@ class Table:
                 "batches": one.batches,
                 "rows": one.rows,
                 "accuracy": one.accuracy,
+                "top5": one.top5,
                 "imbalance": one.imbalance,
                 "course": spark(one, self._look.accent),
                 "started": one.started,

@@ -130,6 +130,8 @@ def _ended(run: "Run", asked: list[int], seconds: float) -> int:
     if "accuracy" in rows:
         known = rows["accuracy"].dropna("batch").values
         tested = f", accuracy {known[0]:.1%} -> {known[-1]:.1%}" if len(known) else ""
+    if "top5" in rows and len(known := rows["top5"].dropna("batch").values):
+        tested += f", top-5 {known[0]:.1%} -> {known[-1]:.1%}"
     whole = int(rows["seconds"].notnull().sum()) if "seconds" in rows else 0
     print(f"{whole:,} batches, {run.rows():,} rows{tested}, {seconds:.1f} s, {run.path}")
     if "checkpoint" in run.said:

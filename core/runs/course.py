@@ -24,13 +24,13 @@ from core.runs import standing
 from core.runs.changes import in_force
 from core.runs.checkpoint import Checkpoint, Checkpoints
 from core.runs.known import Known
-from core.runs.looks import Every, entire, flat, parts, ringed, until
+from core.runs.looks import Every, entire, flat, parts, ringed, tested, until
 from core.runs.memories import NotKept, Packed
 from core.runs.steering import Log, Steering, Stopped
 from core.runs.writer import FINISHED, INTERRUPTED, Writer
 from core.theory.accounts import accounts
 from core.trace import Sample, Trace
-from core.training import Training, accuracy
+from core.training import Training
 
 BEAT = 1.0
 """Seconds between two flushes, about: what a killed process loses at most."""
@@ -332,8 +332,8 @@ class Course:
         self._flush()
         begun = time.perf_counter()
         if test and self.network.classifies:
-            self.tested = accuracy(self.network, self.images.test_x, self.images.test_y)
-            self.seen = {"accuracy": self.tested}
+            self.seen = tested(self.network, self.images)
+            self.tested = self.seen["accuracy"]
             self.known.of(number).update(self.seen)
         if weights:
             self.writer.weights(self.lane, number, self.network.state_dict())

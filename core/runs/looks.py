@@ -12,6 +12,10 @@ from core.experiment import Experiment
 from core.network import Network
 from core.recorder import FULL, LEAN, Chunk, Recorder
 from core.recording import BEAT, recorder_for
+from core.training import accuracies
+
+FEW = 10
+"""Up to so many classes the five likeliest of them say little."""
 
 CAPACITY = 4096
 """Rows that stay on the device at most, at level lean."""
@@ -23,7 +27,8 @@ class Every:
 
     Args:
         weights: kept, with labels and first images; those of the first batch and of the end too.
-        accuracy: on all test images, by a forward pass with the weights that a batch begins with.
+        accuracy: on all test images, by a forward pass with the weights that a batch begins with;
+            of more than `FEW` classes top-5 accuracy, too.
         updates: norm of each layer's weight update, which costs a copy of the weights.
         alignment: of the weight update to backprop's, which costs a backward pass.
         relaxations: kept whole, at level full, beside the rows of all batches.
@@ -48,6 +53,13 @@ class Every:
         """Whether it is to be looked at before batch `number`, where an epoch has so many."""
         every = getattr(self, name)
         return every != 0 and number % (epoch if every is None else every) == 0
+
+
+def tested(network: Network, images: ImageSet) -> dict[str, float]:
+    """Accuracy on test images by its names: of more than `FEW` classes top-5 accuracy, too."""
+    names = {"accuracy": 1} | ({"top5": 5} if images.classes > FEW else {})
+    found = accuracies(network, images.test_x, images.test_y, tuple(names.values()))
+    return dict(zip(names, found, strict=True))
 
 
 def flat(network: Network) -> Tensor:

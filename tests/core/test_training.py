@@ -1,5 +1,6 @@
 """Training: what one batch leaves for the next, and that it can be repeated."""
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -22,6 +23,7 @@ from core.networks.mlp import MLP
 from core.precisions.learned import Learned
 from core.precisions.spiking import Spiking
 from core.tasks.reconstruct import Reconstruct
+from core.training import accuracies
 from core.weights.adamw import AdamW
 from core.weights.sgd import SGD
 from tests.problems import linear
@@ -308,6 +310,17 @@ def test_accuracy_is_the_share_of_images_in_their_class():
     x = torch.tensor([[0.9, 0, 0], [0, 0.8, 0], [0, 0.9, 0.1], [0.2, 0, 0.1]])
     found = accuracy(network, x.reshape(4, 1, 1, 3), torch.tensor([0, 1, 2, 0]))
     assert found == 0.75
+
+
+def test_top_k_is_the_share_of_images_whose_class_is_among_the_k_brightest_pixels():
+    network = chain([linear(torch.eye(6).tolist())], [(6,), (6,)])
+    generator = np.random.default_rng(0)
+    x = np.stack([generator.permutation(6) for _ in range(40)]) / 6.0  # all different
+    y = generator.integers(0, 6, 40)
+    rank = (x > x[np.arange(40), y][:, None]).sum(1)  # how many pixels are brighter
+    images = torch.tensor(x, dtype=network.example.dtype).reshape(40, 1, 1, 6)
+    found = accuracies(network, images, torch.tensor(y), (1, 2, 5, 6))
+    assert found == [(rank < k).mean() for k in (1, 2, 5, 6)]
 
 
 def test_accuracy_does_not_depend_on_the_relaxation():

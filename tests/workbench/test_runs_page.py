@@ -13,13 +13,16 @@ from shelves import energies, layout, record, rows
 
 from core import Experiment, make
 from core.recorder import Chunk
-from core.runs import Run, annotate, trash
+from core.runs import Run, annotate, asking, trash
+from core.runs.looks import Every
+from core.runs.train import train
 from workbench import measures, runs_course
 from workbench.look import LIGHT
 from workbench.runs_course import Ends, Follower, Whole
 from workbench.runs_desk import Desk, doors, events, experiment, exported, head
 from workbench.runs_plots import SPAN, Plots
 from workbench.runs_reader import Detail, Reader, Wanted, said
+from workbench.runs_relaxation import offered
 from workbench.runs_shelf import DAMAGED, OWN_CODE, Entry, Shelf, read, spark, words
 from workbench.runs_table import Table
 
@@ -154,6 +157,26 @@ def test_what_was_not_logged_has_a_reason_and_no_number(tmp_path):
     assert {name for name, one in plots.lines.items() if one.why} == set(course.why)
     assert all(plots.lines[name].points == 0 for name in course.why)
     assert plots.lines["accuracy"].points == 2 and plots.lines["energy"].points == 9
+
+
+def test_top_five_accuracy_is_drawn_beside_top_one(root):
+    logged = {0: {"accuracy": 0.1, "top5": 0.5}, 2: {"accuracy": 0.3, "top5": 0.75}}
+    record(root / "a", energies(3, 2), 2, logged=logged)
+    record(root / "b", energies(3, 2), 2, logged={0: {"accuracy": 0.5}})
+    plots = Plots("dark")
+    plots.draw(course_of(root / "a"), "last row", "mean")
+    lines = plots.lines["accuracy"]
+    assert [list(one) for one in lines._lines.data["ys"]] == [[0.1, 0.3], [0.5, 0.75]]
+    assert lines._lines.data["layer"] == ["top 1", "top 5"] and lines.points == 4
+    assert len(set(lines._lines.data["colour"])) == 2
+    entries = Shelf(root).entries()
+    table = Table(LIGHT, "", lambda name: None)
+    table.show(entries)
+    assert table.view.hidden_columns == []
+    shown = table.view.value.set_index("run")["top5"]
+    assert shown["a"] == 0.75 and np.isnan(shown["b"])
+    table.show([one for one in entries if one.name == "b"])
+    assert table.view.hidden_columns == ["top5"]
 
 
 def test_a_loop_that_logs_no_energy_has_no_energy_curve(tmp_path):
@@ -407,6 +430,58 @@ def test_nothing_new_is_told_while_nothing_changes(root):
     looks(reader, Wanted("a"))
     before = reader.newest
     assert [found == before for found in reader._looks(Wanted("a"))] == [True, True]
+
+
+def test_a_batch_that_was_kept_whole_is_a_map_over_its_own_steps(root):
+    small = {"network": make("network", "MLP", {"hidden": (8,)}), "steps": 5}
+    chosen = Experiment(dataset=make("dataset", "SmallDigits"), pretraining="random", **small)
+    run = train(chosen, root / "a", batches=5, every=Every(relaxations=2))
+    reader = Reader(Wanted(), lambda: None)
+    for what in ("energy", "error"):
+        reader.want(name="a", batch=2, what=what)
+        found = looks(reader, reader._wanted).detail
+        assert found.whole == (0, 2, 4) and found.relaxed.batch == 2
+        expected = run.relaxation(2)[what].transpose("step", "layer").values
+        np.testing.assert_array_equal(found.relaxed.values, expected)
+    plots = Plots("light")
+    plots.draw(found.course, "last row", "mean", found.relaxed)
+    assert plots.heat.figure.title.text == "RMS error of each layer in batch 2, step by step"
+    assert plots.heat.figure.xaxis.axis_label == "step of batch 2" and plots.heat.blocks == 6
+    plots.draw(found.course, "last row", "mean")
+    assert plots.heat.figure.xaxis.axis_label == "row" and plots.heat.blocks == 30
+    reader.want(batch=3)
+    assert looks(reader, reader._wanted).detail.relaxed is None
+    reader.end()
+
+
+def test_of_very_many_batches_evenly_spread_ones_are_offered():
+    assert offered([0, 5, 10]) == (0, 5, 10)
+    many = offered(range(0, 100_000, 10))
+    assert len(many) == 300 and (many[0], many[-1]) == (0, 99_990)
+    assert np.ptp(np.diff(many)) <= 10
+
+
+def test_what_a_training_can_be_asked_is_known_as_long_as_it_goes_on(root):
+    seen = []
+
+    def look(line, share):
+        if not seen:
+            reader = Reader(Wanted(), lambda: None)
+            asking.ask(root / "a", "change", {"steps": 3}, by=HOSTILE[:30])
+            asking.ask(root / "a", "pause")
+            asking.ask(root / "a", "go")
+            seen.append(looks(reader, Wanted("a")).detail.helm)
+            reader.end()
+
+    small = {"network": make("network", "MLP", {"hidden": (8,)}), "steps": 5}
+    chosen = Experiment(dataset=make("dataset", "SmallDigits"), pretraining="random", **small)
+    train(chosen, root / "a", batches=3, progress=look)
+    (helm,) = seen
+    assert helm.waiting == ("change steps=3", "pause", "go") and not helm.paused
+    assert dict(helm.offered)["steps"] == "3" and dict(helm.offered)["dynamics.rate"] == "0.1"
+    told = looks(Reader(Wanted(), lambda: None), Wanted("a")).detail
+    assert told.helm is None and told.event_count == 3
+    assert "<b>change</b> steps: 5 -&gt; 3 <small>before batch 1, &lt;img" in told.events[0]
 
 
 def test_a_run_that_was_replaced_under_its_name_is_opened_anew(root):
