@@ -132,7 +132,7 @@ def test_every_figure_is_one_column_wide_with_all_its_text_inside(name):
         warnings.simplefilter("error")
         figure = views()[name].figure(trace, step=4)
         image = png(figure)
-    assert image.width == 330
+    assert image.width == 325
     assert len(np.unique(np.asarray(image))) > 10
     extents = [one.get_window_extent() for one in figure.findobj(Annotation) if one.get_text()]
     tight = figure.get_tightbbox()  # in inches, of all that the layout made room for

@@ -1,16 +1,33 @@
-"""How is a figure for a paper made from a shell? One view of a trace, with its data."""
+"""How is a figure for a paper made from a shell? Views of traces, with their data."""
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from workbench.plate import Plate
 
 MORE = """\
 Example: relaxoscope figure trace.nc --view energy_time --step 12 --out energy.zip
+
+Several --view become panels (a), (b), ... of one figure; several traces are pooled as runs. Over
+runs, seeds, batches or samples the centre is drawn in a band:
+
+    relaxoscope relax --seeds 0..4 --batches 10 --out five.nc
+    relaxoscope figure five.nc --view imbalance --view total --over seed --spread median \\
+        --paper NeurIPS --out figure.zip
+
+What is not named by --over is averaged first. The zip holds the figure as PDF, SVG and PNG, its
+data (NetCDF, CSV), the recipe, the event log, redraw.py, references.bib and a draft of the caption.
+
 """
 
 
 def figure(args: argparse.Namespace) -> int:
-    """Draw one view of a trace and write it with its data."""
-    from workbench.refusals import DAMAGED, Refused, as_number, near
+    """Draw views of a trace and write them with its data."""
+    from workbench.refusals import Refused, as_number, near
     from workbench.views import views
 
     if args.list:
@@ -18,26 +35,61 @@ def figure(args: argparse.Namespace) -> int:
             print(f"{name:<16} {module.TITLE}")
         return 0
     for name in ("trace", "view", "out"):
-        if getattr(args, name) is None:
+        if not getattr(args, name):
             raise Refused(f"{name}: missing; figure TRACE --view NAME --out FOLDER_OR_ZIP")
-    if not Path(args.trace).is_file():
-        raise Refused(f"trace: {args.trace}; no such file")
-    if args.view not in views():
-        raise Refused(f"view: {near(args.view, list(views()))}")
+    for path in args.trace:
+        if not Path(path).is_file():
+            raise Refused(f"trace: {path}; no such file")
+    for name in args.view:
+        if name not in views():
+            raise Refused(f"view: {near(name, list(views()))}")
     step = None if args.step is None else as_number(args.step)
     if step is not None and (not isinstance(step, int) or step < 0):
         raise Refused(f"step: {args.step}; the number of a row, from 0")
     from workbench import figures
 
-    try:
-        trace = figures.load(args.trace)
-    except ValueError as damaged:
-        raise Refused(str(damaged), DAMAGED) from damaged
+    trace = _loaded(args.trace)
     last = int(trace["step"].values[-1]) if trace.sizes.get("step") else 0
     if step is not None and step > last:
-        raise Refused(f"step: {step}; a row 0..{last} of {args.trace}")
+        raise Refused(f"step: {step}; a row 0..{last} of {args.trace[0]}")
     try:
-        print(figures.export(args.view, trace, Path(args.out), step=step))
+        print(figures.export(_plate(args, trace, step), trace, Path(args.out)))
     except ValueError as refused:
         raise Refused(str(refused)) from refused
     return 0
+
+
+def _plate(args: argparse.Namespace, trace: "xr.Dataset", step: int | None) -> "Plate":
+    """The figure that the words ask for; a trace of several is drawn over all that it has."""
+    from workbench import many
+    from workbench.plate import PAPERS, Plate
+    from workbench.refusals import Refused, as_number, near
+
+    if args.paper not in PAPERS:
+        raise Refused(f"paper: {near(args.paper, list(PAPERS))}")
+    over = many.dims(trace) if args.over is None else tuple(args.over.split(","))
+    columns = as_number(args.columns)
+    return Plate(tuple(args.view), step, args.paper, columns, over, args.spread)
+
+
+def _loaded(paths: list[str]) -> "xr.Dataset":
+    """A trace, or several of them as one with the dimension run."""
+    from workbench import figures, many
+    from workbench.refusals import DAMAGED, Refused
+
+    try:
+        found = [figures.load(path) for path in paths]
+    except ValueError as damaged:
+        raise Refused(str(damaged), DAMAGED) from damaged
+    if len(found) == 1:
+        return found[0]
+    names = [Path(path).stem for path in paths]
+    if len(set(names)) < len(names):
+        raise Refused(f"trace: {', '.join(names)}; files of different names")
+    for path, one in zip(paths, found, strict=True):
+        if many.dims(one):
+            raise Refused(f"trace: {path}; alone, because it has several relaxations already")
+    try:
+        return many.combine({"run": names}, found)
+    except ValueError as refused:
+        raise Refused(str(refused)) from refused

@@ -8,6 +8,7 @@ import panel as pn
 
 from workbench.address import link
 from workbench.command import command, script
+from workbench.plate_dials import PlateDials
 from workbench.record_control import RecordControl
 
 LINKED = (
@@ -36,6 +37,7 @@ class ExportTab:
         self._needs = {name: module.NEEDS for name, module in views().items()}
         names = {module.TITLE: name for name, module in views().items()}
         self._view = pn.widgets.Select(label="view", options=names, sizing_mode="stretch_width")
+        self._dials = PlateDials(names, lanes=not self._watches)
         self._bundle = pn.widgets.FileDownload(
             callback=self._zip,
             filename=self._filename("energy_time"),
@@ -48,8 +50,9 @@ class ExportTab:
         self._view.param.watch(self._named, "value")
         self._refused = pn.pane.HTML(sizing_mode="stretch_width")
         about = pn.pane.HTML(
-            "<small>PDF, SVG and PNG of the view at the cursor, its data as NetCDF and CSV, the "
-            "complete recipe and the event log.</small>",
+            "<small>PDF, SVG and PNG at the cursor, the data as NetCDF and CSV, the complete "
+            "recipe, the event log, a script that draws it again, BibTeX of the methods, a caption."
+            "</small>",
             sizing_mode="stretch_width",
         )
         self._command = pn.pane.HTML(sizing_mode="stretch_width")
@@ -68,6 +71,7 @@ class ExportTab:
         self._record = None if self._watches else RecordControl(page, sheet)
         self.view = pn.Column(
             self._view,
+            self._dials.view,
             self._bundle,
             about,
             self._refused,
@@ -123,6 +127,7 @@ class ExportTab:
         if free:
             self._view.value = self._view.value if self._view.value in free else free[0]
             self._view.disabled_options = greyed
+            self._dials.free(greyed)
         missing = sorted({n for name in greyed for n in self._needs[name] if n not in logged})
         missing = ["images" if name == "frame" else name for name in missing]
         said = f"greyed, because not logged: {', '.join(missing)}" if missing else ""
@@ -138,23 +143,32 @@ class ExportTab:
     def _zip(self) -> io.BytesIO:
         """The bundle of the chosen view at the cursor."""
         from workbench import figures
-        from workbench.measures import with_samples
 
         session = self._page.session
         try:
-            if self._watches:
-                trace = session.dataset()
-            else:
-                held = session.lane.trace
-                trace = with_samples(held.dataset(), held.batches)
-            trace = self._page.sight.named(trace)
+            trace = self._page.sight.named(self._trace(session))
             newest = int(trace["step"].values[-1])  # the cursor may run ahead of the trace
-            made = figures.bytes_of(self._view.value, trace, min(session.cursor, newest))
+            plate = self._dials.plate(self._view.value, min(session.cursor, newest))
+            made = figures.bytes_of(plate, trace)
         except ValueError as refused:
             self._refused.object = f'<p class="refused">{html.escape(str(refused))}</p>'
             raise
         self._refused.object = ""
         return io.BytesIO(made)
+
+    def _trace(self, session: Any) -> Any:
+        """What is drawn: the lane that is shown, or all of them."""
+        from workbench import many
+        from workbench.measures import with_samples
+
+        if self._watches:
+            return session.dataset()
+        if "lane" in self._dials.over:
+            lanes = [lane for lane in session.lanes if len(lane.trace)]
+            traces = [lane.trace.dataset() for lane in lanes]
+            return many.combine({"lane": [lane.id for lane in lanes]}, traces)
+        held = session.lane.trace
+        return with_samples(held.dataset(), held.batches)
 
 
 def _button(label: str, pane: Any) -> Any:

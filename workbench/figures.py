@@ -1,4 +1,4 @@
-"""How does a view leave the screen? As a bundle: figure, data, recipe and a draft of the caption.
+"""How does a view leave the screen? As a bundle: figure, data, recipe, citations and a caption.
 
 Rebuilding a bundle from the same trace gives the same bytes: no file in it holds a date.
 """
@@ -9,18 +9,17 @@ import os
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import tomli_w
 import xarray as xr
-from matplotlib.figure import Figure
 
-from workbench import look, measures
-from workbench.views import view_named
+from workbench import captions, composing, look, many, measures
+from workbench.plate import Plate, plate_of
+from workbench.views import bands, view_named
 
 FORMATS: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None},
@@ -33,15 +32,34 @@ FIRST_DATE = (1980, 1, 1, 0, 0, 0)
 """The date of every entry of a zip: the first that a zip can say."""
 
 
-def export(view: str, trace: xr.Dataset, path: str | Path, step: int | None = None) -> Path:
-    """Write a view's bundle: a zip where the path ends in .zip, else the files in a folder.
+Views = str | Sequence[str] | Plate
+"""A view, several, or a figure as it is asked for."""
+
+OF_PYTHON = """\
+\"""Draws the figure again from data.nc beside this file: python redraw.py [FOLDER].\"""
+
+import sys
+from pathlib import Path
+
+from workbench import figures
+from workbench.plate import Plate
+
+here = Path(__file__).resolve().parent
+into = Path(sys.argv[1]) if len(sys.argv) > 1 else here / "redrawn"
+plate = {plate}
+print(*figures.redraw(plate, here / "data.nc", into), sep="\\n")
+"""
+
+
+def export(view: Views, trace: xr.Dataset, path: str | Path, step: int | None = None) -> Path:
+    """Write a figure's bundle: a zip where the path ends in .zip, else the files in a folder.
 
     Args:
-        view: name of a view.
-        trace: one lane.
+        view: name of a view, several names, or a `Plate`.
+        trace: one lane, or several relaxations as from `many.combine`.
         path: where to; missing folders are made, files of the same name replaced.
         step: the step that is shown or marked, or the recorded one nearest to it; None for the
-            view's own choice.
+            view's own choice, or the plate's.
 
     Raises:
         ValueError: if the view has nothing to draw, naming the step if it lies beyond the recorded
@@ -62,35 +80,58 @@ def export(view: str, trace: xr.Dataset, path: str | Path, step: int | None = No
     return path
 
 
-def bytes_of(view: str, trace: xr.Dataset, step: int | None = None) -> bytes:
+def bytes_of(view: Views, trace: xr.Dataset, step: int | None = None) -> bytes:
     """The zip in memory, for a download."""
     return _zipped(bundle(view, trace, step))
 
 
-def bundle(view: str, trace: xr.Dataset, step: int | None = None) -> dict[str, bytes]:
-    """All files of a view's bundle by name."""
-    module = view_named(view)
-    _check_step(trace, step)
-    found = module.measure(trace, step)
-    files = drawn(module, trace, step)
+def bundle(view: Views, trace: xr.Dataset, step: int | None = None) -> dict[str, bytes]:
+    """All files of a figure's bundle by name."""
+    plate = plate_of(view, step)
+    _check_step(trace, plate.step)
+    files = drawn(plate, trace)
+    found, pool = {}, None
+    for name in plate.views:
+        module = view_named(name)
+        if plate.over:
+            pool, found[name] = bands.measured(module, trace, plate)
+        else:
+            found[name] = module.measure(trace, plate.step)
+        table = "data.csv" if len(plate.views) == 1 else f"data-{name}.csv"
+        files[table] = csv(found[name])
     files["data.nc"] = netcdf(trace)
-    files["data.csv"] = csv(found)
-    files["recipe.toml"] = toml(_experiment(trace))
-    files["events.json"] = _events(trace)
-    files["README.txt"] = caption(view, module, trace, found, step).encode()
+    parts = list(many.parts(trace))
+    files["recipe.toml"] = toml(captions.experiment_of(parts[0][1]))
+    files["events.json"] = _events(parts)
+    files["redraw.py"] = OF_PYTHON.format(plate=plate).encode()
+    files["references.bib"] = captions.bibtex([one for _, one in parts]).encode()
+    files["README.txt"] = captions.caption(plate, parts, found, pool).encode()
     return files
 
 
-def drawn(module: ModuleType, trace: xr.Dataset, step: int | None) -> dict[str, bytes]:
+def drawn(plate: Plate, trace: xr.Dataset) -> dict[str, bytes]:
     """The figure in every format."""
     with look.paper_style():
-        figure: Figure = module.figure(trace, step)
+        figure = composing.figure(trace, plate)
         files = {}
         for ending, metadata in FORMATS.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=ending, metadata=metadata)
             files[f"figure.{ending}"] = buffer.getvalue()
     return files
+
+
+def redraw(plate: Plate, data: str | Path, into: str | Path) -> list[Path]:
+    """Draw a figure again from the data.nc of its bundle; gives the files that were written.
+
+    Raises:
+        ValueError: naming the file, if it cannot be read.
+    """
+    files = drawn(plate, load(data))
+    paths = [Path(into) / name for name in files]
+    for path in paths:
+        _write(path, files[path.name])
+    return paths
 
 
 def netcdf(trace: xr.Dataset) -> bytes:
@@ -146,39 +187,6 @@ def toml(experiment: Mapping[str, Any]) -> bytes:
     return tomli_w.dumps(_without_none(experiment)).encode()
 
 
-def caption(
-    view: str, module: ModuleType, trace: xr.Dataset, found: xr.Dataset, step: int | None
-) -> str:
-    """A draft of the caption, and what lies beside it."""
-    row = measures.row_at(trace, step)
-    question = (module.__doc__ or module.TITLE).strip().splitlines()[0]
-    shown = f"Drawn or marked: {_row_in_words(trace, row)}."
-    units = [
-        f"  {name}: {values.attrs.get('long_name', name)} ({values.attrs.get('units', '1')})"
-        for name, values in found.data_vars.items()
-    ]
-    again = "" if step is None else f", step={step}"
-    parts = [
-        f"{module.TITLE}. {question}",
-        _method(_experiment(trace)),
-        *_changed(trace),
-        shown,
-        *([trace.attrs["layers_named"]] if trace.attrs.get("layers_named") else []),
-        *_sources(trace),
-        "",
-        f"figure.pdf, figure.svg, figure.png   the view {view}, one column ({look.COLUMN} in) wide",
-        "data.csv      what is drawn, tidy:",
-        *units,
-        "data.nc       the whole trace (xarray, NetCDF); the figure can be drawn again from it:",
-        "                from workbench import figures",
-        f'                figures.export("{view}", figures.load("data.nc"), "again"{again})',
-        "recipe.toml   the complete experiment",
-        "events.json   what was done during the relaxation, and at which step",
-        *_made_with(trace),
-    ]
-    return "\n".join(parts) + "\n"
-
-
 def _check_step(trace: xr.Dataset, step: int | None) -> None:
     """Refuse a step before the first or after the last recorded one; between, rows may be thin."""
     if step is None or not trace.sizes.get("step"):
@@ -188,102 +196,22 @@ def _check_step(trace: xr.Dataset, step: int | None) -> None:
         raise ValueError(f"step: {step}; a row {first}..{last}")
 
 
-def _experiment(trace: xr.Dataset) -> dict[str, Any]:
-    return json.loads(trace.attrs.get("experiment", "{}"))
+def _events(parts: Sequence[tuple[dict[str, Any], xr.Dataset]]) -> bytes:
+    """The event log, the recipes by number, and the steps at which they came into force.
 
-
-def _events(trace: xr.Dataset) -> bytes:
-    """The event log, the recipes by number, and the steps at which they came into force."""
-    data = {
-        "events": json.loads(trace.attrs.get("events", "[]")),
-        "recipes": json.loads(trace.attrs.get("recipes", "[]")),
-        "changes": [{"step": step, "change": text} for step, text in measures.changes(trace)],
-    }
+    Of several relaxations each has its own, under its place.
+    """
+    logs = [
+        {
+            **where,
+            "events": json.loads(one.attrs.get("events", "[]")),
+            "recipes": json.loads(one.attrs.get("recipes", "[]")),
+            "changes": [{"step": step, "change": text} for step, text in measures.changes(one)],
+        }
+        for where, one in parts
+    ]
+    data = {"relaxations": logs} if parts[0][0] else logs[0]
     return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _method(experiment: Mapping[str, Any]) -> str:
-    """All choices in one sentence each."""
-    if not experiment:
-        return "The trace does not name its experiment."
-    named = [f"{key} {_choice(one)}" for key, one in experiment.items() if isinstance(one, Mapping)]
-    said = {
-        "steps": "T = {} steps",
-        **_acting(experiment),
-        "batch_size": "batches of {}",
-        "seed": "seed {}",
-        "dtype": "{}",
-        "device": "on {}",
-        "pretraining": "first weights: {}",
-    }
-    scalars = [text.format(experiment[key]) for key, text in said.items() if key in experiment]
-    return f"Predictive coding network: {'; '.join(named)}. {', '.join(scalars)}."
-
-
-def _acting(experiment: Mapping[str, Any]) -> dict[str, str]:
-    """The terms of the recipe that act, in words with room for their values."""
-    found = {}
-    if experiment.get("window"):
-        found["window"] = "growing energy window"
-    if experiment.get("output_precision", 1.0) != 1.0:
-        found["output_precision"] = "output precision {:g}"
-    if experiment.get("activity_decay"):
-        found["activity_decay"] = "activity decay {:g}"
-    if experiment.get("tolerance"):
-        found["tolerance"] = "at most, until the residual is {:g}"
-        found["stop"] = "in each {}"
-    return found
-
-
-def _choice(one: Mapping[str, Any]) -> str:
-    """An entry with its dials: "Spiking (rest 0.001)"."""
-    dials = ", ".join(f"{key} {_number(value)}" for key, value in one.items() if key != "name")
-    return f"{one.get('name')} ({dials})" if dials else str(one.get("name"))
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, list) and len(value) > 2 and len(set(map(str, value))) == 1:
-        return f"{len(value)} x {value[0]}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _changed(trace: xr.Dataset) -> list[str]:
-    found = measures.changes(trace)
-    return (
-        ["Changed on the way:", *(f"  row {step}: {text}" for step, text in found)] if found else []
-    )
-
-
-def _row_in_words(trace: xr.Dataset, row: int) -> str:
-    t, T, batch = (int(trace[name].values[row]) for name in ("t", "T", "batch"))
-    phase = trace["phase"].values if "phase" in trace.coords else np.array([""])
-    where = "" if (phase == phase[0]).all() else f"phase {phase[row]}, "
-    return f"{where}step t = {t} of T = {T} in batch {batch}"
-
-
-def _sources(trace: xr.Dataset) -> list[str]:
-    """BibTeX keys of the methods, where every choice is known here."""
-    from core.catalogue import BadInput  # here, because core loads torch
-    from core.experiment import Experiment, citations
-
-    if not _experiment(trace):
-        return []
-    try:
-        keys = citations(Experiment.from_dict(_experiment(trace)))
-    except BadInput:
-        return []
-    return [f"Methods from: {', '.join(keys)}."] if keys else []
-
-
-def _made_with(trace: xr.Dataset) -> list[str]:
-    """Versions and data, where the trace says them."""
-    found = []
-    versions = json.loads(trace.attrs.get("versions", "{}"))
-    if versions:
-        found.append("Made with " + ", ".join(f"{k} {v}" for k, v in versions.items()) + ".")
-    if "fingerprint" in trace.attrs:
-        found.append(f"Data set: {trace.attrs.get('data', '')}, {trace.attrs['fingerprint']}.")
-    return ["", *found] if found else []
 
 
 def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:

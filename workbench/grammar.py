@@ -115,6 +115,12 @@ def _relax(grammar: Grammar) -> None:
     _choices(one)
     one.add_argument("--batch", default="0", metavar="K", help="which batch, from 0 (default: 0)")
     one.add_argument(
+        "--batches", metavar="N", help="so many from K on, as a dimension of the trace"
+    )
+    one.add_argument(
+        "--seeds", metavar="A..B", help="all of them: 0..4, or 0,3,7 (default: --seed)"
+    )
+    one.add_argument(
         "--batch-size", metavar="B", help="samples in it (default: all of NPZ; 20 of a named set)"
     )
     one.add_argument("--level", default="full", help="full (default), or lean: energies only")
@@ -224,12 +230,19 @@ def _exports(grammar: Grammar) -> None:
 
 def _figure(grammar: Grammar) -> None:
     from workbench import drawing
+    from workbench.plate import PAPERS
 
     line = "draw a figure of a trace for a paper"
     one = grammar.command("figure", line, drawing.MORE + EXIT_CODES)
-    one.add_argument("trace", nargs="?", metavar="TRACE", help="a trace that relax wrote")
-    one.add_argument("--view", help="which figure")
+    one.add_argument("trace", nargs="*", metavar="TRACE", help="a trace of relax, or several")
+    one.add_argument("--view", action="append", help="which figure; several become its panels")
     one.add_argument("--step", help="row to draw, where the figure is of one")
+    one.add_argument("--paper", default="ICML", help=f"{', '.join(PAPERS)} (default: ICML)")
+    one.add_argument("--columns", default="1", help="1 (default) or 2")
+    line = "draw centre and band over run, seed, batch, sample (default: all that TRACE has)"
+    one.add_argument("--over", metavar="DIM,DIM", help=line)
+    line = "mean and standard deviation (default: mean), or median and quartiles"
+    one.add_argument("--spread", default="mean", metavar="mean|median", help=line)
     one.add_argument("--out", help="a folder, or a path that ends in .zip")
     one.add_argument("--list", action="store_true", help="list the views")
 

@@ -15,8 +15,8 @@ from workbench.places import assets
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 """Letters on the screen."""
 
-COLUMN = 3.3
-"""Width of one column of a paper, in inches."""
+COLUMN = 3.25
+"""Width of one column of a paper, in inches: that of ICML, the narrowest of `plate.PAPERS`."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,10 @@ LABELS = {
     "prediction_drift": Label("drift of μ_ℓ", r"drift of $\mu_\ell$"),
     "precision": Label("precision Π_ℓ", r"precision $\Pi_\ell$"),
     "probability": Label("probability", "probability"),
+    "confidence": Label("largest probability", "largest probability"),
+    "prediction_mse": Label("MSE of μ_L", r"MSE of $\mu_L$", "pixel²"),
+    "swept_mse": Label("MSE of sweep", "MSE of sweep", "pixel²"),
+    "image_mse": Label("MSE of h", "MSE of $h$", "pixel²"),
     "mse": Label("MSE of image", "MSE"),
     "unreached": Label("not reached", "not reached"),
 }

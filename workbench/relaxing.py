@@ -75,6 +75,9 @@ FILES = """\
     pretraining. Scalars stand above the first table, as TOML wants it. In the place of a file the
     name of a preset will do: relaxoscope presets lists them.
 
+--seeds 0..4, --batches 10    the same for each seed, and for 10 batches from --batch on: the trace
+    has the dimensions seed and batch, and each part of it is the trace of that seed and batch alone
+
 --out trace.nc    energy, error, precision (step, layer); at level full also energy_sample, force,
     speed, activity, prediction_drift, and probability or images. Coordinates: step, t, layer, ...
     Attributes: experiment, recipes, files (name and SHA-256 of each input), in JSON.
@@ -90,34 +93,47 @@ although the rule of the states promises descent, a note on stderr and the attri
 def relax(args: argparse.Namespace) -> int:
     """Relax one batch of files or of a named set and write its trace."""
     from core import cache
+    from workbench import many, relaxing_many
 
     begun = time.perf_counter()
     out, table = _output(args, "out", ".nc"), _output(args, "csv", ".csv")
     assert out is not None
     experiment, own = experiment_of(args)
+    places = relaxing_many.places_of(args, experiment)
+    paths = [path for path in (out, table) if path]
     try:
-        found = _relaxed(args, experiment, own, [path for path in (out, table) if path])
+        if places:
+            found = relaxing_many.relaxed(args, experiment, own, paths, places)
+        else:
+            found = relaxed(args, experiment, own, paths)
     except (MemoryError, RuntimeError) as failed:
         raise short_of_memory(experiment, failed) from failed
-    total = (found["energy"].astype("float64") * found["precision"]).sum("layer", skipna=False)
-    total = total + found["cost"]
+    _note_memory(experiment)
     try:
         cache.keep(out, lambda beside: found.to_netcdf(beside))
         if table is not None:
-            cache.keep(table, lambda beside: _write_csv(beside, found, total))
+            cache.keep(table, lambda beside: _write_csv(beside, found))
     except (OSError, RuntimeError) as failed:
         raise Refused(f"out: {out}; could not be written ({failed})", ENVIRONMENT) from failed
+    total = _total(found)
+    count = "" if not places else f"{len(places)} relaxations, "
     print(
-        f"{found.sizes['step']} rows, {found.sizes['layer']} layers, "
-        f"F {float(total[0]):.9g} -> {float(total[-1]):.9g} nat per sample, "
-        f"{time.perf_counter() - begun:.2f} s, {out}"
+        f"{count}{found.sizes['step']} rows, {found.sizes['layer']} layers, "
+        f"F {float(total[..., 0].mean()):.9g} -> {float(total[..., -1].mean()):.9g} nat "
+        f"per sample, {time.perf_counter() - begun:.2f} s, {out}"
     )
     sys.stdout.flush()
-    if found.attrs["diverged"]:
-        raise Refused(f"{found.attrs['diverged']}; the rows up to there are in {out}", UNSOUND)
-    if found.attrs["rises"]:
-        print(f"note: {found.attrs['rises']}", file=sys.stderr)
+    for line in many.said(found, "diverged"):
+        raise Refused(f"{line}; the rows up to there are in {out}", UNSOUND)
+    for line in many.said(found, "rises"):
+        print(f"note: {line}", file=sys.stderr)
     return 0
+
+
+def _total(found: "xr.Dataset") -> "xr.DataArray":
+    """F of each row."""
+    total = (found["energy"].astype("float64") * found["precision"]).sum("layer", skipna=False)
+    return total + found["cost"]
 
 
 def experiment_of(args: argparse.Namespace) -> "tuple[Experiment, Data | None]":
@@ -158,10 +174,22 @@ def experiment_of(args: argparse.Namespace) -> "tuple[Experiment, Data | None]":
     return Experiment(**choices), own
 
 
-def _relaxed(
-    args: argparse.Namespace, experiment: "Experiment", own: "Data | None", outputs: list[Path]
+def relaxed(
+    args: argparse.Namespace,
+    experiment: "Experiment",
+    own: "Data | None",
+    outputs: list[Path],
+    count: int = 1,
 ) -> "xr.Dataset":
-    """The trace of one batch; whatever can be refused is refused before the first step."""
+    """The trace of one batch; whatever can be refused is refused before the first step.
+
+    Args:
+        args: of the command.
+        experiment: that they describe.
+        own: samples of a file, if there is one.
+        outputs: files that are going to be written.
+        count: of traces that are held at once.
+    """
     import numpy as np
 
     from core import FULL, LEAN, footprint, keep_memory, recording
@@ -169,11 +197,11 @@ def _relaxed(
     from workbench import files
 
     keep_memory()
-    number, level = _batch_number(args.batch), _one_of("level", args.level, (LEAN, FULL))
+    number, level = batch_number(args.batch), _one_of("level", args.level, (LEAN, FULL))
     check_device(experiment.device)
     images = experiment.dataset() if own is None else None
     source: Any = images or own
-    rows = _rows(experiment, experiment.network.layers, level)
+    rows = count * _rows(experiment, experiment.network.layers, level)
     footprint.check(experiment, source.shape, source.classes, rows=rows)
     network = experiment.build(source.shape, source.classes)
     if args.weights is not None:
@@ -189,7 +217,6 @@ def _relaxed(
     else:
         relaxation, batch = _of_set(experiment, images, network, number, watched)
         name, fingerprint, pixels = images.name, images.fingerprint, images.pixels
-    _note_memory(experiment)
     about = recording.about(experiment, level, name, fingerprint, relaxation.engine_name)
     about |= {} if images is None else images.ends
     trace = Trace(
@@ -287,7 +314,7 @@ def _files(args: argparse.Namespace) -> dict[str, dict[str, str]]:
     }
 
 
-def _batch_number(text: str) -> int:
+def batch_number(text: str) -> int:
     """The number of a batch."""
     value = as_number(text)
     if not isinstance(value, int) or not 0 <= value < 2**31:
@@ -340,15 +367,17 @@ def _probe(path: Path) -> None:
         raise Refused(line, ENVIRONMENT) from None
 
 
-def _write_csv(path: Path, found: "xr.Dataset", total: "xr.DataArray") -> None:
-    """One line a row: step, t, phase, F and the energy of each layer."""
+def _write_csv(path: Path, found: "xr.Dataset") -> None:
+    """One line a row: seed and batch where there are several, step, t, phase, F, each energy."""
+    from workbench import many
+
     names = [f"E_{layer}" for layer in found["layer"].values]
-    columns = [found[name].values.tolist() for name in ("step", "t", "phase")]
-    energies = found["energy"].transpose("step", "layer").values.tolist()
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["step", "t", "phase", "F", *names])
-        for head, f, energy in zip(
-            zip(*columns, strict=True), total.values.tolist(), energies, strict=True
-        ):
-            writer.writerow([*head, f, *energy])
+        writer.writerow([*many.dims(found), "step", "t", "phase", "F", *names])
+        for where, one in many.parts(found):
+            columns = [one[name].values.tolist() for name in ("step", "t", "phase")]
+            columns.append(_total(one).values.tolist())
+            energies = one["energy"].transpose("step", "layer").values.tolist()
+            for head, energy in zip(zip(*columns, strict=True), energies, strict=True):
+                writer.writerow([*where.values(), *head, *energy])

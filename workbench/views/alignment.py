@@ -7,10 +7,13 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look
-from workbench.views import changes, marks, screen
+from workbench.views import bands, changes, marks, screen
 
 TITLE = "Alignment with backprop"
 NEEDS = ("alignment",)
+
+CURVES = (bands.Curve("alignment", level=1.0),)
+"""What is drawn over several relaxations."""
 
 
 def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:

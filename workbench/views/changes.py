@@ -9,13 +9,14 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from workbench import look, measures
+from workbench.sheet import stretch
 from workbench.views.marks import TEXT, one_per_batch, place, steps
 
 MOST_LINES = 5
 """Lines of text above a figure."""
 
 SHORT, LONGEST = 36, 64
-"""Letters of a sentence that fit beside its mark, and letters that fit one column."""
+"""Letters of a sentence that fit beside its mark, and letters that fit, in one column."""
 
 SHARE_OF_LETTER = 0.018
 """Width of a letter of a mark, as a share of the axes of one column."""
@@ -64,7 +65,8 @@ def _phases(axes: Sequence[Axes], trace: xr.Dataset) -> None:
     for k, end in zip(begin, [*begin[1:], len(x)], strict=True):
         name = str(phase[k])
         width = (x[end - 1] - x[k] + 1) / (high - low)
-        if batch[k] == batch[0] and width > SHARE_OF_LETTER * (len(name) + 1):
+        letter = SHARE_OF_LETTER / stretch()
+        if batch[k] == batch[0] and width > letter * (len(name) + 1):
             axes[0].annotate(
                 name,
                 (x[k] - 0.5, 1),
@@ -93,7 +95,7 @@ def _write(ax: Axes, at: Sequence[float], texts: Sequence[str]) -> float:
     texts = [text.replace("->", "\N{RIGHTWARDS ARROW}") for text in texts]
     if not texts:
         return 0.0
-    if len(texts) == 1 and len(texts[0]) <= SHORT:
+    if len(texts) == 1 and len(texts[0]) <= SHORT * stretch():
         low, high = ax.get_xlim()
         side = "left" if at[0] <= (low + high) / 2 else "right"
         _above(ax, (at[0], 1.5), texts[0], xycoords=("data", "axes fraction"), ha=side)
@@ -102,7 +104,7 @@ def _write(ax: Axes, at: Sequence[float], texts: Sequence[str]) -> float:
         _above(ax, (x, 1), _letter(k), xycoords=("data", "axes fraction"), ha="center")
     lines = []
     for k, text in enumerate(texts):
-        first, *more = textwrap.wrap(text, LONGEST)
+        first, *more = textwrap.wrap(text, int(LONGEST * stretch()))
         lines += [f"{_letter(k)}   {first}", *(f"     {line}" for line in more)]
     if len(lines) > MOST_LINES:
         return TEXT + 2

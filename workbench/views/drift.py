@@ -7,10 +7,16 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import changes, marks, screen
+from workbench.views import bands, changes, marks, screen
 
 TITLE = "Drift of predictions"
 NEEDS = ("prediction_drift", "error", "energy")
+
+CURVES = (
+    bands.Curve("prediction_drift", log=True),
+    bands.Curve("error", log=True, masked="reached"),
+)
+"""What is drawn over several relaxations."""
 
 
 def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:

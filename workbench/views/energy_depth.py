@@ -10,10 +10,13 @@ from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
 from workbench import look, measures, predictions
-from workbench.views import marks, screen
+from workbench.views import bands, marks, screen
 
 TITLE = "Energy by depth"
 NEEDS = ("energy",)
+
+CURVES = (bands.Curve("energy", log=True, over="layer", masked="reached"),)
+"""What is drawn over several relaxations."""
 
 BAND = (0.1, 0.9)
 """Quantiles of the samples that are drawn beside the mean."""
@@ -45,6 +48,15 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
     line = measures.slope(one)
     found.attrs = {"slope": float(line["slope"].item()), "r2": float(line["r2"].item())}
     return found
+
+
+def shared(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
+    """Energy of each layer at one step, and whether it is reached, (layer)."""
+    marks.need(trace, "energy_depth", NEEDS)
+    row = measures.row_at(trace, step)
+    one = trace.isel(step=slice(row, row + 1))
+    energy = one["energy"].transpose("step", "layer")
+    return xr.Dataset({"energy": energy, "reached": measures.reached(one)}).isel(step=0, drop=True)
 
 
 def _samples_of(one: xr.Dataset) -> NDArray[Any]:

@@ -7,10 +7,13 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import changes, marks, screen
+from workbench.views import bands, changes, marks, screen
 
 TITLE = "Errors of layers"
 NEEDS = ("error",)
+
+CURVES = (bands.Curve("error", log=True, masked="reached"),)
+"""What is drawn over several relaxations."""
 
 
 def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:

@@ -8,10 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import changes, marks, screen
+from workbench.views import bands, changes, marks, screen
 
 TITLE = "Energy imbalance"
 NEEDS = ("energy",)
+
+CURVES = (bands.Curve("imbalance"), bands.Curve("reached_count"), bands.Curve("slope", level=0.0))
+"""What is drawn over several relaxations."""
 
 
 def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:

@@ -20,6 +20,8 @@ from matplotlib.ticker import (
 from numpy.typing import NDArray
 
 from workbench import look, measures
+from workbench.sheet import is_part
+from workbench.sheet import sheet as sheet
 
 HINTS = {
     "alignment": "record it with align=True",
@@ -48,25 +50,26 @@ def on_paper(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Draw in the paper's style, and lay out before the style is gone.
 
     The layout's solver differs in the last digit from one run to the next; rounded and frozen, the
-    same trace gives the same bytes.
+    same trace gives the same bytes. A panel of a larger figure is left to that one.
     """
 
     @functools.wraps(draw)
     def drawn(*args: Any, **kwargs: Any) -> Figure:
+        if is_part():
+            return draw(*args, **kwargs)
         with look.paper_style():
-            figure = draw(*args, **kwargs)
-            figure.draw_without_rendering()  # ticks are made late, with the style of that moment
-            figure.set_layout_engine("none")
-            for ax in figure.axes:
-                ax.set_position(np.round(ax.get_position(original=True).bounds, 6).tolist())
-            return figure
+            return frozen(draw(*args, **kwargs))
 
     return drawn
 
 
-def sheet(height: float, width: float = look.COLUMN) -> Figure:
-    """An empty figure of that size in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+def frozen(figure: Figure) -> Figure:
+    """The figure with its axes where the layout has put them."""
+    figure.draw_without_rendering()  # ticks are made late, with the style of that moment
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.set_position(np.round(ax.get_position(original=True).bounds, 6).tolist())
+    return figure
 
 
 def need(trace: xr.Dataset, view: str, names: Iterable[str]) -> None:

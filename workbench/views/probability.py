@@ -9,10 +9,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from workbench import look, measures
-from workbench.views import changes, marks, screen
+from workbench.views import bands, changes, marks, screen
 
 TITLE = "Class probabilities"
 NEEDS = ("probability",)
+
+CURVES = (bands.Curve("confidence"),)
+"""What is drawn over several relaxations."""
 
 MOST_NAMED = 10
 """Classes that are named at the end of their lines."""
@@ -28,6 +31,14 @@ def measure(trace: xr.Dataset, step: int | None = None, sample: int = 0) -> xr.D
     found = one[["probability"]].isel(sample=sample).transpose("step", "class", ...)
     marks.need_numbers("probability", "the probability", found["probability"])
     return found
+
+
+def shared(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
+    """Largest probability of a class, mean over the samples, (step): it needs no labels."""
+    marks.need(trace, "probability", NEEDS)
+    largest = trace["probability"].max("class").mean("sample")
+    about = {"units": "1", "long_name": "largest probability of a class, mean over samples"}
+    return xr.Dataset({"confidence": largest.assign_attrs(about)})
 
 
 def view(trace: xr.Dataset) -> Any:

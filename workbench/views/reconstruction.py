@@ -10,10 +10,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from workbench import look, measures
-from workbench.views import changes, marks, screen
+from workbench.sheet import width
+from workbench.views import bands, changes, marks, screen
 
 TITLE = "Images"
 NEEDS = ("frame",)
+
+CURVES = tuple(
+    bands.Curve(name, log=True, over="frame")
+    for name in ("prediction_mse", "swept_mse", "image_mse")
+)
+"""What is drawn over several relaxations."""
 
 ROWS = {
     "input": "input",
@@ -28,6 +35,9 @@ COLOURS = {"prediction": look.PAPER.ghost, "swept": look.PAPER.ink, "image": loo
 
 MOST_SHOWN = 8
 
+LARGEST = 1.5
+"""Side of an image, in inches."""
+
 
 def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
     """Mean squared error of the images, (frame, sample); mean pixel where there is none."""
@@ -41,6 +51,15 @@ def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
     pixels = trace[name].mean(("channel", "row", "column"))
     about = {"units": "pixel", "long_name": f"mean pixel: {name}"}
     return xr.Dataset({"brightness": pixels.assign_attrs(about)})
+
+
+def shared(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
+    """Mean squared error of the images, mean over the samples, (frame)."""
+    _check(trace)
+    names = [curve.name for curve in CURVES if curve.name in trace]
+    if not names:
+        raise ValueError("reconstruction: the trace has no error of images to draw over several")
+    return trace[names].mean("sample", keep_attrs=True)
 
 
 def images(trace: xr.Dataset, step: int | None = None) -> dict[str, NDArray[Any]]:
@@ -89,10 +108,10 @@ def figure(trace: xr.Dataset, step: int | None = None) -> Figure:
     shown = images(trace, step)
     found = measure(trace, step)
     count = max(len(v) for v in shown.values())
-    side = look.COLUMN * 0.88 / count
+    side = min(width() * 0.88 / count, LARGEST)
     errors = "brightness" not in found
     heights = [side * len(shown), 1.4][: 1 + errors]
-    fig = marks.sheet(sum(heights) + 0.25)
+    fig = marks.sheet(sum(heights) + 0.25, grows=False)
     parts = fig.add_gridspec(len(heights), 1, height_ratios=heights)
     sheet = parts[0].subgridspec(len(shown), count).subplots(squeeze=False)
     _pictures(sheet, shown, _range(trace, shown))

@@ -8,10 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workbench import look, measures
-from workbench.views import changes, marks, screen
+from workbench.views import bands, changes, marks, screen
 
 TITLE = "Total energy and residual"
 NEEDS = ("energy", "precision")
+
+CURVES = (bands.Curve("F", log=True), bands.Curve("residual", log=True))
+"""What is drawn over several relaxations."""
 
 
 def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:

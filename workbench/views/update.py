@@ -7,10 +7,13 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from workbench import look
-from workbench.views import changes, marks, screen
+from workbench.views import bands, changes, marks, screen
 
 TITLE = "Updates beside backprop's"
 NEEDS = ("update_ratio", "agreement")
+
+CURVES = (bands.Curve("update_ratio", log=True, level=1.0), bands.Curve("agreement", level=0.5))
+"""What is drawn over several relaxations."""
 
 
 def measure(trace: xr.Dataset, step: int | None = None) -> xr.Dataset:
