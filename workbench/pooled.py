@@ -55,7 +55,7 @@ class Pool:
     @property
     def short(self) -> str:
         """For a legend: "mean ± s.d., n = 5 seeds"."""
-        return f"{LETTERS[self.spread]}, $n={self.n}$ {_names(self.over, self.n)}"
+        return f"{LETTERS[self.spread]}, $n={self.n}$ {_names(self.over)}"
 
     @property
     def words(self) -> str:
@@ -64,7 +64,7 @@ class Pool:
             f"{PLURAL[name]} {listed([key[name] for key in self.keys])}" for name in self.over
         )
         said = f"Lines: {SPREADS[self.spread].split(' and ')[0]} over n = {self.n} "
-        said += f"{_names(self.over, self.n)} ({which})"
+        said += f"{_names(self.over)} ({which})"
         if self.inner:
             each = " and ".join(f"{PLURAL[k]} {listed(v)}" for k, v in self.inner.items())
             said += f", each the mean over its {each}"
@@ -172,8 +172,8 @@ def listed(values: Sequence[Any]) -> str:
     return ", ".join(map(str, values))
 
 
-def _names(over: Sequence[str], n: int) -> str:
-    return " x ".join(PLURAL[name] for name in over)
+def _names(over: Sequence[str]) -> str:
+    return " × ".join(PLURAL[name] for name in over)
 
 
 def _have(found: Sequence[tuple[Member, xr.Dataset]]) -> str:

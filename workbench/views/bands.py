@@ -89,6 +89,8 @@ def figure(module: ModuleType, trace: xr.Dataset, plate: Plate) -> Figure:
     axes = list(np.atleast_1d(fig.subplots(len(curves), 1)))
     for ax, curve in zip(axes, curves, strict=True):
         _draw(ax, first, known, curve)
+        label = curve.titled.paper
+        ax.set_ylabel(label.replace(" (", "\n(") if len(curves) > 2 else label)
     of_layers = any("layer" in known[c.name].dims and c.over != "layer" for c in curves)
     if of_layers:
         marks.layer_key(fig, axes, first)
@@ -102,7 +104,9 @@ def figure(module: ModuleType, trace: xr.Dataset, plate: Plate) -> Figure:
         changes.draw_cursor(axes, first, plate.step)
     colour = look.PAPER.muted if of_layers else look.PAPER.ink
     line, patch = Line2D([], [], color=colour), Patch(facecolor=colour, alpha=ALPHA, lw=0)
-    axes[0].legend([(patch, line)], [found.short], loc="best")
+    free = curves[0].over != "layer" and not measures.changes(first)  # above the axes
+    where: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1)} if free else {}
+    axes[0].legend([(patch, line)], [found.short], **where)
     fig.align_ylabels()
     return fig
 
@@ -128,7 +132,6 @@ def _draw(ax: Axes, first: xr.Dataset, known: xr.Dataset, curve: Curve) -> None:
             marks.line(ax, x, y[:, k], color=colour)
     if not logarithmic:
         ax.margins(y=0.08)
-    ax.set_ylabel(_narrow(curve.titled.paper))
 
 
 def view(module: ModuleType, trace: xr.Dataset, plate: Plate) -> Any:
@@ -181,8 +184,3 @@ def _positive(values: NDArray[Any]) -> NDArray[Any]:
 
 def _any(values: xr.DataArray) -> bool:
     return bool(np.isfinite(values.values).any())
-
-
-def _narrow(label: str) -> str:
-    """A label with its unit on a line of its own where it is long."""
-    return label.replace(" (", "\n(") if len(label) > 22 else label
