@@ -14,7 +14,7 @@ import xarray as xr
 from PIL import Image
 from test_views import full_lane
 
-from workbench import figures, measures
+from workbench import figures, look, measures
 from workbench.plate import Plate
 from workbench.views import views
 
@@ -213,7 +213,7 @@ def test_the_page_exports_the_newest_row_while_its_cursor_runs_ahead(trace):
         _watches=False,
         _page=SimpleNamespace(session=session, sight=Sight()),
         _view=SimpleNamespace(value="total"),
-        _dials=PlateDials({"Total": "total"}, lanes=True),
+        _dials=PlateDials({"Total": "total"}, look.LIGHT, lanes=True),
         _refused=SimpleNamespace(object=""),
     )
     tab._trace = lambda session: ExportTab._trace(tab, session)

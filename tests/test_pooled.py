@@ -102,7 +102,7 @@ def test_seeds_are_pooled_over_the_means_of_their_batches():
     np.testing.assert_allclose(found["F_high"], 6 * halves)
     assert pool.n == 3 and found["F_n"].values.tolist() == [3] * 4
     assert pool.short == "mean ± s.d., $n=3$ seeds"
-    assert "n = 3 seeds (seeds 0..2), each the mean over its batches 0, 1." in pool.words
+    assert "n = 3 seeds (0..2), each the mean over its batches 0, 1." in pool.words
     both = Plate(("total",), over=("batch", "seed"), spread="median")
     pool, found = bands.measured(views()["total"], whole, both)
     np.testing.assert_allclose(found["F"], 3 * halves)  # of 1, 2, 3, 3, 6, 9

@@ -37,7 +37,7 @@ class ExportTab:
         self._needs = {name: module.NEEDS for name, module in views().items()}
         names = {module.TITLE: name for name, module in views().items()}
         self._view = pn.widgets.Select(label="view", options=names, sizing_mode="stretch_width")
-        self._dials = PlateDials(names, lanes=not self._watches)
+        self._dials = PlateDials(names, page.look, lanes=not self._watches)
         self._bundle = pn.widgets.FileDownload(
             callback=self._zip,
             filename=self._filename("energy_time"),

@@ -5,7 +5,9 @@ from typing import Any
 
 import panel as pn
 
-from workbench.plate import PAPERS, PLAIN, SPREADS, Plate
+from workbench.look import Palette
+from workbench.plate import PAPERS, PLAIN, Plate
+from workbench.pooled import LETTERS
 
 OVER = {
     "one lane": (),
@@ -15,28 +17,45 @@ OVER = {
 }
 """What centre and band are drawn over."""
 
+CHOSEN = """
+.choices__inner, .choices__list--dropdown, .choices__list[aria-expanded] {{
+  background: {0.background} !important; color: {0.ink}; border-color: {0.grid} !important; }}
+.choices__list--dropdown .choices__item, .choices__list[aria-expanded] .choices__item {{
+  font-size: 13px; padding: 5px 10px; }}
+.choices__list--dropdown .choices__item.is-highlighted,
+.choices__list[aria-expanded] .choices__item.is-highlighted {{ background: {0.grid}; }}
+.choices__list--multiple .choices__item {{
+  background: {0.grid} !important; border: 1px solid {0.ghost} !important; color: {0.ink}; }}
+.choices__input {{ background: transparent !important; color: {0.ink}; }}"""
+"""The list of panels in the colours of a theme, as a format of it."""
+
 COLUMNS = {"one column": 1, "two columns": 2}
 
 
 class PlateDials:
     """The dials of a figure below the menu of views."""
 
-    def __init__(self, views: Mapping[str, str], *, lanes: bool) -> None:
+    def __init__(self, views: Mapping[str, str], look: Palette, *, lanes: bool) -> None:
         """Build them.
 
         Args:
             views: title -> name.
+            look: of the page.
             lanes: whether there are lanes to pool.
         """
-        whole: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (4, 5)}
+        whole: dict[str, Any] = {"sizing_mode": "stretch_width"}
         over = {said: dims for said, dims in OVER.items() if lanes or "lane" not in dims}
         self._more = pn.widgets.MultiChoice(
-            label="more panels", options=dict(views), placeholder="none", **whole
+            label="more panels",
+            options=dict(views),
+            placeholder="add one",
+            stylesheets=[CHOSEN.format(look)],
+            **whole,
         )
         self._paper = pn.widgets.Select(label="paper", options=_papers(), value=PLAIN, **whole)
         self._columns = pn.widgets.Select(label="width", options=COLUMNS, value=1, **whole)
-        self._over = pn.widgets.Select(label="of", options=over, value=(), **whole)
-        spreads = {said: name for name, said in SPREADS.items()}
+        self._over = pn.widgets.Select(label="drawn over", options=over, value=(), **whole)
+        spreads = {said: name for name, said in LETTERS.items()}
         self._spread = pn.widgets.Select(label="line and band", options=spreads, **whole)
         self._over.param.watch(lambda _: self._grey(), "value")
         self._grey()

@@ -60,16 +60,17 @@ class Pool:
     @property
     def words(self) -> str:
         """For a caption: which centre and band, of how many and which."""
-        which = "; ".join(
-            f"{PLURAL[name]} {listed([key[name] for key in self.keys])}" for name in self.over
-        )
+        named = {name: listed([key[name] for key in self.keys]) for name in self.over}
+        which = "; ".join(f"{PLURAL[name]} {values}" for name, values in named.items())
+        which = named[self.over[0]] if len(named) == 1 else which
         said = f"Lines: {SPREADS[self.spread].split(' and ')[0]} over n = {self.n} "
         said += f"{_names(self.over)} ({which})"
         if self.inner:
             each = " and ".join(f"{PLURAL[k]} {listed(v)}" for k, v in self.inner.items())
             said += f", each the mean over its {each}"
         band = {
-            MEAN: "Bands: one standard deviation (n - 1) to each side",
+            MEAN: "Bands: one standard deviation (n - 1) to each side, on a logarithmic axis only "
+            "above where the lower end is not positive",
             MEDIAN: "Bands: from the lower to the upper quartile",
         }[self.spread]
         return f"{said}. {band}; drawn where more than half of them have a value."

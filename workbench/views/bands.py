@@ -119,11 +119,9 @@ def _draw(ax: Axes, first: xr.Dataset, known: xr.Dataset, curve: Curve) -> None:
     logarithmic = curve.log and marks.log_axis(
         ax, np.concatenate([y, np.maximum(low, y / 10), high])
     )
-    bottom = ax.get_ylim()[0]
     for k, colour in enumerate(colours):
-        # Below zero a logarithmic axis ends: the band goes on beyond its foot.
-        foot = np.where(low[:, k] > 0, low[:, k], bottom / 10) if logarithmic else low[:, k]
-        foot = np.where(np.isfinite(low[:, k]), foot, np.nan)
+        # What has no logarithm has no place: of such a band only the upper half is drawn.
+        foot = np.where(low[:, k] <= 0, y[:, k], low[:, k]) if logarithmic else low[:, k]
         ax.fill_between(x, foot, high[:, k], color=colour, alpha=ALPHA, lw=0)
         style: dict[str, Any] = {"marker": "o", "ms": 2.5} if curve.over == "layer" else {}
         if style:
@@ -146,7 +144,7 @@ def view(module: ModuleType, trace: xr.Dataset, plate: Plate) -> Any:
         drawn = []
         for k, colour in enumerate(colours):
             said = f"layer {marks.layer_names(found.first)[k]}" if several else found.short
-            foot = _positive(low[:, k]) if curve.log else low[:, k]
+            foot = np.where(low[:, k] <= 0, y[:, k], low[:, k]) if curve.log else low[:, k]
             band = hv.Area((x, foot, high[:, k]), axis.plain, [label, f"{label}, high"])
             drawn.append(band.opts(color=colour, alpha=ALPHA, line_width=0))
             drawn.append(hv.Curve((x, y[:, k]), axis.plain, label, label=said).opts(color=colour))
@@ -176,10 +174,6 @@ def _lines(
         x, *values = marks.broken(first, *values)
     colours = look.layer_colours(values[0].shape[1]) if layered else [look.PAPER.ink]
     return x, values, colours
-
-
-def _positive(values: NDArray[Any]) -> NDArray[Any]:
-    return np.where(values > 0, values, np.nan)
 
 
 def _any(values: xr.DataArray) -> bool:
