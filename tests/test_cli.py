@@ -880,7 +880,8 @@ def test_it_knows_its_version_and_its_commands(place):
     for words in ([], ["--help"]):
         code, out, _ = place.run(*words)
         assert code == 0
-        names = "serve relax train runs export weights figure cite check selftest presets datasets"
+        names = "serve relax train runs export weights figure movie cite check selftest presets "
+        names += "datasets"
         assert all(f"    {name} " in out for name in [*names.split(), "data"])
 
 

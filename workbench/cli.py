@@ -97,6 +97,7 @@ def _acts(rest: list[str]) -> dict[str, Callable[[argparse.Namespace], int]]:
         "export": exporting.export,
         "weights": exporting.weights,
         "figure": drawing.figure,
+        "movie": drawing.movie,
         "cite": checking.cite,
         "check": checking.check,
         "selftest": selftesting.selftest,

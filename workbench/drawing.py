@@ -25,6 +25,42 @@ data (NetCDF, CSV), the recipe, the event log, redraw.py, references.bib and a d
 """
 
 
+MOVIE_MORE = """\
+Example: relaxoscope movie trace.nc --fps 8 --out talk.gif
+
+Energy by depth and the total, 960 by 540 pixels, one row a frame; of more than 300 rows evenly
+spaced ones. The axes are those of all rows, and a change of the recipe is told when it comes.
+
+"""
+
+
+def movie(args: argparse.Namespace) -> int:
+    """Write a relaxation as an animated GIF."""
+    from core import cache
+    from workbench import movie as moving
+    from workbench.refusals import ENVIRONMENT, Refused, as_number
+
+    out, fps = Path(args.out), as_number(args.fps)
+    if out.suffix.lower() != ".gif":
+        raise Refused(f"out: {out}; a path that ends in .gif")
+    if not isinstance(fps, int):
+        raise Refused(f"fps: {args.fps}; an integer 1..{moving.FASTEST}")
+    if not Path(args.trace).is_file():
+        raise Refused(f"trace: {args.trace}; no such file")
+    trace = _loaded([args.trace])
+    try:
+        made = moving.gif(trace, fps)
+    except ValueError as refused:
+        raise Refused(str(refused)) from refused
+    try:
+        cache.keep(out, lambda beside: beside.write_bytes(made))
+    except OSError as failed:
+        raise Refused(f"out: {out}; could not be written ({failed})", ENVIRONMENT) from failed
+    rows = len(moving.rows_of(trace))
+    print(f"{rows} frames of {trace.sizes['step']} rows, {len(made) / 1e6:.1f} MB, {out}")
+    return 0
+
+
 def figure(args: argparse.Namespace) -> int:
     """Draw views of a trace and write them with its data."""
     from workbench.refusals import Refused, as_number, near

@@ -92,7 +92,7 @@ class Grammar:
 def parser() -> tuple[argparse.ArgumentParser, Commands]:
     """The parser, and that of each command."""
     grammar = Grammar()
-    for add in (_serve, _relax, _train, _runs, _exports, _figure, _judging, _supplies):
+    for add in (_serve, _relax, _train, _runs, _exports, _figure, _movie, _judging, _supplies):
         add(grammar)
     return grammar.parser, grammar.commands
 
@@ -245,6 +245,16 @@ def _figure(grammar: Grammar) -> None:
     one.add_argument("--spread", default="mean", metavar="mean|median", help=line)
     one.add_argument("--out", help="a folder, or a path that ends in .zip")
     one.add_argument("--list", action="store_true", help="list the views")
+
+
+def _movie(grammar: Grammar) -> None:
+    from workbench import drawing
+
+    line = "draw a relaxation as an animated GIF for a talk"
+    one = grammar.command("movie", line, drawing.MOVIE_MORE + EXIT_CODES)
+    one.add_argument("trace", metavar="TRACE", help="a trace that relax wrote")
+    one.add_argument("--fps", default="8", help="rows a second, 1..50 (default: 8)")
+    one.add_argument("--out", required=True, metavar="GIF", help="the file (required)")
 
 
 def _judging(grammar: Grammar) -> None:
