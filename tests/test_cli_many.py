@@ -19,18 +19,18 @@ def sweep(place):
 
 def test_each_part_is_the_single_run_bit_for_bit(place, sweep):
     table = place.folder / "t.csv"
-    whole = place.relax(*sweep, "--seeds", "0..2", "--batches", 2, "--batch", 1, "--csv", table)
+    whole = place.relax(*sweep, "--seeds", "0..1", "--batches", 2, "--batch", 1, "--csv", table)
     assert whole["energy"].dims == ("seed", "batch", "step", "layer")
-    assert whole["seed"].values.tolist() == [0, 1, 2] and whole["batch"].values.tolist() == [1, 2]
-    for seed, batch in ((0, 1), (2, 1), (2, 2)):
+    assert whole["seed"].values.tolist() == [0, 1] and whole["batch"].values.tolist() == [1, 2]
+    for seed, batch in ((0, 1), (1, 2)):
         alone = place.relax(*sweep, "--seed", seed, "--batch", batch)
         part = many.part(whole, seed=seed, batch=batch)
         xr.testing.assert_identical(part, alone)
         for name in alone.variables:
             assert part[name].values.tobytes() == alone[name].values.tobytes(), name
     lines = table.read_text().splitlines()
-    assert lines[0].startswith("seed,batch,step,t,phase,F,E_1") and len(lines) == 1 + 3 * 2 * 4
-    assert len(np.unique(whole["energy"].isel(step=0, layer=-1))) == 6
+    assert lines[0].startswith("seed,batch,step,t,phase,F,E_1") and len(lines) == 1 + 2 * 2 * 4
+    assert len(np.unique(whole["energy"].isel(step=0, layer=-1))) == 4
 
 
 def test_seeds_can_be_named_one_by_one(place, sweep):
@@ -62,16 +62,16 @@ def test_what_cannot_be_swept_is_refused(place, words, said):
 
 
 def test_a_figure_over_seeds_and_one_over_files(place, sweep):
-    place.relax(*sweep, "--seeds", "0..2", "--batches", 2)
+    place.relax(*sweep, "--seeds", "0..1", "--batches", 2)
     target = place.folder / "f.zip"
-    words = ["--view", "total", "--view", "energy_depth", "--paper", "Nature", "--columns", 2]
+    words = ["--view", "errors", "--paper", "Nature", "--columns", 2]
     code, _, err = place.run("figure", place.out, *words, "--over", "seed", "--out", target)
     assert (code, err) == (0, "")
     with zipfile.ZipFile(target) as held:
         said = held.read("README.txt").decode()
         logs = json.loads(held.read("events.json"))
-    assert "n = 3 seeds" in said and "batches 0, 1" in said and "183 mm" in said
-    assert [one["seed"] for one in logs["relaxations"]] == [0, 0, 1, 1, 2, 2]
+    assert "n = 2 seeds" in said and "batches 0, 1" in said and "183 mm" in said
+    assert [one["seed"] for one in logs["relaxations"]] == [0, 0, 1, 1]
     names = []
     for rate in (0.05, 0.2):
         names.append(place.folder / f"rate{rate}.nc")

@@ -52,8 +52,12 @@ def movie(args: argparse.Namespace) -> int:
         made = moving.gif(trace, fps)
     except ValueError as refused:
         raise Refused(str(refused)) from refused
+
+    def write(beside: Path) -> None:
+        beside.write_bytes(made)
+
     try:
-        cache.keep(out, lambda beside: beside.write_bytes(made))
+        cache.keep(out, write)
     except OSError as failed:
         raise Refused(f"out: {out}; could not be written ({failed})", ENVIRONMENT) from failed
     rows = len(moving.rows_of(trace))
