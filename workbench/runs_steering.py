@@ -94,7 +94,8 @@ class Wheel:
     def _offer(self) -> None:
         """Begin with the value that is in force."""
         if self._helm is not None:
-            self._value.value = dict(self._helm.offered).get(self._name.value, "")
+            text = dict(self._helm.offered).get(self._name.value, "")
+            self._value.param.update(value=text, value_input=text)
 
     def _change(self) -> None:
         from core.runs.changes import value_of
