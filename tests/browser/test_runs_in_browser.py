@@ -259,7 +259,7 @@ def test_a_training_is_paused_changed_gone_on_with_and_stopped(visit, root):
         button.get_by_text("go on", exact=True).click()
         wait_for(page, lambda r: r["state"] == "live" and r["rows"] > rows)
         button.get_by_text("stop", exact=True).click()
-        wait_for(page, lambda r: r["state"] == "interrupted")
+        wait_for(page, lambda r: r["state"] == "interrupted", timeout=60)
         expect(menu).to_be_hidden()
     finally:
         over.set()
