@@ -23,7 +23,7 @@ MADE_OF = {
 }
 """What each plot draws: it is greyed where all of it is absent."""
 
-TOTALS = {"E, unweighted": ("energy",), "F": ("energy", "precision"), "residual": ("force",)}
+TOTALS = {"ΣE": ("energy",), "F": ("energy", "precision"), "residual": ("force",)}
 """What each curve of the totals is made of: it has no name where some of it is absent."""
 
 

@@ -78,7 +78,7 @@ class LanesTab:
         )
         self._amount.param.watch(self._hasten, "value")
         self._pair = pn.widgets.Select(
-            label="side by side", options={BEHIND: ()}, value=(), width=150, **small
+            label="side by side", options={BEHIND: ()}, value=(), width=176, **small
         )
         self._pair.param.watch(self._hasten, "value")
         self._go = pn.widgets.Button(

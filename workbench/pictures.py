@@ -19,6 +19,10 @@ ROWS = {"input": "input", "image": "h", "prediction": "μ", "swept": "sweep"}
 """Pictures that a scene may hold, in the order in which they are stacked."""
 
 
+LETTER = 5.5
+"""Pixels of a letter, about."""
+
+
 class Pictures:
     """A figure without axes in which pictures lie side by side."""
 
@@ -86,7 +90,7 @@ class Pictures:
         sheet = np.flipud(sheet)
         if not _holds(self._sheet, sheet):
             self._sheet.data = {"image": [sheet], "x": [0], "y": [0], "dw": [across], "dh": [rows]}
-        self._square(across, rows)
+        texts = _short(texts, self._square(across, rows))
         placed = {
             "x": [i % across + 0.04 for i in range(len(texts))],
             "y": [rows - len(names) * (i // across) - 0.03 for i in range(len(texts))],
@@ -141,13 +145,14 @@ class Pictures:
             key=lambda n: (min(wide / n, high / (stacked * -(-count // n))), -n),
         )
 
-    def _square(self, across: int, rows: int) -> None:
-        """Ranges in which a picture's pixels are square, as far as the browser told its size."""
+    def _square(self, across: int, rows: int) -> float:
+        """Ranges in which pixels are square; how wide a picture is, 0 before the browser told."""
         wide, high = self._room()
         unit = min(wide / across, high / rows)
         spare_x, spare_y = wide / unit - across, high / unit - rows
         self.figure.x_range.update(start=-spare_x / 2, end=across + spare_x / 2)
         self.figure.y_range.update(start=-spare_y / 2, end=rows + spare_y / 2)
+        return unit if wide > 1 else 0.0
 
 
 def tiles(scene: "Scene") -> tuple[dict[str, Any], list[str], str]:
@@ -183,6 +188,13 @@ def _tiles(scene: "Scene") -> tuple[dict[str, Any], list[str], str]:
         right = int((guess == scene.labels[: len(guess)]).sum())
         return chosen, texts, f"images: label → class of μ, {right} of {len(guess)} agree"
     return chosen, texts, "images"
+
+
+def _short(texts: list[str], room: float) -> list[str]:
+    """Texts without what stands behind two blanks, where they are wider than their pictures."""
+    if not room or LETTER * max(map(len, texts), default=0) <= room:
+        return texts
+    return [f"{one.partition('  ')[0]} " for one in texts]
 
 
 def _holds(source: ColumnDataSource, sheet: Any) -> bool:

@@ -200,7 +200,7 @@ class Plots:
             source=self._totals,
             color=look.muted,
             line_width=1.2,
-            legend_label="E, unweighted",
+            legend_label="ΣE",
         )
         plot.line(
             "step", "total", source=self._totals, color=look.ink, line_width=2, legend_label="F"

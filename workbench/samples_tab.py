@@ -40,7 +40,7 @@ class SamplesTab:
         self._page = page
         self._shown: Any = None
         self._at = 0.0
-        self._layer = 1
+        self._layer = 0
         words = {"stylesheets": [sheet], "sizing_mode": "stretch_width", "margin": (2, 4)}
         self._order = pn.widgets.Select(
             label="samples",
@@ -78,7 +78,8 @@ class SamplesTab:
             self._of.object = f'<p class="refused">{html.escape(str(refused))}</p>'
             return
         found = replace(found, names=self._page.sight.call(found.names))
-        self._layer = min(self._layer, len(found.names))
+        layers = len(found.names)
+        self._layer = min(self._layer or layers, layers)  # the output until one is tapped
         self._plot.draw(found, self._order.value, self._layer, self._page.sight.sample)
         for pane, text in ((self._of, said(found)), (self._table, table(found))):
             if pane.object != text:

@@ -55,6 +55,10 @@ WATCHED = {
 """What controls do while a run is watched, where that is something else."""
 
 
+NARROW = "@media (max-width: 1199px) { :host { flex-wrap: wrap; row-gap: 3px; } }"
+"""In a narrow window the controls take two lines."""
+
+
 class Bar:
     """At most fifteen controls, in one line."""
 
@@ -126,6 +130,7 @@ class Bar:
             self._theme(),
             sizing_mode="stretch_width",
             margin=0,
+            stylesheets=[NARROW],
         )
 
     def show(self, session: Any) -> None:

@@ -85,6 +85,11 @@ LIES_STILL = """async (element, patience) => {
   return same === 4; }"""
 """Waits until a box is the same in five pictures in a row; whether it was."""
 
+FAULTS = (Path(__file__).parent / "faults.js").read_text("utf-8")
+
+WINDOWS = ((1280, 800), (1440, 900))
+"""Sizes in which pages are looked at."""
+
 Json = dict[str, Any]
 Found = TypeVar("Found")
 
@@ -395,6 +400,17 @@ def wait_said(page: Page, *texts: str) -> str:
     except AssertionError:
         raise AssertionError(f"{texts or 'nothing'} is not said: {said(page)!r}") from None
     return said(page)
+
+
+def assert_whole(page: Page, sizes: Sequence[tuple[int, int]] = WINDOWS) -> None:
+    """Nothing is cut off, overlaps or is wider than its place, in windows of these sizes."""
+    for width, height in sizes:
+        page.set_viewport_size({"width": width, "height": height})
+        end = time.monotonic() + PATIENCE
+        page.evaluate(PAINTED)
+        while faults := page.evaluate(FAULTS):
+            assert time.monotonic() < end, (width, height, faults)
+            page.wait_for_timeout(100)
 
 
 def in_drawer(page: Page) -> str:

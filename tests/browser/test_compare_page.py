@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from driving import colours, serving, settle, shot, still, until, wait_for
+from driving import assert_whole, colours, serving, settle, shot, still, until, wait_for
 from playwright.sync_api import expect
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -108,6 +108,7 @@ def test_two_runs_are_drawn_side_by_side_with_what_differs(compare):
         until(lambda n=name, inner=inner: any(has(drawn(n), one) for one in inner), name)
     for name in ("maps", "difference"):
         until(lambda n=name: colours(drawn(n)) > 40, name)
+    assert_whole(page)
 
 
 def test_one_cursor_is_moved_by_click_and_key_and_stands_in_the_address(compare):

@@ -1,7 +1,7 @@
 """The home page as a newcomer meets it: everything in sight, and one click into a relaxation."""
 
 import pytest
-from driving import step, wait_for, wait_ready
+from driving import assert_whole, step, wait_for, wait_ready
 from playwright.sync_api import expect
 
 from workbench.presets import presets, published
@@ -19,6 +19,7 @@ def test_it_shows_all_presets_and_nothing_is_cut_off(visit, theme, width):
     expect(page.locator("#home tbody tr")).to_have_count(len(published()))
     for fold in page.locator("#home summary").all():
         fold.click()
+    assert_whole(page, [(width, 800)])
     box = page.locator("#home")
     assert box.evaluate("e => e.scrollWidth") <= box.evaluate("e => e.clientWidth")
     expect(page.locator("#pages a[aria-current]")).to_have_attribute("aria-label", "Home")

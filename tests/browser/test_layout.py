@@ -6,6 +6,7 @@ import pytest
 from driving import (
     PLOTS,
     all_pixels,
+    assert_whole,
     colours,
     open_drawer,
     press,
@@ -98,6 +99,7 @@ def assert_drawer_in_place(page, shot, width, height):
     """The drawer lies beside the plots, which stay whole; closed, it leaves nothing behind."""
     open_drawer(page)
     settle(page)
+    assert_whole(page, [(width, height)])
     page.screenshot(path=shot)
     areas = page.evaluate(BOXES, "#bar, #line, #board > section, #drawer")
     assert len(areas) == 3 + len(PLOTS)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from driving import canvas_pixels, colours, serving, settle, still, until, wait_for
+from driving import assert_whole, canvas_pixels, colours, serving, settle, still, until, wait_for
 from playwright.sync_api import expect
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workbench"))
@@ -145,6 +145,7 @@ def test_a_run_is_found_opened_and_drawn(visit, runs, tmp_path):
         until(lambda n=name: colours(canvas_pixels(page, n)) > 16, f"{name} is drawn")
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
     assert page.evaluate("() => document.documentElement.scrollHeight") <= 800
+    assert_whole(page)
 
 
 def test_what_was_not_logged_is_greyed_with_the_reason_and_text_is_never_markup(visit, runs):

@@ -257,7 +257,7 @@ def test_what_was_not_logged_is_grey_with_words_and_what_was_is_not(board, tmp_p
         assert plot.background_fill_color == colour, name
         assert board.absent.words[name].text == "not logged"
     named = {item.label.value: item.visible for item in board.total.legend[0].items}
-    assert named == {"E, unweighted": True, "F": False, "residual": False, "F*": False}
+    assert named == {"ΣE": True, "F": False, "residual": False, "F*": False}
     assert "F needs the precisions, not logged" in board._total_title.text
     assert board._precision.data["image"] == [] and len(board._heat.data["image"]) == 1
     assert not board._without.visible
