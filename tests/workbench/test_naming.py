@@ -1,8 +1,5 @@
 """Layers are counted as works count them: on axes, in sentences, in what leaves the page."""
 
-import zipfile
-from types import SimpleNamespace
-
 import pytest
 from bokeh.models import LinearAxis
 
@@ -10,7 +7,6 @@ from core import make
 from tests.workbench.sessions import SMALL, do, opened
 from workbench import figures
 from workbench.blank import name_layers
-from workbench.export_tab import ExportTab
 from workbench.naming import FIRST_LAYER, FROM_OUTPUT, NAMINGS, OURS, called, countable, in_poke
 from workbench.places import assets
 from workbench.sight import Sight
@@ -68,19 +64,13 @@ def test_an_axis_names_every_layer_and_shows_as_many_as_there_is_room_for():
 
 
 def test_an_exported_figure_and_its_caption_count_as_the_page_does(monkeypatch):
-    monkeypatch.setattr(figures, "drawn", lambda view, trace, step: {})
+    monkeypatch.setattr(figures, "drawn", lambda *given: {})
     session, naming = opened(), FROM_OUTPUT
     do(session, "step", 3)
     sight = Sight(naming=naming)
-    tab = SimpleNamespace(
-        _watches=False,
-        _page=SimpleNamespace(session=session, sight=sight),
-        _view=SimpleNamespace(value="energy_time"),
-        _refused=SimpleNamespace(object=""),
-    )
-    with zipfile.ZipFile(ExportTab._zip(tab)) as archive:
-        assert NAMINGS[naming].about in archive.read("README.txt").decode()
     trace = session.lane.trace.dataset()
+    files = figures.bundle("energy_time", sight.named(trace))
+    assert NAMINGS[naming].about in files["README.txt"].decode()
     assert layer_names(sight.named(trace)) == ["3", "2", "1", "0"]
     assert sight.named(trace)["layer"].values.tolist() == [1, 2, 3, 4], "numbers stay ours"
     assert Sight().named(trace) is trace, "no word where layers are counted as everywhere here"
