@@ -94,9 +94,10 @@ def test_a_block_is_dragged_over_and_spikes_are_shifted(page):
     open_drawer(page, "precision")
     menu(page, "starting point").select_option(label="Spiking")
     wait_in_drawer(page, "not applied yet")
-    page.mouse.move(*place(page, 12, 2))
+    begin, end = place(page, 12, 2), place(page, 14, 4)  # a drag that waits is a long press
+    page.mouse.move(*begin)
     page.mouse.down()
-    page.mouse.move(*place(page, 14, 4), steps=6)
+    page.mouse.move(*end, steps=6)
     page.mouse.up()
     wait_in_drawer(page, "layers 2–4, steps 12–14: 0.001")
     push(page, "multiply")
