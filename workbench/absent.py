@@ -48,6 +48,7 @@ class Absent:
                 x0="x0",
                 x1="x1",
                 source=self.lost,
+                level="overlay",
                 fill_color=look.page,
                 line_color=look.ghost,
                 line_dash="2 3",
@@ -71,7 +72,6 @@ class Absent:
                 self.words[name].visible = missing
                 look = self._look
                 plot.background_fill_color = look.page if missing else look.background
-                plot.title.text_color = look.muted if missing else look.ink
         for item in self._figures["total"].legend[0].items:
             made_of = TOTALS.get(item.label.value)
             if made_of is not None:

@@ -8,6 +8,9 @@ from bokeh.plotting import figure
 
 from workbench.look import FONT, Palette
 
+SMALL = "10.9px"
+"""Letters at axes. The default of Bokeh, 11px, counts as not chosen: a theme would replace it."""
+
 
 def title_line(look: Palette, text: str = " ") -> Title:
     """The line of text above a figure.
@@ -39,13 +42,13 @@ def name_layers(axis: Any, names: Sequence[str], most: float = 8) -> None:
     axis.major_label_overrides = dict(enumerate(names, start=1))
 
 
-def blank(name: str, look: Palette, title: Title, **options: Any) -> Any:
+def blank(name: str, look: Palette, title: Title | None, **options: Any) -> Any:
     """An empty figure of Bokeh that fills its place.
 
     Args:
         name: by which tests and scripts find it.
         look: colours.
-        title: its line of text.
+        title: its line of text, None where the page says it.
         **options: ranges, tools and whatever else is its own.
     """
     given: dict[str, Any] = {"tools": "", "min_width": 150, "min_height": 90, **options}
@@ -71,7 +74,7 @@ def blank(name: str, look: Palette, title: Title, **options: Any) -> Any:
     axes.major_label_text_color = look.muted
     axes.axis_label_text_color = look.muted
     axes.major_label_text_font = axes.axis_label_text_font = FONT
-    axes.major_label_text_font_size = axes.axis_label_text_font_size = "11px"
+    axes.major_label_text_font_size = axes.axis_label_text_font_size = SMALL
     axes.axis_label_text_font_style = "normal"
     axes.axis_label_standoff = 2
     return plot

@@ -17,7 +17,7 @@ from holoviews.streams import Pipe
 from workbench import comparing as c
 from workbench.compare_axes import TITLES
 from workbench.compare_scene import Line, Map, Pair, points
-from workbench.look import FONT, OKABE_ITO, Palette, layer_colours, shades
+from workbench.look import CLEAR, FONT, OKABE_ITO, Palette, layer_colours, shades
 
 HEIGHT = 232
 """Pixels of a plot."""
@@ -41,9 +41,6 @@ return a >= 1e6 ? short(tick / 1e6) + ' M' : a >= 1e4 ? short(tick / 1e3) + ' k'
 
 TINT = "73"
 """Opacity of what only one lane has, as the end of a colour."""
-
-CLEAR = "rgba(0, 0, 0, 0)"
-"""Of what is not there: the background is seen."""
 
 HOVER = "for (const one of spans) one.setv({location: cb_obj.x}, {sync: false});"
 LEAVE = "for (const one of spans) one.setv({location: null}, {sync: false});"

@@ -114,6 +114,13 @@ def curves(trace: "Trace", rows: dict[str, Rows], per: str = "layer", gaps: Gaps
     )
 
 
+def logarithm(values: Any) -> NDArray[np.float32]:
+    """log10, nan where there is nothing to take it of."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.log10(np.asarray(values, dtype=float))
+    return np.where(np.isfinite(found), found, np.nan).astype(np.float32)
+
+
 def _residual(rows: dict[str, Rows], sizes: Rows) -> Rows:
     """RMS of dF/dh; a mean over units needs their number."""
     if "force" not in rows:

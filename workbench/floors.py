@@ -1,53 +1,40 @@
-"""Where do the live plots show what is only rounding? Grey cells, and faded marks under a line."""
+"""Where does the profile show what rounding can make? Under a line, once the rows stand still."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper
+from bokeh.models import ColumnDataSource, HoverTool
 
 from workbench.look import Palette, dtype_of, short
 
 if TYPE_CHECKING:
     from workbench.curves import Curves
 
-CLEAR = "rgba(0, 0, 0, 0)"
-
 
 class Floors:
-    """What is drawn of energies below their rounding floor, on the plots of energy."""
+    """What is drawn of energies below their rounding floor, over depth."""
 
-    def __init__(self, heat: Any, depth: Any, look: Palette) -> None:
-        """Put empty glyphs on both plots.
+    def __init__(self, depth: Any, look: Palette) -> None:
+        """Put empty glyphs on the plot.
 
         Args:
-            heat: the map of step by layer; cells are laid over its image.
             depth: energy by depth.
             look: colours of the theme.
         """
-        self.cells = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
-        grey = LinearColorMapper(palette=[look.ghost], low=0, high=1, nan_color=CLEAR)
-        heat.image("image", "x", "y", "dw", "dh", source=self.cells, color_mapper=grey)
-        energies, *marks, cells = heat.renderers
-        heat.renderers = [energies, cells, *marks]  # above the map, below all that marks it
         self.line = ColumnDataSource({"layer": [], "energy": []})
         self.marks = ColumnDataSource({"layer": [], "energy": [], "name": [], "said": []})
         depth.line("layer", "energy", source=self.line, color=look.ghost, line_dash="1 3")
-        drawn = depth.scatter(
-            "layer",
-            "energy",
-            source=self.marks,
-            marker="inverted_triangle",
-            size=8,
-            color=look.ghost,
-        )
-        depth.add_tools(HoverTool(renderers=[drawn], tooltips="layer @name: @said"))
+        felt = depth.scatter("layer", "energy", source=self.marks, size=10, alpha=0)
+        depth.add_tools(HoverTool(renderers=[felt], tooltips="layer @name: @said"))
 
-    def draw_cells(self, image: Any, place: dict[str, Any]) -> None:
-        """Lay the cells over the map; `image` is 1 where there is noise and nan elsewhere."""
-        self.cells.data = {"image": [image], **place}
+    def clear(self) -> None:
+        """Draw nothing: another row is shown."""
+        for source in (self.line, self.marks):
+            if len(source.data["layer"]):
+                source.data = {name: [] for name in source.column_names}
 
     def draw_marks(self, c: "Curves", at: int, foot: float) -> None:
-        """The floor at a row and a mark at the foot for each layer below it; neither if none is."""
+        """The floor at a row, and what the pointer feels of layers below it; neither if none is."""
         noise = c.noise[at]
         layers = np.arange(1, len(noise) + 1)
         below = layers[noise]

@@ -20,9 +20,8 @@ from bokeh.models import (
 from workbench.axes import ENERGY_LIMITS, PLAIN, POWERS, ROW_AXIS
 from workbench.blank import blank, name_layers, title_line
 from workbench.colour_bar import colour_bar
-from workbench.floors import CLEAR
 from workbench.lanes_strips import Strip, Strips
-from workbench.look import Palette, shades
+from workbench.look import CLEAR, Palette, shades
 
 TALL = 118
 """Pixels of a strip; the last one has the label of the axis below it."""

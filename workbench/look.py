@@ -15,6 +15,9 @@ from workbench.places import assets
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 """Letters on the screen."""
 
+CLEAR = "rgba(0, 0, 0, 0)"
+"""Of what is not drawn."""
+
 COLUMN = 3.25
 """Width of one column of a paper, in inches: that of ICML, the narrowest of `plate.PAPERS`."""
 
@@ -163,6 +166,13 @@ def palette(theme: str) -> Palette:
     if theme not in THEMES:
         raise ValueError(f"theme: {theme}; one of {', '.join(THEMES)}")
     return THEMES[theme]
+
+
+def told(look: Palette) -> dict[str, object]:
+    """The colours and letters with which the browser draws."""
+    plain = {name: getattr(look, name) for name in ("ink", "muted", "accent", "ghost", "unreached")}
+    scales = {"energy": shades(look.energy), "precision": shades(look.precision)}
+    return {**plain, "background": look.background, "font": FONT, **scales}
 
 
 def layer_colours(n: int, theme: str = "light") -> list[str]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from workbench.blank import blank, title_line
 from workbench.colour_bar import colour_bar
-from workbench.look import Palette, shades, short
+from workbench.look import CLEAR, Palette, shades, short
 from workbench.maps import SHOWN, Maps
 from workbench.maps_draw import Scale, Tiles, fading, largest
 from workbench.maps_field import Unit
@@ -41,8 +41,6 @@ return size && (size < 1e-3 || size >= 1e4) ? tick.toExponential(0) : String(tic
 
 DIM = 0.5
 """How bright the image is drawn, so that what lies over it stands out."""
-
-CLEAR = "rgba(0, 0, 0, 0)"
 
 
 class MapsPlots:

@@ -1,16 +1,10 @@
-"""What does the network see? The live pictures of one row, as one sheet, as large as it fits."""
+"""What does the network see? The live pictures of one row, as the browser gets them."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bokeh.core.properties import value
-from bokeh.core.property.descriptors import UnsetValueError
-from bokeh.events import Tap
-from bokeh.models import ColumnDataSource, Title
 from numpy.typing import NDArray
-
-from workbench.look import FONT
 
 if TYPE_CHECKING:
     from workbench.scene import Scene
@@ -19,140 +13,48 @@ ROWS = {"input": "input", "image": "h", "prediction": "μ", "swept": "sweep"}
 """Pictures that a scene may hold, in the order in which they are stacked."""
 
 
-LETTER = 5.5
-"""Pixels of a letter, about."""
+@dataclass(frozen=True)
+class Sheet:
+    """Pictures of some samples, stacked by what they are.
+
+    Args:
+        told: how many samples and rows of pictures, their height, width and channels (one or
+            three, and one more where some pixels are transparent), and a text for each sample.
+        pixels: row by row of pictures, sample by sample, from the first line of each, a byte a
+            channel.
+        title: that stands above.
+    """
+
+    told: dict[str, Any]
+    pixels: bytes
+    title: str
 
 
-class Pictures:
-    """A figure without axes in which pictures lie side by side."""
+def sheet(scene: "Scene") -> Sheet:
+    """The pictures of a scene."""
+    pictures, texts, title = tiles(scene)
+    count = max((len(p) for p in pictures.values()), default=0)
+    if not count:
+        return Sheet({"count": 0}, b"", title)
+    rgba = np.stack([_filled(pixels(one, *scene.pixels), count) for one in pictures.values()])
+    lines, _, height, width = rgba.shape
+    bytes_of = np.ascontiguousarray(rgba).view(np.uint8).reshape(*rgba.shape, 4)
+    grey = next(iter(pictures.values())).shape[1] != 3
+    kept = [0] if grey else [0, 1, 2]
+    if (bytes_of[..., 3] < 255).any():
+        kept.append(3)
+    told = {"count": count, "lines": lines, "height": height, "width": width}
+    marked = -1 if scene.marked is None else count - 1 if scene.brought else scene.marked
+    told |= {"channels": len(kept), "texts": texts, "marked": marked}
+    return Sheet(told, bytes_of[..., kept].tobytes(), title)
 
-    def __init__(self, figure: Any, title: Title, colour: str) -> None:
-        """Give an empty figure its sources.
 
-        Args:
-            figure: of bokeh.
-            title: of the figure.
-            colour: of the frame around the chosen sample.
-        """
-        self.figure, self._title = figure, title
-        self.choose: Callable[[int], None] = lambda sample: None
-        self._placed = (0, 0, 0)
-        figure.on_event(Tap, self._tapped)
-        self._last: Scene | None = None
-        figure.axis.visible = False
-        figure.grid.visible = False
-        self._sheet = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
-        self._texts = ColumnDataSource({"x": [], "y": [], "text": []})
-        figure.image_rgba("image", "x", "y", "dw", "dh", source=self._sheet)
-        self._frame = ColumnDataSource({"left": [], "right": [], "bottom": [], "top": []})
-        figure.quad(
-            **{side: side for side in self._frame.column_names},
-            source=self._frame,
-            fill_color=None,
-            line_color=colour,
-            line_width=3,
-        )
-        figure.text(
-            "x",
-            "y",
-            "text",
-            source=self._texts,
-            text_color="#ffffff",
-            text_font=value(FONT),
-            text_font_size="11px",
-            text_baseline="top",
-            background_fill_color="#000000",
-            background_fill_alpha=0.55,
-        )
-        for name in ("inner_width", "inner_height"):
-            figure.on_change(name, self._resized)
-
-    def draw(self, scene: "Scene") -> None:
-        """Show the pictures of a scene; replace what changed."""
-        self._last = scene
-        pictures, texts, title = tiles(scene)
-        names = list(pictures)
-        count = max((len(p) for p in pictures.values()), default=0)
-        if not count:
-            self._sheet.data = {name: [] for name in self._sheet.column_names}
-            self._frame.data = {name: [] for name in self._frame.column_names}
-            self._placed = 0, 0, 0
-            return
-        height, width = next(iter(pictures.values())).shape[2:]
-        across = self._across(count, len(names))
-        rows = len(names) * -(-count // across)
-        sheet = np.zeros((rows * height, across * width), np.uint32)  # transparent
-        for k, name in enumerate(names):
-            for i, one in enumerate(pixels(pictures[name], *scene.pixels)):
-                top = (len(names) * (i // across) + k) * height
-                left = (i % across) * width
-                sheet[top : top + height, left : left + width] = one
-        sheet = np.flipud(sheet)
-        if not _holds(self._sheet, sheet):
-            self._sheet.data = {"image": [sheet], "x": [0], "y": [0], "dw": [across], "dh": [rows]}
-        texts = _short(texts, self._square(across, rows))
-        placed = {
-            "x": [i % across + 0.04 for i in range(len(texts))],
-            "y": [rows - len(names) * (i // across) - 0.03 for i in range(len(texts))],
-            "text": texts,
-        }
-        if dict(self._texts.data) != placed:
-            self._texts.data = placed
-        self._mark(scene, count, across, len(names))
-        self._title.text = title
-
-    def _mark(self, scene: "Scene", count: int, across: int, stacked: int) -> None:
-        """Frame the chosen sample."""
-        self._placed = count, across, stacked
-        found: dict[str, Any] = {name: [] for name in self._frame.column_names}
-        if scene.marked is not None:
-            i = count - 1 if scene.brought else scene.marked
-            top = stacked * (-(-count // across) - i // across)
-            left = i % across
-            found = {"left": [left], "right": [left + 1], "bottom": [top - stacked], "top": [top]}
-        if dict(self._frame.data) != found:
-            self._frame.data = found
-
-    def _tapped(self, event: Any) -> None:
-        """Hand over the number of the sample whose picture was tapped."""
-        count, across, stacked = self._placed
-        scene = self._last
-        if scene is None or not count or event.x is None or not 0 <= event.x < across:
-            return
-        down = -(-count // across) - event.y / stacked
-        i = across * int(np.floor(down)) + int(event.x)
-        if down < 0 or not 0 <= i < count:
-            return
-        last = scene.brought and i == count - 1
-        self.choose(scene.marked if last and scene.marked is not None else i)
-
-    def _room(self) -> tuple[float, float]:
-        """Size of the figure in the browser, (1, 1) before it has told."""
-        try:
-            return self.figure.inner_width or 1, self.figure.inner_height or 1
-        except UnsetValueError:
-            return 1, 1
-
-    def _resized(self, attr: str, old: Any, new: Any) -> None:
-        if self._last is not None:
-            self.draw(self._last)
-
-    def _across(self, count: int, stacked: int) -> int:
-        """How many pictures side by side make them largest."""
-        wide, high = self._room()
-        return max(
-            range(1, count + 1),
-            key=lambda n: (min(wide / n, high / (stacked * -(-count // n))), -n),
-        )
-
-    def _square(self, across: int, rows: int) -> float:
-        """Ranges in which pixels are square; how wide a picture is, 0 before the browser told."""
-        wide, high = self._room()
-        unit = min(wide / across, high / rows)
-        spare_x, spare_y = wide / unit - across, high / unit - rows
-        self.figure.x_range.update(start=-spare_x / 2, end=across + spare_x / 2)
-        self.figure.y_range.update(start=-spare_y / 2, end=rows + spare_y / 2)
-        return unit if wide > 1 else 0.0
+def sample_at(scene: "Scene", place: int) -> int | None:
+    """Number in the batch of the sample whose picture stands at a place; None where none does."""
+    count = max((len(one) for one in scene.images.values()), default=0)
+    if not 0 <= place < count:
+        return None
+    return scene.marked if scene.brought and place == count - 1 else place
 
 
 def tiles(scene: "Scene") -> tuple[dict[str, Any], list[str], str]:
@@ -190,16 +92,9 @@ def _tiles(scene: "Scene") -> tuple[dict[str, Any], list[str], str]:
     return chosen, texts, "images"
 
 
-def _short(texts: list[str], room: float) -> list[str]:
-    """Texts without what stands behind two blanks, where they are wider than their pictures."""
-    if not room or LETTER * max(map(len, texts), default=0) <= room:
-        return texts
-    return [f"{one.partition('  ')[0]} " for one in texts]
-
-
-def _holds(source: ColumnDataSource, sheet: Any) -> bool:
-    held = source.data["image"]
-    return len(held) == 1 and np.array_equal(held[0], sheet)
+def _filled(rgba: Any, count: int) -> Any:
+    """Pictures (n, H, W), with transparent ones behind them where there are fewer than `count`."""
+    return np.concatenate([rgba, np.zeros((count - len(rgba), *rgba.shape[1:]), rgba.dtype)])
 
 
 def pixels(images: Any, low: Any, high: Any, *, dim: float = 1.0) -> NDArray[np.uint32]:

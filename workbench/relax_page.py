@@ -10,17 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import panel as pn
-from bokeh.models import CustomJS, Div, TextInput
 from panel.io import hold
 
 from workbench import shell
 from workbench.address import Address
 from workbench.axes import COMPARISONS, PER
 from workbench.board import Board
+from workbench.channel import Channel
 from workbench.line import Line
 from workbench.look import palette
+from workbench.pictures import sample_at
 from workbench.places import assets, keep_importable
-from workbench.scripts import KEEPS_SESSION, KEYS, PAINTED
+from workbench.scripts import KEEPS_SESSION, KEYS
 from workbench.sight import Sight
 from workbench.tabs import TABS
 from workbench.transport import Bar
@@ -28,11 +29,8 @@ from workbench.transport import Bar
 FRAME_MS = 33
 """The beat: how often new rows are looked for."""
 
-CREDIT = 3
-"""Frames that may be on their way before the browser has painted one."""
-
-EXPIRES = 1.0
-"""Seconds after which a lost answer no longer holds frames back."""
+REST = 0.15
+"""Seconds without a new row after which what waits for rest is drawn."""
 
 
 class RelaxPage:
@@ -51,30 +49,22 @@ class RelaxPage:
         self.document: Any = pn.state.curdoc
         self.address = Address.of(asked, self.document.session_context.id)
         self._sheet = shell.sheet()
-        self.board = Board(theme, self._seek)
+        self.board = Board(theme)
         self.bar = Bar(self, self._sheet, self.address.run if self.address.watches else "")
         self._line = Line(self._sheet, theme, lambda: self._do(lambda s: s.warm_up(5)))
         self._tour_view = pn.Column(sizing_mode="stretch_width", margin=0)
         self._tour: Any = None
         self._drawer_view = pn.Column(sizing_mode="stretch_width", margin=0)
         self._drawer: Any = None
-        self._pulse = Div(text="{}")
-        self._back = TextInput(name="heard", value="")
-        self._pulse.js_on_change(
-            "text", CustomJS(args={"pulse": self._pulse, "back": self._back}, code=PAINTED)
-        )
-        self._back.on_change("value", self._heard)
-        self._sent = self._seen = 0
-        self._sent_at = 0.0
+        self._channel = Channel(self.board.figures, self._heard)
+        self._rests = True
         self._shown: Any = None
         self._woken = False
         self._scene: Any = None
         self.per = "layer"
         self.sight = Sight()
-        self.board.pictures.choose = self._picked
         self._strip: Any = None
         self._layout: Mapping[str, str] = {}
-        self.frames: list[float] = []
         self._files: Any = None
         self._renewal: Any = None
         self._troubles: dict[str, str] = {}
@@ -89,8 +79,8 @@ class RelaxPage:
             for name, figure in self.board.figures.items()
         }
         panels |= {"bar": self.bar.view, "line": self._line.view, "drawer": self._drawer_view}
-        panels["tour"] = self._tour_view
-        panels |= {"pulse": pn.pane.Bokeh(self._pulse), "back": pn.pane.Bokeh(self._back)}
+        panels |= {"tour": self._tour_view, "back": pn.pane.Bokeh(self._channel.back)}
+        frames = (assets() / "look" / "frames.js").read_text("utf-8")
         keeping = KEEPS_SESSION.replace("SESSION", self.address.session)
         return shell.template(
             "relax",
@@ -98,7 +88,7 @@ class RelaxPage:
             panels,
             contents=(assets() / "look" / "page.html").read_text("utf-8"),
             styles=("page.css",),
-            late=KEYS + ("" if self.address.watches else keeping),
+            late=frames + KEYS + ("" if self.address.watches else keeping),
             own_theme=False,  # it is one of the bar's controls
         )
 
@@ -166,11 +156,11 @@ class RelaxPage:
 
     # What the browser says -----------------------------------------------------------------------
 
-    def _heard(self, attr: str, old: str, new: str) -> None:
-        word, *rest = new.split()
-        if word == "seen":
-            self._seen = max(self._seen, int(rest[0]))
-            self.frames = [*self.frames[-99:], time.monotonic()]
+    def _heard(self, word: str, rest: list[str]) -> None:
+        if word == "seek":
+            self._seek(int(rest[0]))
+        elif word == "pick":
+            self._pick(int(rest[0]))
         elif word == "key":
             self._key(rest[0], int(rest[1]))
         elif word == "ask" and rest[0] in ("open_lane", "compare_with"):
@@ -201,7 +191,11 @@ class RelaxPage:
     def _seek(self, row: int) -> None:
         self._do(lambda s: s.seek(min(row, s.row)))
 
-    def _picked(self, sample: int) -> None:
+    def _pick(self, place: int) -> None:
+        """Choose the sample whose picture stands at a place of the strip."""
+        sample = None if self._scene is None else sample_at(self._scene, place)
+        if sample is None:
+            return
         self.sight.turn(sample)
         self._draw(force=True)
 
@@ -296,7 +290,7 @@ class RelaxPage:
             self.theorist.follow()
             self._look_at_files()
         if self._drawer is not None:
-            self._drawer.beat(draws=not self.behind)
+            self._drawer.beat(draws=not self._channel.behind)
         self._draw()
 
     def _look_at_files(self) -> None:
@@ -314,12 +308,12 @@ class RelaxPage:
         now = (*session.showing.place, session.changes, self.per, self._strip.follow())
         if not force:
             if now == self._shown:
+                self._rest()
                 return
-            if self.behind:
+            if self._channel.behind:
                 return
-        from workbench.scene import readout, scene
+        from workbench.scene import scene
 
-        opened = self._drawer.tab if self._drawer is not None else ""
         asked = self.theorist is not None and self.theorist.on
         theory = asked and self._drawer is not None and self._drawer.draws_theory
         drawn = scene(session, self.per, theory=theory)
@@ -334,26 +328,31 @@ class RelaxPage:
         if self._drawer is not None:
             self._drawer.follow(session)
         self._say()
-        self._sent += 1
-        self._sent_at = time.monotonic()
+        self._rests = False
+        self._send()
+
+    def _rest(self) -> None:
+        """Rows have stood still for a moment: draw what waits for that."""
+        channel = self._channel
+        if self._rests or channel.behind or time.monotonic() - channel.sent_at < REST:
+            return
+        self._rests = True
+        self.board.rest()
+        self._send()
+
+    def _send(self) -> None:
+        """The frame of what was drawn last."""
+        from workbench.scene import readout
+
+        session, drawn = self.session, self._scene
         said = readout(session, drawn)
-        said |= {"frame": self._sent, "fps": self.fps}
+        said |= {"fps": self._channel.fps, "rests": self._rests, "at": round(1000 * time.time())}
+        opened = self._drawer.tab if self._drawer is not None else ""
         wide = self._drawer is not None and self._drawer.wide
         parted = None if self._drawer is None else self._drawer.parted
         said |= {"drawer": bool(opened), "wide": wide, "theory": self._brief()[0], "parted": parted}
         said |= {"sample": self.sight.sample, "names": drawn.curves.names}
-        self._pulse.text = shell.telling(said)
-
-    @property
-    def behind(self) -> bool:
-        """Whether the browser has as many frames to paint as it may."""
-        waiting = self._sent - self._seen
-        return waiting >= CREDIT and time.monotonic() - self._sent_at < EXPIRES
-
-    @property
-    def fps(self) -> float:
-        """Frames that the browser has painted per second, over the last two seconds."""
-        return sum(t > time.monotonic() - 2 for t in self.frames) / 2
+        self._channel.send(lambda frames, n: self.board.message(frames, said | {"frame": n}))
 
     def _show_choices(self) -> None:
         """Set everything that shows choices to the session's."""
@@ -372,14 +371,14 @@ class RelaxPage:
             from workbench.watched_line import watched_line
 
             said = refused or session.message
-            self._line.put(watched_line(session, said, self.fps, self.look.name))
+            self._line.put(watched_line(session, said, self._channel.fps, self.look.name))
             return
         from workbench.summary import summary
 
         note = lane.trace.attrs.get("rises", "") if lane is not None else ""
         trouble = self._files.trouble_of(session.wanted)
         message = refused or trouble or session.message or session.offer or note
-        self._line.put(summary(session, self.bar.preset, message, self.fps, self._brief()))
+        self._line.put(summary(session, self.bar.preset, message, self._channel.fps, self._brief()))
 
     def _brief(self) -> tuple[str, bool]:
         """What theory says in a few words, once it was asked."""

@@ -18,6 +18,9 @@ from workbench.watched import Watched, WatchedLane
 WINDOW = 400
 """Rows that are drawn at once; the newest, or those up to the cursor."""
 
+STRIDE = 64
+"""Rows by which the window moves on: each move costs the browser all axes."""
+
 DRAWN = ("energy", "error", "precision", "cost", "force", *COMPARED)
 """Variables of rows that the plots are made of."""
 
@@ -87,11 +90,11 @@ def scene(session: Session | Watched, per: str = "layer", *, theory: bool = Fals
         return None
     lane, cursor = of.lane, of.cursor
     newest = len(lane.trace)
-    rows = lane.trace.tail(WINDOW)
+    rows = lane.trace.tail(min(newest, WINDOW - STRIDE) + max(0, newest - WINDOW + STRIDE) % STRIDE)
     if not newest or not rows:
         return None
     if cursor < rows["step"][0]:
-        rows = lane.trace.tail(WINDOW, until=cursor + WINDOW // 2)
+        rows = lane.trace.tail(WINDOW, until=-(-cursor // STRIDE) * STRIDE + WINDOW // 2)
     drawn = curves(lane.trace, rows, per, _gaps(lane))
     at = int(np.abs(drawn.step - cursor).argmin())
     ghost = of.ghost

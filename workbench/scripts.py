@@ -1,17 +1,9 @@
 """What does the browser do by itself? It says what it has painted, and hears keys."""
 
-PAINTED = """
-const said = JSON.parse(pulse.text);
-document.getElementById('readout').textContent = pulse.text;
-const page = document.getElementById('page');
-if (page.classList.contains('open') !== said.drawer) {
-  page.classList.toggle('open', said.drawer); dispatchEvent(new Event('resize'));
-}
-if (page.classList.contains('wide') !== said.wide) {
-  page.classList.toggle('wide', said.wide); dispatchEvent(new Event('resize'));
-}
-requestAnimationFrame(() => setTimeout(() => { back.value = 'seen ' + said.frame; }, 0));"""
-"""Run for each frame: takes over what it says, and answers when it is on the screen."""
+TAKES = """
+globalThis.frameBoard ??= new FrameBoard({FIGURES}, globalThis.tell);
+frameBoard.take(frames.data.frame);"""
+"""Run for each message; the class is in assets/look/frames.js."""
 
 KEYS = """
 const line = document.getElementById('line');
@@ -24,7 +16,7 @@ const keys = {' ': 'play', ArrowRight: 'right', ArrowLeft: 'left', Home: 'home',
   x: 'swap', n: 'next', r: 'restart', f: 'fit', c: 'choices', '[': 'before', ']': 'after',
   u: 'undo', U: 'redo'};
 let pressed = 0;
-const tell = said => {
+globalThis.tell = said => {
   const model = Bokeh.documents.map(d => d.get_model_by_name('heard')).find(m => m);
   if (model) model.value = said + ' ' + (++pressed);
 };
@@ -37,7 +29,9 @@ addEventListener('keydown', event => {
   if (!name || typing.has(at.tagName)) return;
   if (at.tagName === 'BUTTON' && event.key === ' ') return;
   event.preventDefault();
-  tell('key ' + name + (event.shiftKey ? ' 10' : ' 1'));
+  const by = event.shiftKey ? 10 : 1;
+  tell('key ' + name + ' ' + by);
+  if (name === 'left' || name === 'right') globalThis.frameBoard?.moves(name === 'left' ? -by : by);
 });
 const asksFor = event => {
   const at = event.composedPath().find(one => one.dataset?.ask);

@@ -106,6 +106,7 @@ class Bar:
             **self._style("cursor") | {"margin": (6, 10, 0, 12)},
         )
         self._cursor.param.watch(self._moved, "value")
+        self._cursor.jscallback(value="globalThis.frameBoard?.slides(cb_obj.value)")
         self._live = self._button("live", "follow the newest row  [end]", self._follow)
         letter = pn.pane.HTML("T", stylesheets=[sheet], margin=(6, 0, 0, 4), width=9)
         do = page.do

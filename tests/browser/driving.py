@@ -36,7 +36,7 @@ ARGUMENTS = [
 HOW_TO_GET = "Chromium: apt-get install chromium, or CHROMIUM=/path/to/it"
 
 PANEL = (
-    "from core import plugins; [plugins.load(one) for one in {plugins}]; "
+    "{before}from core import plugins; [plugins.load(one) for one in {plugins}]; "
     "from workbench import registry; registry.GRACE = {grace}; "
     "from panel.command import main; main()"
 )
@@ -116,7 +116,9 @@ class Server:
         grace: float = 60,
         runs: Path | None = None,
         plugins: Sequence[Path] = (),
+        before: str = "",
     ) -> None:
+        """Start it; `before` is Python that it runs first."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -124,7 +126,7 @@ class Server:
         self.cache = cache
         self._log = log
         self._read = 0
-        program = PANEL.format(grace=grace, plugins=[str(one) for one in plugins])
+        program = PANEL.format(grace=grace, plugins=[str(one) for one in plugins], before=before)
         command = [sys.executable, "-c", program, "serve", "apps/"]
         command += ["--address", "127.0.0.1", "--port", str(self.port)]
         # A page that has gone is noticed at once, so that its session does not count for long.
@@ -174,6 +176,16 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         line = next(one for one in status.splitlines() if one.startswith("VmRSS"))
         return int(line.split()[1]) * 1024
+
+    def busy(self) -> float:
+        """Seconds of CPU time that its main thread has used, which serves the pages."""
+        task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/stat").read_text()
+        user, system = task.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def threads(self) -> int:
+        """How many threads it has."""
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
 
     def stop(self) -> None:
         self.process.terminate()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from core import make
+from tests.workbench.held import Held
 from tests.workbench.sessions import SMALL, do, opened
 from tests.workbench.test_outlook import EXACT, LINEAR, asked
 from tests.workbench.test_phases import NUDGED
@@ -12,6 +13,7 @@ from workbench.absent import broken
 from workbench.axes import COMPARISONS, ENERGY_LIMITS, PREDICTED, ROW_AXIS
 from workbench.board import Board
 from workbench.curves import COMPARED
+from workbench.frames import NOT_KNOWN, ROUNDING, Frames
 from workbench.pictures import ROWS, tiles
 from workbench.predictions import LABELS
 from workbench.presets import presets, whole
@@ -23,12 +25,20 @@ IMAGE_TASKS = ("Reconstruct", "Recall", "Generate", "Dream")
 
 @pytest.fixture
 def board():
-    return Board("light", lambda row: None)
+    return Board("light")
 
 
 def drawn(board, session, **options):
     board.draw(scene(session, **options))
+    board.rest()
     return board
+
+
+def moving(board, part):
+    """What the browser draws of a part, (n, L), or (n,) of one that is a single number."""
+    held = Held()
+    held.take(board.message(Frames(), {"frame": 1}))
+    return held.part(part)
 
 
 def decoder(task, **dials):
@@ -53,24 +63,20 @@ def test_what_is_only_rounding_is_grey_in_the_map_and_marked_over_depth(board):
     data = session.lane.trace.dataset()
     noise = data["rounding"].values & (data["energy"].values != 0)
     assert noise[-1].any() and noise[:20].any() and (data["energy"].values[-1] == 0).any()
-    cells = board.floors.cells.data["image"][0]
-    np.testing.assert_array_equal(cells == 1, noise.T)
-    assert np.isnan(cells[~noise.T]).all()
-    order = [one.data_source for one in board.heat.renderers]
-    assert order[:2] == [board._heat, board.floors.cells]  # over the map, under its marks
+    energies = moving(board, "energy")
+    np.testing.assert_array_equal(energies == ROUNDING, noise)
     marks = board.floors.marks.data
     layers = data["layer"].values
     assert marks["layer"].tolist() == layers[noise[-1]].tolist()
     assert all(one.endswith("below the rounding floor of float32") for one in marks["said"])
-    zero = layers[data["energy"].values[-1] == 0]
-    assert board._missing.data["layer"].tolist() == zero.tolist()
+    np.testing.assert_array_equal(np.isnan(energies), data["energy"].values == 0)
     floor = np.log10(data["floor"].values[-1])
     np.testing.assert_allclose(board.floors.line.data["energy"], floor)
-    assert f", {noise[-1].sum()} rounding" in board._imbalance_title.text
+    assert f", {noise[-1].sum()} rounding" in board.titles["imbalance"]
     do(session, "seek", 1)
     drawn(board, session)
     assert not len(board.floors.marks.data["layer"]) and not len(board.floors.line.data["layer"])
-    assert "rounding" not in board._imbalance_title.text
+    assert "rounding" not in board.titles["imbalance"]
 
 
 @pytest.mark.parametrize("name", COMPARED)
@@ -85,8 +91,9 @@ def test_the_panel_in_the_middle_draws_what_was_chosen(board, name):
         expected = np.log10(values) if logarithmic else values
     expected = np.where(np.isfinite(expected), expected, np.nan)
     lines = np.array(board._alignment_lines.data["ys"]).T
-    np.testing.assert_allclose(lines, expected, rtol=1e-5, atol=1e-7)
-    assert board.alignment.title.text == COMPARISONS[name][0]
+    for one in (lines, moving(board, "compared")):
+        np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-7)
+    assert board.titles["alignment"] == COMPARISONS[name][0]
     assert set(COMPARED) == set(COMPARISONS)
     assert not board._without.visible
 
@@ -104,19 +111,19 @@ def test_phases_have_lines_in_all_plots_over_steps_and_names_in_the_map(board):
     do(session, "set_gear", "batch")
     do(session, "step", 19)
     drawn(board, session)
-    held = board._phases.data
-    assert held["x"] == [-0.5, 2.5, 8.5, 14.5, 17.5]
-    assert held["text"] == ["", "", " minus ", " free ", " plus "], "the newest of each name"
+    rows, texts, _, _ = zip(*board.marks["phases"], strict=True)
+    assert rows == (-0.5, 2.5, 8.5, 14.5, 17.5)
+    assert texts == ("", "", "minus", "free", "plus"), "the newest of each name"
     assert board.imbalance.xaxis.axis_label == ROW_AXIS.format("phase")
-    assert board._heat_title.text.endswith("plus, step 1, batch 1")
+    assert board.titles["heat"].endswith("plus, step 1, batch 1")
 
 
 def test_one_phase_is_not_named(board):
     session = opened()
     do(session, "step", 2)
     drawn(board, session)
-    assert board._phases.data["x"] == []
-    assert board._heat_title.text.endswith("·  step 2, batch 0")
+    assert board.marks["phases"] == []
+    assert board.titles["heat"].endswith("·  step 2, batch 0")
     assert board.imbalance.xaxis.axis_label == ROW_AXIS.format("batch")
 
 
@@ -211,17 +218,13 @@ def test_images_of_three_channels_are_drawn_in_their_own_colours(board, scale, t
     dials = {"path": str(tmp_path / "own.npz"), "scale": scale}
     session = opened(SMALL.changed(dataset=make("dataset", "Npz", dials)))
     drawn(board, session)
-    (sheet,) = board.pictures._sheet.data["image"]
-    rgba = np.flipud(sheet).view(np.uint8).reshape(*sheet.shape, 4)
-    (across,), (lines,) = (board.pictures._sheet.data[name] for name in ("dw", "dh"))
-    assert sheet.shape == (6 * lines, 5 * across) and across * lines >= 8
+    pictures = Held().take(board.message(Frames(), {"frame": 1})).pictures()
+    assert pictures.shape == (1, 8, 6, 5, 3)
     shown = session.lane.training.batches.batch(0).x[:8].movedim(1, -1).numpy()
     sources = session.lane.training.images.train_x.movedim(1, -1).numpy()
     for i, one in enumerate(shown):
         (k,) = np.flatnonzero((sources == one).all((1, 2, 3)))
-        top, left = 6 * (i // across), 5 * (i % across)
-        tile = rgba[top : top + 6, left : left + 5].astype(int)
-        assert np.abs(tile[..., :3] - raw[k]).max() <= 1 and (tile[..., 3] == 255).all()
+        assert np.abs(pictures[0, i].astype(int) - raw[k]).max() <= 1
 
 
 def test_a_preset_of_every_family_is_drawn(board):
@@ -231,8 +234,9 @@ def test_a_preset_of_every_family_is_drawn(board):
         do(session, "change", **whole(name) | {"pretraining": "random", "batch_size": 10})
         do(session, "step", 3)
         drawn(board, session, theory=True)
-        assert np.array(board._heat.data["image"][0]).shape[0] == len(session.lane.trace.layers)
-        assert len(board.pictures._sheet.data["image"]) == 1
+        held = Held().take(board.message(Frames(), {"frame": 1}))
+        assert held.part("energy").shape == (4, len(session.lane.trace.layers)), name
+        assert held.pictures().size, name
 
 
 # Runs --------------------------------------------------------------------------------------------
@@ -258,8 +262,9 @@ def test_what_was_not_logged_is_grey_with_words_and_what_was_is_not(board, tmp_p
         assert board.absent.words[name].text == "not logged"
     named = {item.label.value: item.visible for item in board.total.legend[0].items}
     assert named == {"ΣE": True, "F": False, "residual": False, "F*": False}
-    assert "F needs the precisions, not logged" in board._total_title.text
-    assert board._precision.data["image"] == [] and len(board._heat.data["image"]) == 1
+    assert "F needs the precisions, not logged" in board.titles["total"]
+    told = Held().take(board.message(Frames(), {"frame": 1})).head["absent"]
+    assert set(told) == grey
     assert not board._without.visible
     drawn(board, opened())
     assert not any(words.visible for words in board.absent.words.values())
@@ -270,8 +275,7 @@ def test_without_energies_no_layer_is_marked_as_not_reached(board, tmp_path, mon
     drawn(board, watched(tmp_path, monkeypatch, chunk(0, 30, error=values)))
     grey = {name for name, words in board.absent.words.items() if words.visible}
     assert grey == set(board.figures) - {"errors"}
-    assert not len(board._missing.data["layer"]) and not len(board._profile.data["layer"])
-    assert board._heat.data["image"] == [] and not board._why.visible
+    assert (moving(board, "energy") == NOT_KNOWN).all() and not board._why.visible
     lines = np.array(board._error_lines.data["ys"]).T
     np.testing.assert_allclose(lines, np.log10(values(np.arange(30))), rtol=1e-5)
 
@@ -284,13 +288,12 @@ def test_lines_break_and_a_band_lies_where_rows_were_lost(board, tmp_path, monke
     )
     drawn(board, watched(tmp_path, monkeypatch, *pieces))
     assert dict(board.absent.lost.data) == {"x0": [9.5, 19.5], "x1": [13.5, 29.5]}
-    step, E = board._totals.data["step"], board._totals.data["bare"]
-    breaks = np.flatnonzero(np.isnan(E))
-    assert breaks.tolist() == [10, 17] and np.isnan(step[breaks]).all()
-    held = np.r_[0:10, 14:20, 30:33]
-    np.testing.assert_array_equal(step[~np.isnan(step)], held)
-    np.testing.assert_allclose(10.0 ** E[~np.isnan(E)], values(held).sum(1), rtol=1e-5)
-    assert board._heat.data["image"][0].shape == (4, 33), "a column for each row number"
+    held, rows = Held().take(board.message(Frames(), {"frame": 1})), np.r_[0:10, 14:20, 30:33]
+    assert held.head["gaps"] == [[10, 13], [20, 29]]
+    np.testing.assert_array_equal(held.step, rows)
+    np.testing.assert_allclose(10.0 ** held.part("bare"), values(rows).sum(1), rtol=1e-5)
+    felt = board._error_lines.data["xs"][0]
+    assert np.flatnonzero(np.isnan(felt)).tolist() == [10, 17], "nothing is felt across a gap"
 
 
 def test_nothing_is_broken_without_gaps():

@@ -51,7 +51,7 @@ class Opened:
 
     def __init__(self, experiment=TALL, steps=0, theme="light"):
         self.session = opened(experiment)
-        self.board = Board(theme, lambda row: None)
+        self.board = Board(theme)
         page = page_of(self.session, self.board)
         self.tab = PrecisionTab(page, "")
         if steps:
@@ -629,7 +629,7 @@ def test_values_of_a_sheet_are_judged():
 
 
 def test_what_is_chosen_before_the_first_look_is_not_lost():
-    session, board = opened(TALL), Board("light", lambda row: None)
+    session, board = opened(TALL), Board("light")
     page = page_of(session, board)
     tab = PrecisionTab(page, "")
     tab.formula.menu.value = "Spiking"

@@ -12,7 +12,7 @@ from workbench.board import Board
 from workbench.look import palette
 from workbench.maps_tab import MapsTab
 from workbench.naming import FROM_OUTPUT
-from workbench.pictures import tiles
+from workbench.pictures import sample_at, tiles
 from workbench.poke_tab import PokeTab
 from workbench.scene import scene
 from workbench.sight import Sight
@@ -36,8 +36,7 @@ class Shown:
         do(self.session, "step", steps)
         self.sight = Sight()
         self.strip = Strip(self.session, self.sight)
-        self.board = Board("light", lambda row: None)
-        self.board.pictures.choose = self.sight.turn
+        self.board = Board("light")
 
     def look(self):
         self.scene = self.strip.dress(scene(self.session))
@@ -52,12 +51,14 @@ class Shown:
         return self.session.lane.training.batches.batch(batch)
 
     @property
-    def frame(self):
-        return {k: v[0] if v else None for k, v in self.board.pictures._frame.data.items()}
+    def framed(self):
+        """Place of the picture that is framed, -1 for none."""
+        return self.board.sheet.told["marked"]
 
-    def tap(self, x, y):
-        [called] = self.board.images._event_callbacks["tap"]
-        called(SimpleNamespace(x=x, y=y))
+    def tap(self, place):
+        sample = sample_at(self.scene, place)
+        if sample is not None:
+            self.sight.turn(sample)
 
 
 @pytest.fixture
@@ -67,31 +68,26 @@ def shown():
 
 def test_nothing_is_marked_before_a_sample_is_chosen(shown):
     drawn = shown.look()
-    assert drawn.marked is None and shown.frame["left"] is None
+    assert drawn.marked is None and shown.framed == -1
     assert len(drawn.images["input"]) == 8
 
 
 @pytest.mark.parametrize("sample", [0, 3, 7])
 def test_a_tapped_picture_is_chosen_and_framed_and_let_go_by_another_tap(shown, sample):
     shown.look()
-    _, across, stacked = shown.board.pictures._placed
-    down, along = divmod(sample, across)
-    rows = -(-8 // across)
-    at = (along + 0.5, stacked * (rows - down) - 0.5)
-    shown.tap(*at)
+    shown.tap(sample)
     assert shown.sight.sample == sample
     drawn = shown.look()
     assert drawn.marked == sample and not drawn.brought
-    frame = shown.frame
-    assert frame["left"] < at[0] < frame["right"] and frame["bottom"] < at[1] < frame["top"]
-    shown.tap(*at)
+    assert shown.framed == sample
+    shown.tap(sample)
     assert shown.sight.sample is None
 
 
 def test_a_tap_beside_the_pictures_chooses_none(shown):
     shown.look()
-    for x, y in ((-0.5, 0.5), (99.0, 0.5), (0.5, -0.5), (0.5, 99.0), (None, None)):
-        shown.tap(x, y)
+    for place in (-1, 8, 99):
+        shown.tap(place)
         assert shown.sight.sample is None
 
 
@@ -115,8 +111,8 @@ def test_a_sample_behind_the_first_ones_is_brought_from_the_batch(shown):
 def test_the_brought_picture_is_let_go_by_a_tap_too(shown):
     shown.sight.sample = 13
     shown.look()
-    frame = shown.frame
-    shown.tap(frame["left"] + 0.5, frame["top"] - 0.5)
+    assert shown.framed == 8
+    shown.tap(8)
     assert shown.sight.sample is None
 
 

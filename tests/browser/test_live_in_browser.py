@@ -1,0 +1,111 @@
+"""What moves is drawn by the browser itself: it looks back without the server, and may hide."""
+
+import os
+import signal
+import time
+from contextlib import contextmanager
+
+import numpy as np
+from driving import all_pixels, press, readout, set_speed, settle, step, wait_for
+
+HELD = "() => ({row: frameBoard.cursor, confirmed: frameBoard.head.cursor})"
+
+HIDE = """is => {
+  Object.defineProperty(document, 'hidden', {configurable: true, get: () => is});
+  document.dispatchEvent(new Event('visibilitychange')); }"""
+
+
+@contextmanager
+def stopped(server):
+    """A server that does not answer for a while."""
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+
+
+def places(page, section="heat"):
+    """x of rows in a plot, and a y within it, on the page."""
+    return page.evaluate(
+        """name => {
+          const {frame, canvas_view} = frameBoard.views[name], box = frame.bbox;
+          const from = canvas_view.el.getBoundingClientRect();
+          const of = row => from.left + frame.x_scale.compute(row);
+          return {zero: of(0), one: of(1), y: from.top + (box.top + box.bottom) / 2}; }""",
+        section,
+    )
+
+
+def test_a_drag_looks_back_while_the_server_is_silent(page, server):
+    newest = step(page, 12)
+    settle(page)
+    before, at = all_pixels(page), places(page)
+    x = {row: at["zero"] + row * (at["one"] - at["zero"]) for row in range(13)}
+    with stopped(server):
+        page.mouse.move(x[12], at["y"])
+        page.mouse.down()
+        for row in range(11, 2, -1):
+            page.mouse.move(x[row], at["y"])
+        page.wait_for_function("() => frameBoard.cursor === 3 && !frameBoard.due")
+        assert page.evaluate(HELD)["confirmed"] == 12, "nobody has answered"
+        meanwhile = all_pixels(page)
+    changed = {n for n, one in before.items() if not np.array_equal(one, meanwhile[n])}
+    assert {"heat", "errors", "depth", "total", "alignment", "imbalance"} <= changed
+    page.mouse.up()
+    shown = wait_for(page, lambda r: r["cursor"] == 3, what="the server's row")
+    assert shown["row"] == newest["row"] and page.evaluate(HELD) == {"row": 3, "confirmed": 3}
+    settle(page)
+    after = all_pixels(page)
+    for name in ("errors", "alignment", "total"):
+        apart = np.abs(after[name][30:].astype(int) - meanwhile[name][30:])
+        assert apart.max() <= 8, f"{name}: the server's row is what was drawn before it answered"
+
+
+def test_an_arrow_key_moves_at_once_among_rows_that_are_there(page, server):
+    step(page, 6)
+    settle(page)
+    with stopped(server):
+        press(page, "ArrowLeft")
+        press(page, "ArrowLeft")
+        page.wait_for_function("() => frameBoard.cursor === 4")
+        press(page, "ArrowRight")
+        page.wait_for_function("() => frameBoard.cursor === 5")
+    wait_for(page, lambda r: r["cursor"] == 5)
+    press(page, "End")
+    wait_for(page, lambda r: r["cursor"] == r["row"] == 6 and r["following"])
+
+
+def test_a_page_that_nobody_sees_is_sent_next_to_nothing_and_catches_up(page):
+    set_speed(page, "40 /s")
+    page.evaluate(HIDE, True)
+    time.sleep(0.5)
+    press(page, "Space")
+    begun = readout(page)["frame"]
+    time.sleep(3)
+    hidden = readout(page)["frame"] - begun
+    page.evaluate(HIDE, False)
+    seen = readout(page)["frame"]
+    wait_for(page, lambda r: r["frame"] > seen + 5 and r["playing"], what="it goes on")
+    press(page, "Space")
+    wait_for(page, lambda r: not r["playing"] and r["row"] > 20, what="nothing was left out")
+    assert page.evaluate("() => frameBoard.rows.step[frameBoard.rows.n - 1]") > 20
+    assert hidden <= 6, "at 30 a second there would be 90"
+
+
+def test_a_press_on_a_picture_chooses_its_sample(page):
+    step(page, 1)
+    settle(page)
+    before = all_pixels(page)["images"]
+    x, y = page.evaluate(
+        """() => {
+          const [left, top, right, bottom] = frameBoard.tiles[2];
+          const from = frameBoard.views.images.canvas_view.el.getBoundingClientRect();
+          return [from.left + (left + right) / 2, from.top + (top + bottom) / 2]; }"""
+    )
+    page.mouse.click(x, y)
+    wait_for(page, lambda r: r["sample"] == 2)
+    settle(page)
+    assert not np.array_equal(before, all_pixels(page)["images"]), "it is framed"
+    page.mouse.click(x, y)
+    wait_for(page, lambda r: r["sample"] is None)
