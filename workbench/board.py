@@ -53,6 +53,7 @@ class Board(Plots):
         self._theory_drawn: Any = None
         self._fitted = False
         self._limits = ENERGY_LIMITS
+        self._axis: tuple[float, ...] = ()
         self.compared = "alignment"
 
     @property
@@ -141,7 +142,8 @@ class Board(Plots):
         plot.yaxis.ticker = BasicTicker(min_interval=1 if ticks is POWERS else 0)
 
     def fit(self) -> None:
-        """Set the energy limits to the decades that the rows in sight reach."""
+        """Set the energy limits to the decades that the rows in sight reach; end a zoom."""
+        self._axis = ()
         if self._last is None:
             return
         found = logarithm(self._last.curves.energy)
@@ -186,7 +188,10 @@ class Board(Plots):
         step = scene.curves.step
         first, last = int(step[0]), int(step[-1])
         span = _stride(max(last - first, 10, *(row - first for row in scene.updates)))
-        self.x.update(start=first - 0.5, end=first + 0.5 + 1.02 * span)
+        axis = first - 0.5, first + 0.5 + 1.02 * span
+        if axis != self._axis:  # a zoom lasts until then
+            self._axis = axis
+            self.x.update(start=axis[0], end=axis[1])
 
     def _comparison(self, c: "Curves") -> Any:
         """What the panel in the middle draws, (n, L); nan where it is not recorded."""

@@ -16,6 +16,7 @@ from bokeh.models import (
     Label,
     LinearColorMapper,
     Range1d,
+    WheelZoomTool,
 )
 
 from workbench.axes import (
@@ -95,6 +96,9 @@ class Plots:
         plot.min_border_left, plot.min_border_right = 54, 48
         plot.xaxis.axis_label = ROW_AXIS.format("batch") if label else None
         plot.xaxis.formatter = CustomJSTickFormatter(code="return tick % 1 ? '' : String(tick)")
+        zoom = WheelZoomTool(dimensions="width", modifiers="ctrl")
+        plot.add_tools(zoom)
+        plot.toolbar.active_scroll = zoom
         return plot
 
     def _build_heat(self) -> Any:

@@ -177,6 +177,19 @@ def test_limits_make_room_upwards_and_a_new_lane_begins_with_the_first_ones(boar
     assert board._mapper.high == ENERGY_LIMITS[1]
 
 
+def test_a_zoom_over_the_rows_lasts_while_rows_come_and_ends_with_a_fit(board):
+    session = opened(DEEP)
+    do(session, "step", 8)
+    whole = [(one.start, one.end) for one in [drawn(board, session).x]]
+    board.x.update(start=2.5, end=6.5)  # as the browser does
+    do(session, "step", 4)
+    drawn(board, session)
+    assert (board.x.start, board.x.end) == (2.5, 6.5)
+    board.fit()
+    drawn(board, session)
+    assert [(board.x.start, board.x.end)] == whole
+
+
 def test_precisions_above_one_and_far_below_are_within_the_colours(board):
     session = opened(SMALL.changed(precision=make("precision", "Table", {"rows": ((50.0,),)})))
     drawn(board, session)
