@@ -81,4 +81,6 @@ class Channel:
         elif word in ("hidden", "visible"):
             self._hidden = word == "hidden"
         else:
+            if word == "again":  # it has missed one: it holds nothing
+                self._frames, self._seen = Frames(), self.sent
             self._heard(word, rest)

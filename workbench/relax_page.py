@@ -51,17 +51,16 @@ class RelaxPage:
         self._sheet = shell.sheet()
         self.board = Board(theme)
         self.bar = Bar(self, self._sheet, self.address.run if self.address.watches else "")
-        self._line = Line(self._sheet, theme, lambda: self._do(lambda s: s.warm_up(5)))
+        self._line = Line(self._sheet, theme, lambda: self.do(lambda s: s.warm_up(5)))
         self._tour_view = pn.Column(sizing_mode="stretch_width", margin=0)
         self._tour: Any = None
         self._drawer_view = pn.Column(sizing_mode="stretch_width", margin=0)
         self._drawer: Any = None
         self._channel = Channel(self.board.figures, self._heard)
-        self._rests = True
         self._shown: Any = None
-        self._woken = False
+        self._rests, self._woken = True, False
         self._scene: Any = None
-        self.per = "layer"
+        self._refused, self.per = "", "layer"
         self.sight = Sight()
         self._strip: Any = None
         self._layout: Mapping[str, str] = {}
@@ -157,14 +156,16 @@ class RelaxPage:
     # What the browser says -----------------------------------------------------------------------
 
     def _heard(self, word: str, rest: list[str]) -> None:
-        if word == "seek":
+        if word == "again":
+            self.redraw()
+        elif word == "seek":
             self._seek(int(rest[0]))
         elif word == "pick":
             self._pick(int(rest[0]))
         elif word == "key":
             self._key(rest[0], int(rest[1]))
         elif word == "ask" and rest[0] in ("open_lane", "compare_with"):
-            self._do(lambda s: getattr(s, rest[0])(int(rest[1])))
+            self.do(lambda s: getattr(s, rest[0])(int(rest[1])))
 
     def _key(self, name: str, by: int) -> None:
         session = self.session
@@ -186,34 +187,33 @@ class RelaxPage:
             "undo": session.undo,
             "redo": session.redo,
         }
-        act[name]()
+        self.do(lambda _: act[name]())
 
     def _seek(self, row: int) -> None:
-        self._do(lambda s: s.seek(min(row, s.row)))
+        self.do(lambda s: s.seek(min(row, s.row)))
 
     def _pick(self, place: int) -> None:
         """Choose the sample whose picture stands at a place of the strip."""
         sample = None if self._scene is None else sample_at(self._scene, place)
-        if sample is None:
-            return
-        self.sight.turn(sample)
-        self._draw(force=True)
+        if sample is not None:
+            self.sight.turn(sample)
+            self._draw(force=True)
 
     @property
     def ready(self) -> bool:
         """Whether there is a session that can be asked for something."""
         return self.session is not None and self.session.ready
 
-    def _do(self, act: Callable[[Any], None]) -> None:
-        """Ask the session for something; a refusal is shown in the line."""
+    def do(self, act: Callable[[Any], None]) -> None:
+        """Ask the session for something; a refusal stays in the line until something is done."""
         if not self.ready:
             return
+        self._refused = ""
         try:
             act(self.session)
         except ValueError as refused:
-            self._say(str(refused))
-
-    do = _do
+            self._refused = str(refused)
+        self._say()
 
     def fit(self) -> None:
         """Fit the energy limits to what is in sight."""
@@ -364,20 +364,20 @@ class RelaxPage:
             self._drawer.show(session)
         self._line.offer(session)
 
-    def _say(self, refused: str = "") -> None:
+    def _say(self) -> None:
         """The line of choices, with what differs from the preset, and the state of the machine."""
         session, lane = self.session, self.session.lane
         if self.address.watches:
             from workbench.watched_line import watched_line
 
-            said = refused or session.message
+            said = self._refused or session.message
             self._line.put(watched_line(session, said, self._channel.fps, self.look.name))
             return
         from workbench.summary import summary
 
         note = lane.trace.attrs.get("rises", "") if lane is not None else ""
         trouble = self._files.trouble_of(session.wanted)
-        message = refused or trouble or session.message or session.offer or note
+        message = self._refused or trouble or session.message or session.offer or note
         self._line.put(summary(session, self.bar.preset, message, self._channel.fps, self._brief()))
 
     def _brief(self) -> tuple[str, bool]:

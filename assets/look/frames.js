@@ -70,6 +70,11 @@ class FrameBoard {
     const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
     const told = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
     const head = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + told)));
+    if (head.frame !== this.head.frame + 1) {  // one went by before the page was listening
+      this.head.frame = head.frame;
+      this.tell('again');
+      return;
+    }
     let at = 4 + told;
     const even = () => { at = 8 * Math.ceil(at / 8); };
     const read = (Type, count) => {
@@ -136,7 +141,7 @@ class FrameBoard {
   draw() {
     if (!this.due) return;
     this.due = false;
-    if (this.rows.n) this.paint();
+    if (this.rows.n && this.head.colours) this.paint();
     const frame = this.head.frame;
     if (frame > this.seen) {
       this.seen = frame;

@@ -344,11 +344,15 @@ def changed(element: Locator, before: np.ndarray, timeout: float = PATIENCE) -> 
 
 
 def still(element: Locator) -> Json:
-    """The box of an element, once it does not move: a person clicks on nothing that does."""
-    assert element.evaluate(LIES_STILL, 1000 * PATIENCE), f"{element} keeps moving"
-    box = element.bounding_box()
-    assert box is not None, f"{element} is not in sight"
-    return dict(box)
+    """The box of an element, once it does not move: a person clicks on nothing that does.
+
+    It is looked for again: a table may draw its cells anew.
+    """
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if element.evaluate(LIES_STILL, 1000) and (box := element.bounding_box()):
+            return dict(box)
+    raise AssertionError(f"{element} keeps moving")
 
 
 def canvas_pixels(page: Page, section: str) -> np.ndarray:

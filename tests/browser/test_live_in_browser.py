@@ -109,3 +109,12 @@ def test_a_press_on_a_picture_chooses_its_sample(page):
     assert not np.array_equal(before, all_pixels(page)["images"]), "it is framed"
     page.mouse.click(x, y)
     wait_for(page, lambda r: r["sample"] is None)
+
+
+def test_a_browser_that_has_missed_a_frame_is_sent_all_of_it(page):
+    step(page, 3)
+    page.evaluate("() => { frameBoard.head = {frame: frameBoard.head.frame - 1}; }")
+    press(page, "ArrowRight")
+    wait_for(page, lambda r: r["row"] == r["cursor"] == 4)
+    held = page.evaluate("() => [...frameBoard.rows.step.slice(0, frameBoard.rows.n)]")
+    assert held == [0, 1, 2, 3, 4]

@@ -135,7 +135,14 @@ def test_T_is_where_relaxing_ends_and_what_is_no_T_is_refused(page):
         after = readout(page)
         assert after["experiment"] == before["experiment"]
         assert after["commands"] == before["commands"]
-    step(page, 2)  # the session goes on
+    press(page, "Space")
+    begun = wait_for(page, lambda r: r["playing"])["row"]
+    set_steps(page, "none")
+    wait_said(page, "steps: none; an integer 1..100000")
+    wait_for(page, lambda r: r["row"] >= begun + 6)
+    wait_said(page, "steps: none; an integer 1..100000")  # rows that come do not take it away
+    click(page, "play")
+    wait_for(page, lambda r: not r["playing"])
     wait_said(page)
     until(lambda: control(page, "T", "input").input_value() == "7", "T is again what it was")
 
