@@ -163,6 +163,8 @@ class Board(Plots):
                 plot.y_range.update(start=float(bottom), end=float(max(top, bottom + 1)) + 0.2)
 
     def _limit(self, low: float, high: float) -> None:
+        if (low, high) == self._limits:
+            return
         self._limits = low, high
         self._mapper.update(low=low, high=high)
         self.energy_axis.update(start=low, end=high + 0.03 * (high - low))
@@ -175,13 +177,15 @@ class Board(Plots):
             self.total.y_range.update(start=TOTAL_LIMITS[0], end=TOTAL_LIMITS[1])
         low, high = self._limits
         self._limit(low, max(high, min(_highest(logarithm(c.energy)), HIGHEST)))
-        top = self.total.y_range
-        top.end = max(top.end, min(_highest(logarithm(c.total)), HIGHEST))
+        top, highest = self.total.y_range, min(_highest(logarithm(c.total)), HIGHEST)
+        if highest > top.end:
+            top.end = highest
         low, high = PRECISION_LIMITS
         found = logarithm(c.precision)
         if np.isfinite(found).any():
             low, high = min(low, np.floor(np.nanmin(found))), max(high, np.ceil(np.nanmax(found)))
-        self._precisions.update(low=float(low), high=float(high))
+        if (low, high) != (self._precisions.low, self._precisions.high):
+            self._precisions.update(low=float(low), high=float(high))
 
     def _draw_axis(self, scene: "Scene") -> None:
         """Axis of rows, moved in strides: each move costs the browser all axes."""
@@ -217,14 +221,18 @@ class Board(Plots):
                 for k, (row, _) in enumerate(scene.phases)
             ],
         }
-        axis = ROW_AXIS.format("phase" if scene.phases else "batch")
+        label = ROW_AXIS.format("phase" if scene.phases else "batch")
         for plot in (self.imbalance, self.precision):
-            plot.xaxis.axis_label = axis
+            if plot.below[0].axis_label != label:
+                plot.below[0].axis_label = label
 
     def _draw_theory(self, scene: "Scene") -> None:
         """Dashed curves over depth, and the level at which F comes to rest."""
+        c, F = scene.curves, scene.rest
+        there = c.step[c.batch == c.batch[scene.at]]
+        ends = [] if F is None else [int(there[0]), int(there[-1])]
         curves = {name: energy.tobytes() for name, energy in scene.predicted.items()}
-        theory = (scene.lane, scene.cursor, scene.rest, curves)
+        theory = (F, ends, curves)
         if theory == self._theory_drawn:
             return
         self._theory_drawn = theory
@@ -235,11 +243,7 @@ class Board(Plots):
             if energy is not None:
                 source.data = {"layer": layers, "energy": logarithm(energy)}
         self.depth.legend.visible = bool(scene.predicted)
-        c, at = scene.curves, scene.at
-        there = c.step[c.batch == c.batch[at]]
-        F = scene.rest
         self._rest_named.visible = F is not None
-        ends = there[[0, -1]] if F is not None else []
         self._rest_total.data = {"x": ends, "y": logarithm([F or np.nan] * len(ends))}
 
     def _say(self, scene: "Scene") -> None:
@@ -255,10 +259,11 @@ class Board(Plots):
         titles["heat"] = f"energy of each layer  ·  {where}"
         titles["total"] = _totals_in_words(scene)
         found = c.imbalance[at]
-        self._why.visible = "energy" not in scene.absent and not np.isfinite(c.imbalance).any()
-        self._why.x = self._without.x = int(c.step[0])
-        recorded = getattr(c, self.compared).size
-        self._without.visible = not recorded and self.compared not in scene.absent
+        why = "energy" not in scene.absent and not np.isfinite(c.imbalance).any()
+        without = not getattr(c, self.compared).size and self.compared not in scene.absent
+        for note, shown in ((self._why, why), (self._without, without)):
+            if note.visible != shown or (shown and note.x != int(c.step[0])):
+                note.update(visible=shown, x=int(c.step[0]))
         decades = f"{found:.2f}" if np.isfinite(found) else "undefined"
         noise = int(c.noise[at].sum())
         below = f", {noise} rounding" if noise else ""

@@ -1,12 +1,16 @@
 """What stands between the bar and the plots? Progress, then the choices and what is to be said."""
 
 import html
+import time
 from collections.abc import Callable
 from typing import Any
 
 import panel as pn
 
 from workbench.address import link
+
+EVERY = 0.4
+"""Seconds between two looks at the state of the machine while rows come."""
 
 
 class Line:
@@ -21,7 +25,7 @@ class Line:
             accept: called when what is offered is wanted.
         """
         self._theme = theme
-        self._said = ""
+        self._said, self._at = "", 0.0
         self._words = pn.pane.HTML("", stylesheets=[sheet], sizing_mode="stretch_width", margin=0)
         self._offer = pn.widgets.Button(
             label="relax 5 batches first", visible=False, stylesheets=[sheet], margin=0
@@ -47,6 +51,14 @@ class Line:
             f'<b style="color:var(--accent)" role="status">{html.escape(line)}</b>'
             f'<div style="min-height:18px">{doors}</div>'
         )
+
+    def due(self, playing: bool) -> bool:
+        """Whether to say something new: a few times a second while rows come by themselves."""
+        now = time.monotonic()
+        if playing and now - self._at < EVERY:
+            return False
+        self._at = now
+        return True
 
     def put(self, text: str) -> None:
         """Show HTML, if it is another."""

@@ -63,7 +63,8 @@ class Plots:
         self.look = palette(theme)
         self.titles = dict(TITLES)
         self.x = _interval(-0.5, 20.5)
-        self.energy_axis = _interval(*ENERGY_LIMITS)
+        low, high = ENERGY_LIMITS
+        self.energy_axis = _interval(low, high + 0.03 * (high - low))
         self.heat = self._build_heat()
         self.precision = self._build_precision()
         self.total = self._build_total()

@@ -53,8 +53,8 @@ class RelaxPage:
         self.bar = Bar(self, self._sheet, self.address.run if self.address.watches else "")
         self._line = Line(self._sheet, theme, lambda: self.do(lambda s: s.warm_up(5)))
         self._tour_view = pn.Column(sizing_mode="stretch_width", margin=0)
-        self._tour: Any = None
         self._drawer_view = pn.Column(sizing_mode="stretch_width", margin=0)
+        self._tour: Any = None
         self._drawer: Any = None
         self._channel = Channel(self.board.figures, self._heard)
         self._shown: Any = None
@@ -320,15 +320,15 @@ class RelaxPage:
         if drawn is None:
             return
         drawn = self._strip.dress(drawn)
-        self._shown, self._scene = now, drawn
+        self._shown, self._scene, self._rests = now, drawn, False
         self.board.draw(drawn)
         self.bar.follow(session)
         if self._tour is not None:
             self._tour.follow(session, drawn)
         if self._drawer is not None:
             self._drawer.follow(session)
-        self._say()
-        self._rests = False
+        if self._line.due(session.playing):
+            self._say()
         self._send()
 
     def _rest(self) -> None:

@@ -5,10 +5,11 @@
 
 class Rows {
   // Rows of a lane: their numbers, and K values of each.
-  constructor() { this.n = 0; this.K = 1; this.step = new Float64Array(0); this.values = new Float32Array(0); }
+  constructor() { this.n = 0; this.version = 0; this.K = 1; this.step = new Float64Array(0); this.values = new Float32Array(0); }
 
   take(drop, keep, step, values, K) {
     const n = keep + step.length;
+    if (drop || keep < this.n || K !== this.K) this.version++;  // else rows have only been added
     if (n > this.step.length || K !== this.K) {
       const room = Math.max(512, 2 * n), old = this;
       const steps = new Float64Array(room), all = new Float32Array(room * K);
@@ -47,7 +48,7 @@ class FrameBoard {
     this.figures = figures; this.tell = tell;
     this.rows = new Rows(); this.behind = new Rows();
     this.head = {frame: 0}; this.seen = 0;
-    this.canvases = {}; this.views = {}; this.strips = {};
+    this.canvases = {}; this.views = {}; this.strips = {}; this.lines = {};
     this.pictures = null; this.kept = new Map();
     this.local = null; this.dragged = null; this.asked = null;
     const later = () => this.later();
@@ -265,9 +266,9 @@ class FrameBoard {
     return face;
   }
 
-  trace(ctx, rows, column, X, Y, gaps) {
+  trace(ctx, rows, column, X, Y, gaps, from = 0) {
     let down = false, gap = 0;
-    for (let i = 0; i < rows.n; i++) {
+    for (let i = from; i < rows.n; i++) {
       const value = rows.values[i * rows.K + column], step = rows.step[i];
       while (gap < gaps.length && gaps[gap][0] < step) { gap++; down = false; }
       if (!Number.isFinite(value)) { down = false; continue; }
@@ -279,18 +280,31 @@ class FrameBoard {
   layers(name, column, at) {
     const face = this.face(name), L = this.head.colours.length, look = this.head.look;
     if (!face) return;
-    const {ctx, box, X, Y} = face;
-    ctx.lineJoin = 'bevel'; ctx.setLineDash([]);
-    if (this.behind.n) {
-      ctx.globalAlpha = 0.5; ctx.strokeStyle = look.ghost; ctx.lineWidth = 1; ctx.beginPath();
-      for (let k = 0; k < L; k++) this.trace(ctx, this.behind, column + k, X, Y, []);
-      ctx.stroke(); ctx.globalAlpha = 1;
+    const {ctx, box, X, Y} = face, {rows, behind} = this;
+    const {width, height, dataset} = ctx.canvas, {colours, gaps} = this.head;
+    const key = [dataset.place, X(0), X(1), Y(0), Y(1), rows.version, behind.version, column, colours, gaps].join();
+    const held = this.lines[name] ??= {canvas: new OffscreenCanvas(width, height), key: ''};
+    const pen = held.ctx ??= held.canvas.getContext('2d');
+    if (held.key !== key) {  // all of it anew, else only what has come
+      Object.assign(held, {key, rows: 0, behind: 0});
+      held.canvas.width = width; held.canvas.height = height;
     }
-    ctx.lineWidth = 1.7;
-    for (let k = 0; k < L; k++) {
-      ctx.strokeStyle = this.head.colours[k]; ctx.beginPath();
-      this.trace(ctx, this.rows, column + k, X, Y, this.head.gaps); ctx.stroke();
+    pen.setTransform(ctx.getTransform()); pen.lineJoin = 'bevel';
+    if (behind.n > held.behind) {
+      pen.globalAlpha = 0.5; pen.strokeStyle = look.ghost; pen.lineWidth = 1; pen.beginPath();
+      for (let k = 0; k < L; k++) this.trace(pen, behind, column + k, X, Y, [], Math.max(0, held.behind - 1));
+      pen.stroke(); pen.globalAlpha = 1;
+      held.behind = behind.n;
     }
+    if (rows.n > held.rows) {
+      pen.lineWidth = 1.7;
+      for (let k = 0; k < L; k++) {
+        pen.strokeStyle = colours[k]; pen.beginPath();
+        this.trace(pen, rows, column + k, X, Y, gaps, Math.max(0, held.rows - 1)); pen.stroke();
+      }
+      held.rows = rows.n;
+    }
+    ctx.save(); ctx.resetTransform(); ctx.drawImage(held.canvas, 0, 0); ctx.restore();
     this.over(ctx, X, box);
     const x = X(this.rows.step[at]);
     for (let k = 0; k < L; k++) this.dot(ctx, x, Y(this.rows.get(at, column + k)), 3, this.head.colours[k]);
