@@ -35,6 +35,7 @@ def relaxed(page: Page) -> None:
     driving.choose_preset(page, "Spiking + forward update")
     driving.wait_for(page, lambda r: r["lane"] == 1, 60)
     driving.step(page, 12)
+    driving.settle(page)
 
 
 def drawer(tab: str) -> Callable[[Page], None]:
@@ -50,8 +51,7 @@ def drawer(tab: str) -> Callable[[Page], None]:
 
 def filled(page: Page) -> None:
     """The page with all that it shows by itself."""
-    driving.wait_for(page, lambda r: r.get("ready", True), 60)
-    page.wait_for_timeout(4000)
+    page.wait_for_timeout(9000)
 
 
 SHOWN: dict[str, tuple[str, Callable[[Page], None]]] = {
@@ -109,7 +109,6 @@ def main() -> int:
                     page = context.new_page()
                     page.goto(server.url + address, wait_until="commit")
                     act(page)
-                    driving.settle(page)
                     keep(page, PAGES / f"{name}-{theme}.png")
                     context.close()
                     print(name, theme)
