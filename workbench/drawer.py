@@ -37,7 +37,7 @@ class Drawer:
         self._page, self._sheet = page, sheet
         self.is_open = False
         self._log_shown = -1
-        self._followed = 0.0
+        self._followed, self._late = 0.0, False
         self._makers = self._of_a_run() if page.address.watches else self._of_a_session()
         self._made: dict[str, Any] = {}
         self._places = {
@@ -189,7 +189,8 @@ class Drawer:
     def follow(self, session: Any) -> None:
         """Show what changes with the rows, a few times a second."""
         now = time.monotonic()
-        if now - self._followed < FOLLOWS_EVERY:
+        self._late = now - self._followed < FOLLOWS_EVERY  # the next beats make up for it
+        if self._late:
             return
         self._followed = now
         if self.tab == "export" or (self.tab == "choices" and self._page.address.watches):
@@ -201,6 +202,8 @@ class Drawer:
         Args:
             draws: whether the browser keeps up with what is drawn.
         """
+        if self._late:
+            self.follow(self._page.session)
         if self.tab == "precision":
             if draws:
                 self._part("precision").follow()

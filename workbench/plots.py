@@ -51,9 +51,6 @@ HEAD = 24
 class Plots:
     """All live plots, empty."""
 
-    _error_lines: ColumnDataSource
-    _alignment_lines: ColumnDataSource
-
     def __init__(self, theme: str) -> None:
         """Build every figure, empty.
 
@@ -69,8 +66,9 @@ class Plots:
         self.precision = self._build_precision()
         self.total = self._build_total()
         self.imbalance = self._build_imbalance()
-        self.errors = self._build_lines("errors", (-8.0, 1.0), POWERS)
-        self.alignment = self._build_lines("alignment", *COMPARISONS["alignment"][1:])
+        self.errors, self._error_lines = self._build_lines("errors", (-8.0, 1.0), POWERS)
+        limits, ticks = COMPARISONS["alignment"][1:]
+        self.alignment, self._alignment_lines = self._build_lines("alignment", limits, ticks)
         self._without = self._note(self.alignment, "no loss, no backprop", 0)
         self._without.visible = False
         self.depth = self._build_depth()
@@ -187,7 +185,10 @@ class Plots:
         plot.add_layout(note)
         return note
 
-    def _build_lines(self, name: str, limits: tuple[float, float], ticks: str) -> Any:
+    def _build_lines(
+        self, name: str, limits: tuple[float, float], ticks: str
+    ) -> tuple[Any, ColumnDataSource]:
+        """A figure of a curve for each layer, and the source of what the pointer feels of them."""
         plot = self._on_steps(name, _interval(*limits))
         plot.yaxis.formatter = CustomJSTickFormatter(code=ticks)
         if ticks is POWERS:
@@ -195,8 +196,7 @@ class Plots:
         lines = ColumnDataSource({"xs": [], "ys": [], "layer": []})
         felt = plot.multi_line("xs", "ys", source=lines, line_alpha=0)  # for the pointer only
         plot.add_tools(HoverTool(renderers=[felt], tooltips=[("layer", "@layer")]))
-        setattr(self, f"_{'error' if name == 'errors' else name}_lines", lines)
-        return plot
+        return plot, lines
 
     def _build_depth(self) -> Any:
         look = self.look

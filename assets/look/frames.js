@@ -39,9 +39,9 @@ class Rows {
 }
 
 const SINGLE = 4;  // total, bare, residual, imbalance; then energy, error, compared, precision
-const TALLEST = 4096;  // columns of one strip
+const WIDEST = 4096;  // columns of one strip
 const HELD = 512;  // pictures that are kept for looking back
-const RIGHT_AWAY = 600;  // ms for which a look back waits for the server's own
+const WAITS = 600;  // ms for which a look back stands before the server has confirmed it
 
 class FrameBoard {
   constructor(figures, tell) {
@@ -50,7 +50,7 @@ class FrameBoard {
     this.head = {frame: 0}; this.seen = 0;
     this.canvases = {}; this.views = {}; this.strips = {}; this.lines = {};
     this.pictures = null; this.kept = new Map();
-    this.local = null; this.dragged = null; this.asked = null;
+    this.local = null; this.dragged = null; this.asked = null; this.lost = false;
     const later = () => this.later();
     for (const figure of Object.values(figures)) {
       figure.x_range.change.connect(later); figure.y_range.change.connect(later);
@@ -71,11 +71,13 @@ class FrameBoard {
     const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
     const told = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
     const head = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + told)));
-    if (head.frame !== this.head.frame + 1) {  // one went by before the page was listening
-      this.head.frame = head.frame;
-      this.tell('again');
+    const whole = 'look' in head;  // it needs nothing of those before
+    if (!whole && (this.lost || head.frame !== this.head.frame + 1)) {
+      if (!this.lost) this.tell('again');  // one went by, as before the page was listening
+      this.lost = true;
       return;
     }
+    this.lost = false;
     let at = 4 + told;
     const even = () => { at = 8 * Math.ceil(at / 8); };
     const read = (Type, count) => {
@@ -235,7 +237,7 @@ class FrameBoard {
     const {ctx, box, X, Y} = face;
     if (!this.head.absent.includes(name)) {
       const first = rows.step[0], last = rows.step[rows.n - 1], span = last - first + 1;
-      const whole = span <= TALLEST, W = whole ? span : rows.n;
+      const whole = span <= WIDEST, W = whole ? span : rows.n;
       let held = this.strips[name];
       if (!held || held.image.width !== W || held.image.height !== L) {
         const canvas = new OffscreenCanvas(W, L);
@@ -420,7 +422,7 @@ class FrameBoard {
     if (!rows.n || row < rows.step[0] || row > rows.step[rows.n - 1]) return;
     this.local = rows.step[rows.near(row)];
     clearTimeout(this.waits);
-    this.waits = setTimeout(() => { if (!this.dragged) { this.local = null; this.later(); } }, RIGHT_AWAY);
+    this.waits = setTimeout(() => { if (!this.dragged) { this.local = null; this.later(); } }, WAITS);
     this.later();
   }
 
