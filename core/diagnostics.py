@@ -41,10 +41,54 @@ class Likeness:
     agreement: Tensor
 
 
-def likeness(step: Step) -> Likeness:
-    """Each layer's update beside backprop's; where the bottom is free, backprop starts from h_0."""
+class Reference:
+    """Backprop's update of each layer, with what every update that stands beside it needs of it."""
+
+    def __init__(self, update: Sequence[Tensor]) -> None:
+        """Prepare it.
+
+        Args:
+            update: of each layer, flat.
+        """
+        self.most = [_most(b) for b in update]
+        self.directions = [b / most for b, most in zip(update, self.most, strict=True)]
+        self.norms = [other.norm() for other in self.directions]
+        self.signs = [b.sign() for b in update]
+        self.moved = [b.count_nonzero() for b in update]
+
+    def beside(self, own: Sequence[Tensor]) -> Likeness:
+        """How like backprop's an update is.
+
+        Args:
+            own: the update of each layer, flat.
+        """
+        rows = [self._layer(k, a) for k, a in enumerate(own)]
+        cosine, ratio, agreement = (torch.stack(found) for found in zip(*rows, strict=True))
+        return Likeness(cosine, ratio, agreement)
+
+    def _layer(self, k: int, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cosine, ratio of norms and share of equal signs."""
+        if not len(a):
+            none = a.new_full((), torch.nan)
+            return none, none, none
+        most, most_b, other = _most(a), self.most[k], self.norms[k]
+        one = a / most  # scaled first, so that a tiny update keeps its direction
+        norm = one.norm()
+        cosine = (one @ self.directions[k]) / (norm * other)
+        ratio = torch.where(most == 0, most / most_b, most / most_b * (norm / other))
+        share = (a * self.signs[k] > 0).sum() / self.moved[k]
+        return cosine, ratio, torch.where(most == 0, torch.nan, share.to(a))
+
+
+def likeness(step: Step, reference: Reference | None = None) -> Likeness:
+    """Each layer's update beside backprop's; where the bottom is free, backprop starts from h_0.
+
+    Args:
+        step: where the relaxation stands.
+        reference: backprop's update at this step, where it is known.
+    """
     own = by_layer(step.free_energy.network, step.recipe.learning.gradients(step))
-    return compared(own, backprop_by_layer(step))
+    return (reference or Reference(backprop_by_layer(step))).beside(own)
 
 
 def backprop_by_layer(step: Step) -> list[Tensor]:
@@ -54,30 +98,14 @@ def backprop_by_layer(step: Step) -> list[Tensor]:
     return by_layer(network, backprop_gradients(network, roots, step.target, step.phase.cost))
 
 
-def compared(own: Sequence[Tensor], reference: Sequence[Tensor]) -> Likeness:
-    """One update beside another, both as flat vectors of each layer."""
-    rows = [_likeness(a, b) for a, b in zip(own, reference, strict=True)]
-    cosine, ratio, agreement = (torch.stack(found) for found in zip(*rows, strict=True))
-    return Likeness(cosine, ratio, agreement)
-
-
 def alignment(step: Step) -> Tensor:
     """Cosine of each layer's update to the backprop update, if it stopped here, (L,)."""
     return likeness(step).cosine
 
 
-def _likeness(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Cosine, ratio of norms and share of equal signs of two flat updates."""
-    if not len(a):
-        none = a.new_full((), torch.nan)
-        return none, none, none
-    most, most_b = a.abs().amax(), b.abs().amax()
-    one, other = a / most, b / most_b  # scaled first, so that a tiny update keeps its direction
-    cosine = (one @ other) / (one.norm() * other.norm())
-    ratio = torch.where(most == 0, most / most_b, most / most_b * (one.norm() / other.norm()))
-    moved = b != 0
-    share = ((a.sign() == b.sign()) & moved).sum() / moved.sum()
-    return cosine, ratio, torch.where(most == 0, torch.nan, share.to(a))
+def _most(x: Tensor) -> Tensor:
+    """The largest magnitude; 0 of nothing."""
+    return x.abs().amax() if len(x) else x.new_zeros(())
 
 
 def diverged(total: Tensor, floor: float = 0.0) -> int | None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.diagnostics import likeness
+from core.diagnostics import Reference, backprop_by_layer, likeness
 from core.network import Network, States
 from core.relaxation import Relaxation
 from core.schema import CLOCK
@@ -106,6 +106,7 @@ class Recorder:
             for name in ("alignment", "update_ratio", "agreement"):
                 self._rings[name] = new(capacity, L)
         self._first: tuple[States, int, list[Tensor]] | None = None
+        self._backprop: tuple[Any, list[int], list[Tensor], Reference] | None = None
         self._host: dict[str, list[Any]] = {}
         self._frames: dict[str, list[Any]] = {}
         self._normed: dict[int, NDArray[Any]] = {}
@@ -177,7 +178,7 @@ class Recorder:
             if self.shows.intersection(IMAGES) and (moment.t % self.every == 0 or moment.phase_end):
                 self._frame(step, row)
         if self.align:
-            found = likeness(step)
+            found = likeness(step, self._reference(step))
             self._rings["alignment"][self._n] = found.cosine
             self._rings["update_ratio"][self._n] = found.ratio
             self._rings["agreement"][self._n] = found.agreement
@@ -210,6 +211,22 @@ class Recorder:
         if held is None or held[0] is not step.first or held[1] != version:
             held = self._first = step.first, version, self.network.predictions(step.first)
         return held[2]
+
+    def _reference(self, step: Step) -> Reference:
+        """Backprop's update, made once for all rows that have the same data and weights."""
+        roots = [step.states[i] for i in self.network.roots]
+        made_of = [*roots, step.target]
+        versions = [*self.network.weights, *(one._version for one in made_of)]
+        held = self._backprop
+        if (
+            held is None
+            or held[0] is not step.phase.cost
+            or held[1] != versions
+            or any(one is not other for one, other in zip(held[2], made_of, strict=True))
+        ):
+            reference = Reference(backprop_by_layer(step))
+            held = self._backprop = step.phase.cost, versions, made_of, reference
+        return held[3]
 
     def _frame(self, step: Step, row: int) -> None:
         found: dict[str, Tensor] = {}

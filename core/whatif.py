@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from core.catalogue import BadInput, card_of, cards
-from core.diagnostics import Likeness, backprop_by_layer, by_layer, compared
+from core.diagnostics import Likeness, Reference, backprop_by_layer, by_layer
 from core.experiment import Experiment
 from core.step import Step
 
@@ -66,7 +66,7 @@ def what_if(step: Step, experiment: Experiment) -> WhatIf:
     network = step.free_energy.network
     why = "" if experiment.task.has_loss else NO_LOSS
     why = why or ("" if network.acyclic else NO_PASS)
-    reference = None if why else backprop_by_layer(step)
+    reference = None if why else Reference(backprop_by_layer(step))
     rules = {type(experiment.learning).__name__: experiment.learning}
     rules |= {name: card.entry() for name, card in cards("learning").items() if name not in rules}
     found = [_update(step, experiment, name, rule, reference) for name, rule in rules.items()]
@@ -77,7 +77,7 @@ def what_if(step: Step, experiment: Experiment) -> WhatIf:
 
 
 def _update(
-    step: Step, experiment: Experiment, name: str, rule: Any, reference: list[Tensor] | None
+    step: Step, experiment: Experiment, name: str, rule: Any, reference: Reference | None
 ) -> Update:
     """Of one rule."""
     title = card_of(rule).title
@@ -90,5 +90,5 @@ def _update(
     own = by_layer(step.free_energy.network, rule.gradients(step))
     batch = len(step.states[0])
     norm = torch.stack([torch.linalg.vector_norm(g) / batch for g in own])
-    likeness = None if reference is None else compared(own, reference)
+    likeness = None if reference is None else reference.beside(own)
     return Update(name, title, norm=norm, likeness=likeness, chosen=chosen)

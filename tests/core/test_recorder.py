@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core import FULL, LEAN, Phase, Recorder, Relaxation
-from core.diagnostics import alignment, likeness
+from core.diagnostics import alignment, backprop_by_layer, likeness
 from core.dynamics.gradient import HeavyBall
 from core.energies.cross_entropy import CrossEntropy
 from core.energies.squared_error import SquaredError
@@ -240,6 +240,34 @@ def test_alignment_follows_a_change_of_the_learning_rule():
     found = recorder.drain().rows["alignment"]
     assert (abs(found[:3] - 1) > 1e-6).any(axis=1).all()
     np.testing.assert_allclose(found[3:], 1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("moves", ["nothing", "weights", "the input", "the target"])
+def test_backprop_is_made_anew_only_where_its_data_or_weights_are_others(moves, monkeypatch):
+    network, clamped = tanh_mlp()
+    options = {}
+    if moves == "weights":
+        options["learning"] = Incremental()
+        options["optimiser"] = torch.optim.SGD(network.parameters(), lr=0.5)
+    made, made_anew = relaxing((network, clamped), **options), []
+    recorder = Recorder(network, 4, align=True)
+
+    def counted(step):
+        made_anew.append(step.moment.t)
+        return backprop_by_layer(step)
+
+    monkeypatch.setattr("core.recorder.backprop_by_layer", counted)
+    for row, step in enumerate(made):
+        recorder.take(made, row=row, batch=0, recipe_id=0)
+        found, expected = recorder.drain().rows, likeness(step)
+        for name in ("cosine", "ratio", "agreement"):
+            row_of = {"cosine": "alignment", "ratio": "update_ratio"}.get(name, name)
+            np.testing.assert_array_equal(found[row_of][0], getattr(expected, name))
+        if moves == "the input":
+            made.states[0].mul_(1.01)
+        elif moves == "the target":
+            made.states[-1].mul_(1.01)
+    assert made_anew == ([0] if moves == "nothing" else list(range(row + 1)))
 
 
 def test_probabilities_are_the_softmax_of_the_output_s_prediction():
