@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from bokeh.models import ColumnDataSource, Label, Node
-from numpy.typing import NDArray
 
 from workbench.curves import Gaps
 from workbench.look import FONT, Palette
@@ -85,20 +83,6 @@ class Absent:
         }
         if dict(self.lost.data) != held:
             self.lost.data = held
-
-
-def broken(step: NDArray[Any], values: NDArray[Any], gaps: Gaps) -> NDArray[Any]:
-    """Values of rows with a nan where rows were lost, so that no line is drawn across.
-
-    Args:
-        step: numbers of the rows, (n,).
-        values: (n,) or (n, L); the step numbers themselves may be broken too.
-        gaps: first and last number of the rows that were lost.
-    """
-    if not gaps:
-        return values
-    at = np.searchsorted(step, [first for first, _ in gaps])
-    return np.insert(values.astype(float), at, np.nan, axis=0)
 
 
 def _words(plot: Any, look: Palette) -> Label:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from bokeh.models import BasicTicker, CustomJSTickFormatter
 
-from workbench.absent import Absent, broken
+from workbench.absent import Absent
 from workbench.axes import (
     COMPARISONS,
     ENERGY_LIMITS,
@@ -78,17 +78,10 @@ class Board(Plots):
         self._last = scene
 
     def rest(self) -> None:
-        """Draw what waits until the rows stand still: what the pointer feels, and floors."""
+        """Draw what waits until the rows stand still: the rounding floors."""
         scene = self._last
-        if scene is None:
-            return
-        c = scene.curves
-        for source, values in (
-            (self._error_lines, logarithm(c.error)),
-            (self._alignment_lines, self._comparison(c)),
-        ):
-            source.data = self._lines(c, values)
-        self.floors.draw_marks(c, scene.at, self._foot)
+        if scene is not None:
+            self.floors.draw_marks(scene.curves, scene.at, self._foot)
 
     def message(self, frames: Frames, said: dict[str, Any]) -> bytes:
         """What the browser draws of the last scene, as far as it has not got it.
@@ -115,6 +108,7 @@ class Board(Plots):
                 "precision": (self._precisions.low, self._precisions.high),
             },
             "gaps": c.gaps,
+            "powers": COMPARISONS[self.compared][2] is POWERS,
             "absent": [name for name, words in self.absent.words.items() if words.visible],
             "marks": self.marks,
             "tiles": self.sheet.told,
@@ -274,14 +268,6 @@ class Board(Plots):
         slope, r2 = scene.slope
         fit = f"slope {slope:+.2f}, R² {r2:.2f}" if np.isfinite(slope) else "no slope yet"
         titles["depth"] = f"energy by depth  ·  {fit}"
-
-    def _lines(self, c: "Curves", values: Any) -> dict[str, Any]:
-        columns = list(broken(c.step, values, c.gaps).T)
-        return {
-            "xs": [broken(c.step, c.step, c.gaps)] * len(columns),
-            "ys": columns,
-            "layer": list(c.names),
-        }
 
     def _give_layers(self, layers: int, names: tuple[str, ...]) -> None:
         """Axes and colours for other layers."""

@@ -77,7 +77,7 @@ class Channel:
         word, *rest = new.split()
         if word == "seen":
             self._seen = max(self._seen, int(rest[0]))
-            self._painted = [*self._painted[-99:], time.monotonic()]
+            self._painted = [*self._painted, *[time.monotonic()] * min(int(rest[1]), 99)][-199:]
         elif word in ("hidden", "visible"):
             self._hidden = word == "hidden"
         else:

@@ -36,16 +36,16 @@ class Floors:
     def draw_marks(self, c: "Curves", at: int, foot: float) -> None:
         """The floor at a row, and what the pointer feels of layers below it; neither if none is."""
         noise = c.noise[at]
+        below = np.flatnonzero(noise)
+        if not len(below):
+            return self.clear()
         layers = np.arange(1, len(noise) + 1)
-        below = layers[noise]
-        line: dict[str, Any] = {"layer": [], "energy": []}
-        if len(below):
-            line = {"layer": layers, "energy": np.log10(c.floor[at])}
-        self.line.data = line
+        # Lists go within the message; each array would be two more.
+        self.line.data = {"layer": layers.tolist(), "energy": np.log10(c.floor[at]).tolist()}
         where = f"nat, below the rounding floor of {dtype_of(c.eps)}"
         self.marks.data = {
-            "layer": below,
+            "layer": layers[noise].tolist(),
             "energy": [foot] * len(below),
-            "name": [c.names[k - 1] for k in below],
+            "name": [c.names[k] for k in below],
             "said": [f"{short(energy)} {where}" for energy in c.raw[at][noise]],
         }

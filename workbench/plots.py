@@ -12,7 +12,6 @@ from bokeh.models import (
     ColorBar,
     ColumnDataSource,
     CustomJSTickFormatter,
-    HoverTool,
     Label,
     LinearColorMapper,
     Range1d,
@@ -66,9 +65,8 @@ class Plots:
         self.precision = self._build_precision()
         self.total = self._build_total()
         self.imbalance = self._build_imbalance()
-        self.errors, self._error_lines = self._build_lines("errors", (-8.0, 1.0), POWERS)
-        limits, ticks = COMPARISONS["alignment"][1:]
-        self.alignment, self._alignment_lines = self._build_lines("alignment", limits, ticks)
+        self.errors = self._build_lines("errors", (-8.0, 1.0), POWERS)
+        self.alignment = self._build_lines("alignment", *COMPARISONS["alignment"][1:])
         self._without = self._note(self.alignment, "no loss, no backprop", 0)
         self._without.visible = False
         self.depth = self._build_depth()
@@ -185,18 +183,13 @@ class Plots:
         plot.add_layout(note)
         return note
 
-    def _build_lines(
-        self, name: str, limits: tuple[float, float], ticks: str
-    ) -> tuple[Any, ColumnDataSource]:
-        """A figure of a curve for each layer, and the source of what the pointer feels of them."""
+    def _build_lines(self, name: str, limits: tuple[float, float], ticks: str) -> Any:
+        """A figure of a curve for each layer."""
         plot = self._on_steps(name, _interval(*limits))
         plot.yaxis.formatter = CustomJSTickFormatter(code=ticks)
         if ticks is POWERS:
             plot.yaxis.ticker = BasicTicker(min_interval=1)
-        lines = ColumnDataSource({"xs": [], "ys": [], "layer": []})
-        felt = plot.multi_line("xs", "ys", source=lines, line_alpha=0)  # for the pointer only
-        plot.add_tools(HoverTool(renderers=[felt], tooltips=[("layer", "@layer")]))
-        return plot, lines
+        return plot
 
     def _build_depth(self) -> Any:
         look = self.look

@@ -79,7 +79,9 @@ class RelaxPage:
         }
         panels |= {"bar": self.bar.view, "line": self._line.view, "drawer": self._drawer_view}
         panels |= {"tour": self._tour_view, "back": pn.pane.Bokeh(self._channel.back)}
-        frames = (assets() / "look" / "frames.js").read_text("utf-8")
+        frames, hover = (
+            (assets() / "look" / f"{name}.js").read_text("utf-8") for name in ("frames", "hover")
+        )
         keeping = KEEPS_SESSION.replace("SESSION", self.address.session)
         return shell.template(
             "relax",
@@ -87,7 +89,7 @@ class RelaxPage:
             panels,
             contents=(assets() / "look" / "page.html").read_text("utf-8"),
             styles=("page.css",),
-            late=frames + KEYS + ("" if self.address.watches else keeping),
+            late=frames + hover + KEYS + ("" if self.address.watches else keeping),
             own_theme=False,  # it is one of the bar's controls
         )
 
@@ -96,7 +98,7 @@ class RelaxPage:
     def _begin(self) -> None:
         """The page is painted: import the core behind a progress line, then attach the session."""
         self._line.tell("loading torch", 0.02)
-        pn.state.add_periodic_callback(self._beat, period=FRAME_MS)
+        self.document.add_periodic_callback(self._beat, FRAME_MS)
         threading.Thread(target=self._attach, name="attach", daemon=True).start()
 
     def _attach(self) -> None:

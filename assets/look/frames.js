@@ -42,12 +42,13 @@ const SINGLE = 4;  // total, bare, residual, imbalance; then energy, error, comp
 const WIDEST = 4096;  // columns of one strip
 const HELD = 512;  // pictures that are kept for looking back
 const WAITS = 600;  // ms for which a look back stands before the server has confirmed it
+const SAYS = 50;  // ms between two words on what has been painted: each costs both sides a message
 
 class FrameBoard {
   constructor(figures, tell) {
     this.figures = figures; this.tell = tell;
     this.rows = new Rows(); this.behind = new Rows();
-    this.head = {frame: 0}; this.seen = 0;
+    this.head = {frame: 0}; this.seen = 0; this.painted = 0; this.saidAt = 0;
     this.canvases = {}; this.views = {}; this.strips = {}; this.lines = {};
     this.pictures = null; this.kept = new Map();
     this.local = null; this.dragged = null; this.asked = null; this.lost = false;
@@ -63,6 +64,7 @@ class FrameBoard {
       if (document.hidden && this.due) this.draw(); else later();
     });
     this.hearsPointer();
+    this.hover = new Hover(this);
   }
 
   // What comes -----------------------------------------------------------------------------------
@@ -145,11 +147,14 @@ class FrameBoard {
     if (!this.due) return;
     this.due = false;
     if (this.rows.n && this.head.colours) this.paint();
-    const frame = this.head.frame;
-    if (frame > this.seen) {
-      this.seen = frame;
-      setTimeout(() => this.tell('seen ' + frame), 0);
-    }
+    if (this.head.frame === this.seen) return;
+    this.seen = this.head.frame; this.painted++;
+    this.saying ??= setTimeout(() => this.saysSeen(), Math.max(0, this.saidAt + SAYS - performance.now()));
+  }
+
+  saysSeen() {
+    this.tell(`seen ${this.seen} ${this.painted}`);
+    this.saying = null; this.saidAt = performance.now(); this.painted = 0;
   }
 
   paint() {
@@ -167,6 +172,7 @@ class FrameBoard {
     this.curves('imbalance', at, [[3, look.ink, 2, []]], [[3, []]], [[3, look.ink]]);
     this.profile(at);
     this.sheet();
+    this.hover.say();
   }
 
   // How it is drawn ------------------------------------------------------------------------------

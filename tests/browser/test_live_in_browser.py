@@ -1,11 +1,13 @@
 """What moves is drawn by the browser itself: it looks back without the server, and may hide."""
 
 import os
+import re
 import signal
 import time
 from contextlib import contextmanager
 
 import numpy as np
+import pytest
 from driving import all_pixels, press, readout, set_speed, settle, step, wait_for
 
 HELD = "() => ({row: frameBoard.cursor, confirmed: frameBoard.head.cursor})"
@@ -119,3 +121,55 @@ def test_a_browser_that_has_missed_a_frame_is_sent_all_of_it(page):
     wait_for(page, lambda r: r["row"] == r["cursor"] == 5)
     held = page.evaluate("() => [...frameBoard.rows.step.slice(0, frameBoard.rows.n)]")
     assert held == [0, 1, 2, 3, 4, 5] and not page.evaluate("() => frameBoard.lost")
+
+
+def test_the_pointer_is_told_the_value_under_it_and_follows_the_rows(page):
+    step(page, 6)
+    settle(page)
+    at = places(page)
+    words = page.locator("#hover")
+    layers = len(readout(page)["names"])
+    # The map has one row of cells for each layer: the pointer stands in the middle one's.
+    page.mouse.move(at["zero"] + 4 * (at["one"] - at["zero"]), at["y"])
+    said = words.inner_text()
+    layer, row, value = re.fullmatch(r"layer (\S+) · row (\d+): (.+)", said).groups()
+    assert layer in readout(page)["names"] and row == "4"
+    held = page.evaluate(
+        "k => 10 ** frameBoard.rows.get(frameBoard.rows.near(4), SINGLE + k)",
+        readout(page)["names"].index(layer),
+    )
+    if value != "not reached":
+        assert value.endswith(" nat")
+        shown = float(value.removesuffix(" nat").replace("\N{MINUS SIGN}", "-"))
+        np.testing.assert_allclose(shown, held, rtol=6e-3)
+    at = places(page, "depth")
+    page.mouse.move(at["zero"] + layers * (at["one"] - at["zero"]), at["y"])
+    newest = words.inner_text()
+    assert newest.startswith(f"layer {readout(page)['names'][-1]}: ") and newest.endswith(" nat")
+    press(page, "ArrowRight")
+    page.wait_for_function("was => document.getElementById('hover').innerText !== was", arg=newest)
+    page.mouse.move(5, 5)
+    assert words.is_hidden()
+
+
+@pytest.mark.parametrize("panel", ["total", "imbalance", "errors", "precision", "alignment"])
+def test_every_plot_over_rows_says_what_is_under_the_pointer(page, panel):
+    step(page, 6)
+    settle(page)
+    at = places(page, panel)
+    x = at["zero"] + 5 * (at["one"] - at["zero"])
+    inside = page.evaluate(
+        """name => { const {frame, canvas_view} = frameBoard.views[name], box = frame.bbox;
+          const top = canvas_view.el.getBoundingClientRect().top;
+          return [top + box.top + 1, top + box.bottom - 1]; }""",
+        panel,
+    )
+    found = set()
+    for y in np.arange(inside[0], inside[1], 4):
+        page.mouse.move(x, float(y))
+        if page.locator("#hover").is_visible():
+            found.add(page.locator("#hover").inner_text())
+    assert found and all("row 5" in one for one in found), found
+    layers = {one.partition(" · ")[0] for one in found}
+    expected = {"total": 1, "imbalance": 1, "precision": readout(page)["layers"]}
+    assert len(layers) >= expected.get(panel, 2)

@@ -9,7 +9,6 @@ from tests.workbench.sessions import SMALL, do, opened
 from tests.workbench.test_outlook import EXACT, LINEAR, asked
 from tests.workbench.test_phases import NUDGED
 from tests.workbench.test_watched import chunk, recorded, values
-from workbench.absent import broken
 from workbench.axes import COMPARISONS, ENERGY_LIMITS, PREDICTED, ROW_AXIS
 from workbench.board import Board
 from workbench.curves import COMPARED
@@ -67,7 +66,7 @@ def test_what_is_only_rounding_is_grey_in_the_map_and_marked_over_depth(board):
     np.testing.assert_array_equal(energies == ROUNDING, noise)
     marks = board.floors.marks.data
     layers = data["layer"].values
-    assert marks["layer"].tolist() == layers[noise[-1]].tolist()
+    assert marks["layer"] == layers[noise[-1]].tolist()
     assert all(one.endswith("below the rounding floor of float32") for one in marks["said"])
     np.testing.assert_array_equal(np.isnan(energies), data["energy"].values == 0)
     floor = np.log10(data["floor"].values[-1])
@@ -90,9 +89,7 @@ def test_the_panel_in_the_middle_draws_what_was_chosen(board, name):
     with np.errstate(divide="ignore"):
         expected = np.log10(values) if logarithmic else values
     expected = np.where(np.isfinite(expected), expected, np.nan)
-    lines = np.array(board._alignment_lines.data["ys"]).T
-    for one in (lines, moving(board, "compared")):
-        np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(moving(board, "compared"), expected, rtol=1e-5, atol=1e-7)
     assert board.titles["alignment"] == COMPARISONS[name][0]
     assert set(COMPARED) == set(COMPARISONS)
     assert not board._without.visible
@@ -103,7 +100,7 @@ def test_a_task_without_a_loss_says_so_in_the_place_of_the_cosines(board):
     do(session, "step", 2)
     drawn(board, session)
     assert board._without.visible
-    assert np.isnan(np.array(board._alignment_lines.data["ys"])).all()
+    assert np.isnan(moving(board, "compared")).all()
 
 
 def test_phases_have_lines_in_all_plots_over_steps_and_names_in_the_map(board):
@@ -289,8 +286,9 @@ def test_without_energies_no_layer_is_marked_as_not_reached(board, tmp_path, mon
     grey = {name for name, words in board.absent.words.items() if words.visible}
     assert grey == set(board.figures) - {"errors"}
     assert (moving(board, "energy") == NOT_KNOWN).all() and not board._why.visible
-    lines = np.array(board._error_lines.data["ys"]).T
-    np.testing.assert_allclose(lines, np.log10(values(np.arange(30))), rtol=1e-5)
+    np.testing.assert_allclose(
+        moving(board, "error"), np.log10(values(np.arange(30))), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_lines_break_and_a_band_lies_where_rows_were_lost(board, tmp_path, monkeypatch):
@@ -305,12 +303,3 @@ def test_lines_break_and_a_band_lies_where_rows_were_lost(board, tmp_path, monke
     assert held.head["gaps"] == [[10, 13], [20, 29]]
     np.testing.assert_array_equal(held.step, rows)
     np.testing.assert_allclose(10.0 ** held.part("bare"), values(rows).sum(1), rtol=1e-5)
-    felt = board._error_lines.data["xs"][0]
-    assert np.flatnonzero(np.isnan(felt)).tolist() == [10, 17], "nothing is felt across a gap"
-
-
-def test_nothing_is_broken_without_gaps():
-    step, energies = np.arange(3, 8), np.ones((5, 2))
-    assert broken(step, energies, ()) is energies
-    found = broken(step, energies, ((5, 5),))
-    assert np.isnan(found).all(1).tolist() == [False, False, True, False, False, False]
