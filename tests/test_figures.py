@@ -220,6 +220,17 @@ def test_the_page_exports_the_newest_row_while_its_cursor_runs_ahead(trace):
     assert ExportTab._zip(tab).read() == figures.bytes_of("total", trace, 8)
 
 
+def test_the_menu_of_columns_has_the_widths_of_the_chosen_paper():
+    from workbench.plate_dials import PlateDials
+
+    dials = PlateDials({"Total": "total"}, look.LIGHT, lanes=True)
+    assert list(dials._columns.options) == ["one, 82.55 mm", "two, 171.45 mm"]
+    dials._columns.value = 2
+    dials._paper.value = "Nature"
+    assert list(dials._columns.options) == ["one, 89 mm", "two, 183 mm"]
+    assert (dials.plate("total", 0).paper, dials.plate("total", 0).columns) == ("Nature", 2)
+
+
 def test_the_command_of_a_lane_without_rows_is_that_of_its_first_batch():
     from core import Experiment
     from workbench.export_tab import ExportTab

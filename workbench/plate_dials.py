@@ -29,7 +29,8 @@ CHOSEN = """
 .choices__input {{ background: transparent !important; color: {0.ink}; }}"""
 """The list of panels in the colours of a theme, as a format of it."""
 
-COLUMNS = {"one column": 1, "two columns": 2}
+COLUMNS = {"one": 1, "two": 2}
+"""What a figure may span, as its menu says it before the width."""
 
 
 class PlateDials:
@@ -52,8 +53,11 @@ class PlateDials:
             stylesheets=[CHOSEN.format(look)],
             **whole,
         )
-        self._paper = pn.widgets.Select(label="paper", options=_papers(), value=PLAIN, **whole)
-        self._columns = pn.widgets.Select(label="width", options=COLUMNS, value=1, **whole)
+        self._paper = pn.widgets.Select(label="paper", options=list(PAPERS), value=PLAIN, **whole)
+        self._columns = pn.widgets.Select(
+            label="columns", options=_columns(PLAIN), value=1, **whole
+        )
+        self._paper.param.watch(lambda event: self._fit(event.new), "value")
         self._over = pn.widgets.Select(label="drawn over", options=over, value=(), **whole)
         spreads = {said: name for name, said in LETTERS.items()}
         self._spread = pn.widgets.Select(label="line and band", options=spreads, **whole)
@@ -92,11 +96,15 @@ class PlateDials:
     def _grey(self) -> None:
         self._spread.disabled = not self.over
 
+    def _fit(self, paper: str) -> None:
+        """Offer the widths of a paper; as many columns as before stay chosen."""
+        chosen = self._columns.value
+        self._columns.param.update(options=_columns(paper), value=chosen)
 
-def _papers() -> dict[str, str]:
-    """Each with the widths of its columns."""
-    said = {}
-    for name, paper in PAPERS.items():
-        widths = {f"{paper.one:.4g}": 0, f"{paper.two:.4g}": 0}
-        said[f"{name}  {' / '.join(widths)} mm"] = name
-    return said
+
+def _columns(paper: str) -> dict[str, int]:
+    """One or two columns of a paper, each with its width."""
+    widths = PAPERS[paper].one, PAPERS[paper].two
+    return {
+        f"{n}, {width:.5g} mm": k for (n, k), width in zip(COLUMNS.items(), widths, strict=True)
+    }
