@@ -27,3 +27,14 @@ def keep_memory() -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(TRIM, KEPT)) and bool(mallopt(MMAP, WHOLE))
+
+
+def give_back() -> bool:
+    """Give freed host memory that is kept back to the system, once: what was large has ended.
+
+    Returns: whether there was any; elsewhere than on Linux with glibc nothing is done.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim is not None and bool(trim(0))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import cache
-from core.allocator import keep_memory
+from core.allocator import give_back, keep_memory
 
 if TYPE_CHECKING:
     from workbench.links import Log
@@ -119,6 +119,8 @@ def end(session_id: str) -> None:
     finally:
         del _ending[session_id]
         written.set()
+        del place
+        give_back()
 
 
 def alive() -> int:

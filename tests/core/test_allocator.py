@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from core import keep_memory
+from core.allocator import give_back
 
 STEPS = """
 import resource
@@ -31,15 +32,42 @@ def faults(keep):
     return int(said.stdout)
 
 
-@pytest.mark.skipif(
+ENDS = """
+import torch
+from core.allocator import give_back, keep_memory
+assert keep_memory()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+torch.ones(1)
+before = resident()
+tensors = [torch.ones(1 << 20) for _ in range(64)]
+held = resident()
+del tensors
+kept = resident()
+assert give_back()
+print(held - before, kept - before, resident() - before)
+"""
+
+GLIBC = pytest.mark.skipif(
     not sys.platform.startswith("linux"),
     reason="missing: Linux with glibc, whose mallopt keep_memory asks; elsewhere it answers False",
 )
+
+
+@GLIBC
 def test_the_pages_of_one_step_serve_the_next():
     asked = 20 * 8 * (4 << 20) // 4096  # all of them, were each page taken anew
     assert faults(keep=True) < 0.01 * asked
 
 
+@GLIBC
+def test_what_has_ended_is_given_back():
+    run = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, check=True)
+    held, kept, left = (int(one) for one in run.stdout.split())
+    asked = 64 * (4 << 20)
+    assert held >= asked and kept > 0.9 * asked and left < 0.1 * asked
+
+
 def test_it_says_whether_the_allocator_takes_the_wish(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert keep_memory() is False
+    assert keep_memory() is False and give_back() is False
