@@ -93,6 +93,8 @@ class Board(Plots):
         scene = self._last
         assert scene is not None, "nothing is drawn yet"
         c, behind = scene.curves, scene.ghost
+        said = dict(said)
+        chosen = {name: said.pop(name) for name in ("recipe", "experiment") if name in said}
         head = {
             "frame": said["frame"],
             "lane": scene.lane,
@@ -102,6 +104,7 @@ class Board(Plots):
         }
         once = {
             "look": self._told,
+            "chosen": chosen,
             "colours": self._colours,
             "limits": {
                 "energy": self._limits,

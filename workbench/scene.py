@@ -1,11 +1,12 @@
 """What is on the screen now? Plain arrays of one lane around one cursor, computed once a frame."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from core.experiment import sentence
+from core.experiment import Experiment, Recipe, sentence
 from workbench import measures, predictions
 from workbench.curves import COMPARED, Curves, Rows, curves
 from workbench.lanes import Lane
@@ -331,10 +332,13 @@ def _chosen(lane: Lane | WatchedLane, row: int) -> dict[str, Any]:
         number, recipes = _recipe_id(lane, row), lane.trace.recipes
         recipe = recipes[number] if 0 <= number < len(recipes) else {}
         return {"recipe": recipe, "experiment": lane.choices}
-    return {
-        "recipe": lane.choices_at(row)[0].recipe.to_dict(),
-        "experiment": lane.experiment.to_dict(),
-    }
+    return {"recipe": _told(lane.choices_at(row)[0].recipe), "experiment": _told(lane.experiment)}
+
+
+@lru_cache(maxsize=64)
+def _told(chosen: Experiment | Recipe) -> dict[str, Any]:
+    """Choices as plain data, to be read only: each frame asks for them."""
+    return chosen.to_dict()
 
 
 def _recipe_id(lane: Lane | WatchedLane, row: int) -> int:

@@ -70,9 +70,6 @@ def summary(
         fps: frames painted per second.
         theory: what it says in a few words, and whether that is a warning.
     """
-    experiment = session.wanted
-    base = of_preset(preset)
-    changed = {field.partition(".")[0] for field, _, _ in _differs(base, experiment)}
     ghost = ""
     if session.ghost is not None and session.lane is not None:
         lane, old = session.lane, session.ghost
@@ -81,7 +78,7 @@ def summary(
     told, alarm = theory
     loud = "color:var(--accent);font-weight:600" if alarm else CALM
     return two_lines(
-        chosen(experiment, changed),
+        _beside(session.wanted, preset),
         f'<div style="flex:0 0 auto;white-space:nowrap;{CALM}">{machine(session, fps)}</div>',
         f"{status(message)}{taped(session)}{ghost}",
         f'<div id="theory" style="flex:0 0 auto;{loud}">{html.escape(told)}</div>',
@@ -151,5 +148,8 @@ def machine(session: Any, fps: float) -> str:
     return " · ".join(html.escape(part) for part in parts)
 
 
-def _differs(base: Experiment, experiment: Experiment) -> list[tuple[str, str, str]]:
-    return difference(base.to_dict(), experiment.to_dict())
+@lru_cache(maxsize=64)
+def _beside(experiment: Experiment, preset: str) -> str:
+    """Every choice as HTML, with what differs from a preset set apart."""
+    differences = difference(of_preset(preset).to_dict(), experiment.to_dict())
+    return chosen(experiment, {field.partition(".")[0] for field, _, _ in differences})

@@ -107,7 +107,9 @@ class FrameBoard {
   }
 
   says(head) {
-    document.getElementById('readout').textContent = JSON.stringify(head.said);
+    if (head.chosen) this.chosen = JSON.stringify(head.chosen).slice(0, -1);
+    const comma = this.chosen.length > 1 ? ',' : '';
+    document.getElementById('readout').textContent = this.chosen + comma + JSON.stringify(head.said).slice(1);
     const page = document.getElementById('page');
     for (const [name, is] of [['open', head.said.drawer], ['wide', head.said.wide]]) {
       if (page.classList.contains(name) === is) continue;
