@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bokeh.models import FixedTicker, Title
+from bokeh.models import ColumnDataSource, FixedTicker, Title
 from bokeh.plotting import figure
 
 from workbench.look import FONT, Palette
@@ -78,3 +78,15 @@ def blank(name: str, look: Palette, title: Title | None, **options: Any) -> Any:
     axes.axis_label_text_font_style = "normal"
     axes.axis_label_standoff = 2
     return plot
+
+
+def histogram(plot: Any, **colours: Any) -> ColumnDataSource:
+    """Bars from 0, none yet: the source of their `left`, `right` and `top`.
+
+    Args:
+        plot: a figure of Bokeh.
+        **colours: of the bars' fill and line.
+    """
+    bars = ColumnDataSource({"left": [], "right": [], "top": []})
+    plot.quad(left="left", right="right", top="top", bottom=0, source=bars, **colours)
+    return bars

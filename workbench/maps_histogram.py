@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, Range1d, Span
+from bokeh.models import Range1d, Span
 from numpy.typing import ArrayLike
 
-from workbench.blank import blank, title_line
+from workbench.blank import blank, histogram, title_line
 from workbench.look import Palette, short
 
 BINS = 40
@@ -20,18 +20,9 @@ class Histogram:
         self._title = title_line(look)
         self._x, self._y = Range1d(start=-1.0, end=1.0), Range1d(start=0.0, end=1.0)
         self._shown, self._range = "", (-1.0, 1.0)
-        self.bars = ColumnDataSource({"left": [], "right": [], "top": []})
         self.figure = plot = blank("histogram", look, self._title, x_range=self._x, y_range=self._y)
         plot.update(sizing_mode="stretch_width", height=130, min_border_left=40)
-        plot.quad(
-            left="left",
-            right="right",
-            top="top",
-            bottom=0,
-            source=self.bars,
-            fill_color=look.muted,
-            line_color=None,
-        )
+        self.bars = histogram(plot, fill_color=look.muted, line_color=None)
         zero: Any = Span(location=0, dimension="height", line_color=look.accent, line_width=1)
         plot.add_layout(zero)
         plot.yaxis.axis_label = "units"

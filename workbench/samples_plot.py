@@ -14,7 +14,7 @@ from bokeh.models import (
 )
 
 from workbench.axes import ENERGY_LIMITS, POWERS
-from workbench.blank import blank, name_layers, title_line
+from workbench.blank import blank, histogram, name_layers, title_line
 from workbench.colour_bar import colour_bar
 from workbench.look import Palette, shades
 from workbench.samples import CLASS, Samples, borders
@@ -60,20 +60,11 @@ class SamplesPlot:
         self._spread_title = title_line(look)
         self._z = Range1d(start=low, end=high)
         self._count = Range1d(start=0, end=1)
-        self.bars = ColumnDataSource({"left": [], "right": [], "top": []})
         self.spread = blank(
             "spread", look, self._spread_title, x_range=self._z, y_range=self._count
         )
         self.spread.update(sizing_mode="stretch_width", height=150, min_border_left=46)
-        self.spread.quad(
-            left="left",
-            right="right",
-            top="top",
-            bottom=0,
-            source=self.bars,
-            fill_color=look.accent,
-            line_color=look.background,
-        )
+        self.bars = histogram(self.spread, fill_color=look.accent, line_color=look.background)
         self.spread.xaxis.axis_label = "energy of a sample, nat"
         self.spread.yaxis.axis_label = "samples"
         self.spread.xaxis.ticker = BasicTicker(min_interval=1)
