@@ -16,6 +16,7 @@ from driving import (
 )
 
 from workbench.shell import TITLES
+from workbench.tabs import TABS
 
 SIZES = [(1280, 800, "light"), (1280, 800, "dark"), (1920, 1080, "dark")]
 """Width and height of the window, and the theme, which moves nothing: not every pair is needed."""
@@ -55,6 +56,44 @@ TEXTS = """() => {
   } };
   walk(document.getElementById('line'));
   return found; }"""
+
+DRAWER = """() => {
+  const drawer = document.getElementById('drawer'), edge = drawer.getBoundingClientRect();
+  const found = {cut: [], out: [], unseen: [], controls: []};
+  const pen = document.createElement('canvas').getContext('2d');
+  const walk = root => { for (const e of root.querySelectorAll('*')) {
+    if (e.shadowRoot) walk(e.shadowRoot);
+    const box = e.getBoundingClientRect(), style = getComputedStyle(e);
+    if (!box.width || !box.height || !e.checkVisibility({checkVisibilityCSS: true})) continue;
+    if (!e.checkVisibility({checkOpacity: true})) {
+      if (['BUTTON', 'INPUT', 'SELECT'].includes(e.tagName)) found.unseen.push(e.textContent);
+      continue;
+    }
+    const what = e.tagName + ' ' + (e.textContent || e.value || '').trim().slice(0, 60);
+    const own = [...e.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.data.trim());
+    const scrolls = ['auto', 'scroll'].includes(style.overflowX);
+    if (own && !scrolls && style.overflow === 'hidden' && e.scrollWidth > e.clientWidth + 1) {
+      found.cut.push(what);
+    }
+    if (e.tagName === 'SELECT' && e.selectedOptions.length && e.size < 2) {
+      pen.font = style.font;
+      const room = e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+      const text = e.selectedOptions[0].text;
+      if (pen.measureText(text).width > room + 1) found.cut.push('SELECT ' + text);
+    }
+    const control = ['BUTTON', 'SELECT', 'INPUT', 'TEXTAREA'].includes(e.tagName);
+    const inner = e.closest('.choices, .noUi-target, .bk-tab, .bk-spin-btn');  // parts of one
+    if ((own || control) && (box.right > edge.right + 0.5 || box.left < edge.left - 0.5)) {
+      found.out.push(what);
+    }
+    if (control && !inner) {
+      const {left, top, right, bottom} = box;
+      found.controls.push({what, left, top, right, bottom});
+    }
+  } };
+  walk(drawer);
+  return found; }"""
+"""What of the open tab is cut off or outside, its controls, and those that only a key reaches."""
 
 BOXES = """what => [...document.querySelectorAll(what)].map(e => {
   const b = e.getBoundingClientRect();
@@ -146,3 +185,21 @@ def test_everything_is_in_sight_and_nothing_overlaps(visit, tmp_path, width, hei
     assert_drawn_whole(all_pixels(page))
     if (width, height, theme) == SIZES[0]:
         assert_drawer_in_place(page, tmp_path / f"drawer-{width}-{theme}.png", width, height)
+
+
+def test_every_tab_of_the_drawer_fits_and_nothing_in_it_overlaps(visit, tmp_path):
+    page = visit("", viewport={"width": 1280, "height": 800})
+    step(page, 6)
+    settle(page)
+    wrong = {}
+    for tab in TABS:
+        open_drawer(page, tab)
+        settle(page)
+        page.screenshot(path=tmp_path / f"{tab}.png")
+        found = page.evaluate(DRAWER)
+        over = [
+            (a["what"], b["what"]) for a, b in combinations(found["controls"], 2) if overlaps(a, b)
+        ]
+        seen = {"over": over} | {name: found[name] for name in ("cut", "out", "unseen")}
+        wrong |= {f"{tab}: {name}": what for name, what in seen.items() if what}
+    assert wrong == {}, "\n".join(f"{where}: {what}" for where, what in wrong.items())
