@@ -61,8 +61,7 @@ help:
 	@echo '                those. If it belongs to a virtual environment, that one is used.'
 
 serve: $(APP)
-	$(BIN) -m panel serve apps/ --address 127.0.0.1 --port $(PORT) \
-	  --allow-websocket-origin localhost:$(PORT) --allow-websocket-origin 127.0.0.1:$(PORT)
+	$(BIN) -m workbench.cli serve --port $(PORT) $(ARGS)
 
 test: $(TEST)
 	@for c in $$CHROMIUM chromium chromium-browser google-chrome; do \

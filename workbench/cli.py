@@ -69,6 +69,10 @@ def _run(argv: list[str]) -> int:
         options = [o for a in commands[words]._actions for o in a.option_strings]
         known = [o for o in options if o.startswith("--")]
         raise Refused(f"{words}: {near(rest[0].partition('=')[0], known)}")
+    if args.command == "serve":
+        from workbench import serving
+
+        serving.keep_secret()  # before a plugin imports Bokeh
     if hasattr(args, "plugin"):
         _load_plugins(args.plugin)
     return _acts(rest)[args.command](args)

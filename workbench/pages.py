@@ -22,10 +22,9 @@ Asked = dict[str, list[str]]
 
 def open_page() -> None:
     """Serve the page to the visitor of the document being built, or say why not."""
-    if gate.refused():
-        pn.pane.HTML(
-            gate.REFUSED, styles={"font": "15px/1.5 system-ui", "padding": "2em"}
-        ).servable(title="Relaxoscope")
+    if told := gate.refusal():
+        words = pn.pane.HTML(told, styles={"font": "15px/1.5 system-ui", "padding": "2em"})
+        words.servable(title="Relaxoscope")
         return
     # A document that is built anew for its socket never passes where Panel sets this address, and
     # would ask a foreign host for style sheets that are here.

@@ -15,9 +15,18 @@ Everything else goes to `panel serve`: --show, --warm, --num-threads 4, --basic-
 Whoever reaches the port can use this machine's processor and memory, so that an address beyond
 loopback needs a password:  relaxoscope serve --address 0.0.0.0 --basic-auth PASSWORD_OR_FILE
 --allow-websocket-origin HOST:PORT
+Without one, from another machine:  ssh -L 5006:localhost:5006 USER@HOST  there, and then
+http://localhost:5006 in its browser. Another port at that end is named by --allow-websocket-origin
+localhost:PORT.
 """
 
 AUTHENTICATION = ("--basic-auth", "--oauth-provider")
+
+ORIGIN, ORIGINS = "--allow-websocket-origin", "BOKEH_ALLOW_WS_ORIGIN"
+"""Whose pages get a websocket: the option, and the variable that would overrule it."""
+
+MESSAGE = 2**20
+"""Bytes of the largest message of a browser: a page sends names, numbers and small tables."""
 TRIED = 50
 """Ports that are tried for an offer."""
 
@@ -32,13 +41,17 @@ def serve(args: argparse.Namespace, rest: list[str]) -> int:
     from workbench import places
 
     apps = places.apps()
-    os.environ.setdefault("BOKEH_SECRET_KEY", secrets.token_urlsafe(48))  # signs session ids
     from panel.command import main as panel
 
     sys.argv = ["panel", "serve", str(apps), "--index", apps.name, *words]
     print(f"Relaxoscope is at {_url(args.address, port)} (Ctrl-C ends it)", flush=True)
     panel()
     return 0
+
+
+def keep_secret() -> None:
+    """Have a secret that signs session ids; Bokeh reads it once, when somebody imports it."""
+    os.environ.setdefault("BOKEH_SECRET_KEY", secrets.token_urlsafe(48))
 
 
 def _panel_words(address: str, port: int, rest: list[str]) -> list[str]:
@@ -54,12 +67,15 @@ def _panel_words(address: str, port: int, rest: list[str]) -> list[str]:
             f"{address or '0.0.0.0'} --basic-auth PASSWORD_OR_FILE "
             f"--allow-websocket-origin HOST:{port}"
         )
-    words = [*rest, "--session-ids", "signed"]
+    _check_origins(rest, guarded)
+    words = [*rest, "--session-ids", "signed", "--websocket-max-message-size", str(MESSAGE)]
+    if not guarded:  # Panel's form for a password has no token
+        words.append("--enable-xsrf-cookies")
     if guarded and not any(word.startswith("--cookie-secret") for word in rest):
         if "PANEL_COOKIE_SECRET" not in os.environ:
             words += ["--cookie-secret", secrets.token_urlsafe(32)]
     for host in dict.fromkeys(("localhost", "127.0.0.1", _host(address))):
-        words += ["--allow-websocket-origin", f"{host}:{port}"]
+        words += [ORIGIN, f"{host}:{port}"]
     return [*words, "--address", address, "--port", str(port)]
 
 
@@ -71,6 +87,18 @@ def _names_a_guard(rest: list[str], option: str) -> bool:
             value = value if equals else "".join(rest[i + 1 : i + 2])
             return bool(value) and not value.startswith("--")
     return False
+
+
+def _check_origins(rest: list[str], guarded: bool) -> None:
+    """Refuse that the pages of any host may speak to a server without a password."""
+    named = [(ORIGINS, one) for one in os.environ.get(ORIGINS, "").split(",")]
+    for word, after in zip(rest, [*rest[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name == ORIGIN:
+            named.append((ORIGIN, value if equals else after))
+    for name, origin in named:
+        if "*" in origin and not guarded:
+            raise Refused(f"{name}: {origin}; HOST:PORT, or give a password: --basic-auth FILE")
 
 
 def _is_loopback(address: str) -> bool:
