@@ -47,6 +47,42 @@ document.getElementById('theme')?.addEventListener('click', () => {
 });"""
 """The way back leads to the session from which one came: its id goes along."""
 
+COMES_BACK = """
+const heard = new WeakSet(), trouble = document.getElementById('lost');
+let leaves = false;
+addEventListener('pagehide', () => { leaves = true; });
+addEventListener('pageshow', event => { if (event.persisted) location.reload(); });
+const comesBack = async () => {
+  if (leaves || !trouble.hidden) return;
+  trouble.hidden = false;
+  const tried = JSON.parse(sessionStorage.getItem('tried') ?? '[]');
+  const lately = tried.filter(at => Date.now() - at < 60000);
+  sessionStorage.setItem('tried', JSON.stringify([...lately, Date.now()]));
+  if (lately.length >= 5) {
+    trouble.textContent = 'The connection was lost again and again; reload this page.';
+    return;
+  }
+  for (let wait = 250; ; wait = Math.min(2 * wait, 4000)) {
+    await new Promise(done => setTimeout(done, wait));
+    try {
+      if ((await fetch('static/js/bokeh.min.js', {method: 'HEAD', cache: 'no-store'})).ok) break;
+    } catch { continue; }
+  }
+  if (!leaves) location.reload();
+};
+setInterval(() => {
+  for (const one of globalThis.Bokeh?.documents ?? []) {
+    if (heard.has(one)) continue;
+    heard.add(one);
+    one.on_event('connection_lost', comesBack);
+  }
+}, 500);"""
+"""A page whose socket was closed says so and is loaded again as soon as its server answers.
+
+Its address names its session, so that the same run and row come back. Where sockets cannot live,
+five times in a minute are enough.
+"""
+
 
 @dataclass(frozen=True)
 class Door:
@@ -125,7 +161,7 @@ def template(
         "colours": "".join(f"--{name}: {getattr(look, name)};" for name in COLOURS),
         "early": SWITCH,
         "doors": doors(page, theme),
-        "doors_script": DOORS,
+        "doors_script": DOORS + COMES_BACK,
         "own_theme": own_theme,
         "theme_icon": icon("theme"),
         "late": late,
