@@ -92,9 +92,9 @@ def _names_a_guard(rest: list[str], option: str) -> bool:
 def _check_origins(rest: list[str], guarded: bool) -> None:
     """Refuse that the pages of any host may speak to a server without a password."""
     named = [(ORIGINS, one) for one in os.environ.get(ORIGINS, "").split(",")]
-    for word, after in zip(rest, [*rest[1:], ""], strict=True):
+    for word, after in zip(rest, [*rest, ""][1:], strict=True):
         name, equals, value = word.partition("=")
-        if name == ORIGIN:
+        if len(name) > 3 and ORIGIN.startswith(name):  # panel takes abbreviations
             named.append((ORIGIN, value if equals else after))
     for name, origin in named:
         if "*" in origin and not guarded:
