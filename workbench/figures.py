@@ -5,6 +5,7 @@ Rebuilding a bundle from the same trace gives the same bytes: no file in it hold
 
 import io
 import json
+import math
 import os
 import tempfile
 import uuid
@@ -13,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import tomli_w
 import xarray as xr
 
+from core.footprint import gigabytes, memory
 from workbench import captions, composing, look, many, measures
 from workbench.plate import Plate, plate_of
 from workbench.views import bands, view_named
@@ -159,11 +162,12 @@ def load(path: str | Path) -> xr.Dataset:
     """The trace of a bundle's data.nc, in memory.
 
     Raises:
-        ValueError: naming the file, if it cannot be read.
+        ValueError: naming the file, if it cannot be read or declares more than memory holds.
     """
     try:
+        _check_size(Path(path).expanduser())
         trace = xr.load_dataset(Path(path).expanduser(), engine="netcdf4")
-    except (OSError, ValueError) as failed:
+    except (OSError, ValueError, RuntimeError) as failed:
         reason = getattr(failed, "strerror", None) or failed
         raise ValueError(f"trace: {path}; cannot be read: {reason}") from None
     texts = {
@@ -172,6 +176,20 @@ def load(path: str | Path) -> xr.Dataset:
         if trace[name].dtype.kind not in "fiubU"
     }
     return trace.assign_coords(texts).drop_encoding()
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a file whose variables would not fit: a small one can declare terabytes of nothing."""
+    with netCDF4.Dataset(path) as held:
+        if held.cmptypes or held.vltypes:
+            raise ValueError("it has types of its own; numbers and texts only")
+        size = sum(
+            math.prod(one.shape) * (8 if one.dtype is str else one.dtype.itemsize)
+            for one in held.variables.values()
+        )
+    there = memory("cpu") or 2**36
+    if 2 * size > there:  # it is held, and what is drawn from it
+        raise ValueError(f"it declares {gigabytes(size)}; at most half of {gigabytes(there)}")
 
 
 def csv(found: xr.Dataset) -> bytes:

@@ -69,9 +69,19 @@ def opened(
             compressors=[ZstdCodec(level=3, checksum=True)],
             dimension_names=[str(dim) for dim in variable.dims],
             attributes=dict(variable.attrs),
+            fill_value=_lost(np.dtype(variable.dtype), name in texts),
             config={"write_empty_chunks": True},
         )
     yield ZarrTarget(arrays, texts)
+
+
+def _lost(kind: np.dtype, text: bool) -> Any:
+    """What a chunk that was lost reads as: nothing that anybody takes for a number."""
+    if text:
+        return ""
+    if kind.kind == "f":
+        return np.nan
+    return np.iinfo(kind).min if kind.kind == "i" else np.iinfo(kind).max if kind.kind == "u" else 0
 
 
 def finish(path: Path, groups: list[str]) -> None:
