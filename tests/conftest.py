@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests import oracles
+from tests import oracles, rows
 from tests.oracles import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]
@@ -27,6 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if ADDRESS.search(item.nodeid):
             raise pytest.UsageError(f"{item.nodeid}: a name with an address; give it ids=")
     oracles.give_oracles(items)
+    rows.give_rows(items)
 
 
 @pytest.hookimpl(optionalhook=True)

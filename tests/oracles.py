@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import rows
 from tests.mutants.mutation import fingerprint, listed
 
 ORACLES = ("closed form", "other implementation", "paper")
@@ -51,7 +52,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             elif name.startswith("count: "):
                 part, _, what = name.removeprefix("count: ").partition(": ")
                 counts.setdefault(part, Counter())[what] += value
-    if not oracles and not counts:
+    bad = rows.told(terminalreporter)
+    if not oracles and not counts and not bad:
         return
     terminalreporter.section("oracles")
     if oracles:
@@ -62,6 +64,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line(f"{part}:")
         for what, count in found.most_common():
             terminalreporter.line(f"{count:7}  {what}")
+    for line in bad:
+        terminalreporter.line(line)
 
 
 def mutants() -> str:

@@ -239,6 +239,7 @@ def test_a_failing_disk_leaves_the_old_trace_and_no_scraps(place, monkeypatch):
     assert code == 3 and "No space left on device" in err
 
 
+@pytest.mark.row(37)
 def test_a_folder_without_permission_is_refused_before_the_work(place, monkeypatch):
     def no(dir):
         raise PermissionError(errno.EACCES, "Permission denied", dir)
@@ -441,6 +442,7 @@ def test_the_views_are_listed(place):
     assert [line.split()[0] for line in out.splitlines()] == list(views())
 
 
+@pytest.mark.row(59)
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -752,6 +754,7 @@ def test_with_a_password_it_serves_elsewhere_and_makes_a_cookie_secret(served):
     assert after(own, "--cookie-secret") == ["mine"]
 
 
+@pytest.mark.row(53)
 @pytest.mark.parametrize(
     "words",
     [
@@ -791,6 +794,7 @@ def test_a_port_that_is_none_is_refused(place, port):
     assert code == 2 and f"port: {port}" in err
 
 
+@pytest.mark.row(52)
 def test_a_port_in_use_is_named_with_the_next_free_one(place):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -888,6 +892,7 @@ def test_an_error_of_the_program_is_one_line_and_a_traceback_if_asked_for(place,
     assert code == 70 and "Traceback" in err and "in broken" in err
 
 
+@pytest.mark.row(72)
 def test_a_missing_package_is_named(place, monkeypatch):
     monkeypatch.setitem(sys.modules, "panel.command", None)
     code, err = place.refused("serve", "--port", free_port())
@@ -914,6 +919,7 @@ def test_a_memory_that_is_too_small_is_named(place, monkeypatch):
     assert code == 3 and "--batch-size 3" in err
 
 
+@pytest.mark.row(70)
 @pytest.mark.skipif(os.name != "posix", reason="missing: pipes of POSIX")
 def test_the_console_command_writes_a_trace_and_bears_a_closed_pipe(place):
     command = [sys.executable, "-m", "workbench.cli"]

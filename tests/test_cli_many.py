@@ -44,11 +44,13 @@ def test_one_of_several_that_diverges_is_named(place):
     assert err.startswith("relaxoscope: seed 0, batch 0: diverged at step ")
 
 
+@pytest.mark.row(61, 62, 63)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--seeds", "4..0"], "seeds: 4..0; 0..4 for 0 to 4"),
         (["--seeds", "1,1"], "seeds: 1,1"),
+        (["--seeds", "0..1000000"], "seeds: 0..1000000"),
         (["--seeds", "a"], "seeds: a"),
         (["--seeds", "0..1", "--seed", "3"], "--seed and --seeds: give one of them"),
         (["--batches", "0"], "batches: 0; an integer from 1"),

@@ -77,6 +77,7 @@ def test_a_stopped_training_is_gone_on_with_by_its_name(place, root, stopped):
     assert Run(root / "a").digest() == train(place, root, "c", 5).digest()
 
 
+@pytest.mark.row(45)
 def test_a_damaged_checkpoint_is_said_and_the_one_before_is_taken(place, root, stopped):
     newest = max((root / "a" / checkpoint.FOLDER).glob("*.safetensors"))
     newest.write_bytes(newest.read_bytes()[:-1])
@@ -113,6 +114,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.row(46)
 @pytest.mark.parametrize(
     ("words", "code", "said"), REFUSED, ids=lambda one: getattr(one, "__name__", str(one))[:30]
 )

@@ -177,6 +177,7 @@ def test_a_wrong_training_is_refused_in_one_line(place, root, monkeypatch, words
     assert all(word in err for word in said), err
 
 
+@pytest.mark.row(41)
 def test_a_run_that_exists_is_refused(place, trained):
     words = ["train", "--recipe", place.folder / "r.toml", "--out", trained[0]]
     code, err = place.refused(*words)
@@ -387,6 +388,7 @@ def started(place, root, **pipes):
     return process
 
 
+@pytest.mark.row(69)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_a_run_that_is_closed_as_interrupted(place, root, number):
     process = started(place, root)

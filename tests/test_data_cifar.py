@@ -218,6 +218,7 @@ def test_an_archive_is_unpacked_to_its_files_and_nothing_else(name, tmp_path):
     assert all(found[path].read_bytes() == content for path, content in files.items())
 
 
+@pytest.mark.row(47)
 def test_members_whose_names_point_elsewhere_are_never_written(tmp_path):
     aside = tmp_path / "aside.bin"
     folder, inner = ARCHIVES["CIFAR10"].folder, tmp_path / "a" / "root"

@@ -152,6 +152,7 @@ def test_a_path_without_a_file_is_refused(make_it, line, tmp_path):
     assert line in refusal(make_it(tmp_path))
 
 
+@pytest.mark.row(47)
 @pytest.mark.parametrize("damage", ["empty", "noise", "cut", "flipped", "npy", "header", "version"])
 def test_a_damaged_file_is_refused_in_one_line(damage, tmp_path):
     path = kept(tmp_path)
@@ -279,6 +280,7 @@ def test_a_header_that_declares_more_than_there_is_is_refused(tmp_path):
     assert "x_train declares 60000000000 bytes, " in line and "are there" in line
 
 
+@pytest.mark.row(47)
 def test_a_bomb_is_refused_by_the_size_that_it_unpacks_to(tmp_path):
     path, huge = kept(tmp_path), 30 * 10**6
     rewritten(path, x_train=header((huge // 60, 4, 5, 3)) + bytes(huge))

@@ -98,6 +98,7 @@ def test_a_recipe_reads_what_an_experiment_writes(toml):
     assert again == written
 
 
+@pytest.mark.row(71)
 @pytest.mark.parametrize("read", [files.read_network, files.read_recipe])
 @pytest.mark.parametrize(
     ("text", "words"),
@@ -187,6 +188,7 @@ def test_weights_of_any_floating_type_become_the_networks(tensors, kind):
     assert found["maps.1.weight"].tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
+@pytest.mark.row(44)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -204,6 +206,7 @@ def test_a_wrong_tensor_is_named_by_its_key(tensors, changes, words):
     assert all(word in line for word in words), line
 
 
+@pytest.mark.row(43)
 def test_pickle_is_refused_as_such(tmp_path):
     path = tmp_path / "w.pt"
     torch.save({"W1": torch.ones(2)}, path)

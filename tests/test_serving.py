@@ -185,6 +185,7 @@ def test_a_name_that_anybody_may_own_gets_no_page(server):
         assert "answers to localhost only" not in told(server, Host=host)
 
 
+@pytest.mark.row(58)
 def test_a_message_that_is_too_large_ends_its_socket_and_no_other(server):
     async def sent(size):
         one, other = [await server.socket(server.token()) for _ in range(2)]

@@ -200,6 +200,7 @@ def test_a_damaged_address_is_never_another_session():
                 unpacked(wrong)
 
 
+@pytest.mark.row(58)
 def test_an_address_that_would_unpack_to_something_huge_is_refused_before_it_does():
     body = base64.urlsafe_b64encode(zlib.compress(b" " * (LARGEST + 1), 9)).decode()
     assert len(body) < LONGEST
@@ -262,6 +263,7 @@ def test_a_session_that_is_known_is_not_begun_again_by_its_address(own_sessions)
     assert again is one
 
 
+@pytest.mark.row(56)
 @pytest.mark.parametrize(
     ("given", "line"),
     [

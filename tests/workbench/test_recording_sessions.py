@@ -186,6 +186,7 @@ def test_time_goes_on_from_the_fork_and_waiting_does_not_count():
     assert session.lane.seconds > before
 
 
+@pytest.mark.row(60)
 def test_a_trace_that_was_thinned_before_the_recording_says_so():
     session = opened(SMALL.changed(steps=300))
     session.lane.trace.limit = 100
@@ -242,6 +243,7 @@ def test_of_a_long_training_weights_and_samples_are_kept_ever_more_sparingly(mon
 # Names and ends ----------------------------------------------------------------------------------
 
 
+@pytest.mark.row(55)
 def test_a_recording_gets_a_name_of_its_own_and_is_not_begun_twice(monkeypatch):
     monkeypatch.setattr(taping, "now", lambda: "20260101-120000")
     one, other = opened(), opened()

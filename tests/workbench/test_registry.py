@@ -129,6 +129,7 @@ def clocks(monkeypatch):
     return Clock.begun
 
 
+@pytest.mark.row(54)
 def test_the_session_of_the_last_page_pauses_and_ends_after_the_grace_time(clocks, monkeypatch):
     monkeypatch.setattr(registry, "GRACE", 0.3)
     one = attached("session-a", 1)
@@ -174,6 +175,7 @@ def test_releasing_or_ending_what_is_not_there_does_nothing():
     assert registry.alive() == 0
 
 
+@pytest.mark.row(57)
 def test_too_many_sessions_are_refused_in_one_readable_line(monkeypatch):
     monkeypatch.setattr(registry, "MOST", 2)
     attached("session-a")

@@ -182,6 +182,7 @@ def test_a_large_run_is_never_held_whole(tmp_path, monkeypatch, suffix):
 # Checksums ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.row(31)
 def test_a_flipped_bit_in_any_chunk_of_a_zarr_is_noticed(made, tmp_path):
     to = exports.export(Run(made[0]), tmp_path / "x.zarr")
     chunks = [path for path in to.rglob("*") if path.is_file() and path.name != "zarr.json"]
@@ -270,6 +271,7 @@ def test_a_wrong_place_is_refused_before_the_work(made, tmp_path, monkeypatch, t
 TARGETS = {".zarr": zarr_store.ZarrTarget, ".nc": netcdf_file.NetcdfTarget}
 
 
+@pytest.mark.row(36)
 @pytest.mark.parametrize("suffix", LARGE)
 def test_a_full_disk_leaves_the_export_before_and_no_scraps(made, tmp_path, monkeypatch, suffix):
     run, to = Run(made[0]), tmp_path / f"x{suffix}"

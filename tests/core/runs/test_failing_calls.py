@@ -117,6 +117,7 @@ SECTIONS = {
 }
 
 
+@pytest.mark.row(35, 38)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SECTIONS)
 def test_a_call_that_fails_is_named_and_what_was_stored_stays(

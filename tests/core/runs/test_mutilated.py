@@ -110,6 +110,7 @@ def gone_on_with(path, expected):
     assert all(place in after for place in rows + events)
 
 
+@pytest.mark.row(29, 30)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_mutilated_run_shows_right_values_and_says_what_is_missing(

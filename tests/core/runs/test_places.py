@@ -30,6 +30,7 @@ def written(path, deeds=SMALL, **options):
     return Run(path)
 
 
+@pytest.mark.row(39)
 def test_a_second_writer_is_refused_here_and_elsewhere(memory):
     writer = Writer(memory / "run", **ABOUT)
     with pytest.raises(Locked, match=f"being written by process {os.getpid()} on "):

@@ -25,6 +25,7 @@ def written(path, deeds=SMALL, **options):
 # What is refused ---------------------------------------------------------------------------------
 
 
+@pytest.mark.row(40)
 @pytest.mark.parametrize("name", ["", ".hidden", "a/..", "a b", "CON", "x" * 81, "é", "a\nb"])
 def test_a_name_that_no_run_may_have_is_refused_and_nothing_is_made(name, memory):
     before = sorted(memory.rglob("*"))
@@ -40,6 +41,7 @@ def test_a_run_that_exists_is_refused_unless_it_is_gone_on_with(memory):
     judge(memory / "run", [*SMALL, Deed("close")])
 
 
+@pytest.mark.row(42)
 def test_a_folder_with_other_things_and_a_link_are_refused_and_stay(memory):
     (memory / "thesis").mkdir()
     (memory / "thesis" / "chapter.txt").write_text("all of it")
@@ -137,6 +139,7 @@ def test_what_is_known_of_a_batch_is_a_number_or_one_for_each_layer(memory):
     assert data["update_norm"].values.tolist() == [[1.0, 2.0, 3.0]]
 
 
+@pytest.mark.row(33)
 def test_a_newer_schema_is_refused_and_a_missing_run_too(memory, monkeypatch):
     with pytest.raises(BadInput, match="no run lies there"):
         Run(memory / "none")

@@ -226,6 +226,7 @@ def test_a_run_that_exists_is_refused_and_stays(run):
     assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.row(37)
 def test_a_folder_that_cannot_be_made_is_refused_before_the_training(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "first_weights", lambda *_: pytest.fail("it trained"))
     (tmp_path / "file").write_text("")
