@@ -155,7 +155,8 @@ def told(server, path="/?page=home", **headers):
 pytestmark = pytest.mark.slow
 
 
-def test_a_socket_is_for_its_own_pages_with_a_signed_session_only(server):
+def test_a_socket_is_for_its_own_pages_with_a_signed_session_only(server, record_property):
+    record_property("count: attacks: refused", 1)
     token = server.token()
     assert server.status(token, "http://evil.example") == 403
     assert server.status(token, f"http://localhost.evil.example:{server.port}") == 403
@@ -163,7 +164,11 @@ def test_a_socket_is_for_its_own_pages_with_a_signed_session_only(server):
     assert server.status(token) == 101
 
 
-def test_a_socket_with_a_session_that_was_not_signed_here_is_closed_before_it_speaks(server):
+def test_a_socket_with_a_session_that_was_not_signed_here_is_closed_before_it_speaks(
+    server, record_property
+):
+    record_property("count: attacks: refused", 1)
+
     async def first(token):
         connection = await server.socket(token)
         said = await connection.read_message()
@@ -178,7 +183,8 @@ def test_a_socket_with_a_session_that_was_not_signed_here_is_closed_before_it_sp
     assert "ACK" in asyncio.run(first(token))
 
 
-def test_a_name_that_anybody_may_own_gets_no_page(server):
+def test_a_name_that_anybody_may_own_gets_no_page(server, record_property):
+    record_property("count: attacks: refused", 1)
     port = server.port
     assert "answers to localhost only" in told(server, Host=f"evil.example:{port}")
     for host in (f"localhost:{port}", f"127.0.0.1:{port}"):
@@ -186,7 +192,9 @@ def test_a_name_that_anybody_may_own_gets_no_page(server):
 
 
 @pytest.mark.row(58)
-def test_a_message_that_is_too_large_ends_its_socket_and_no_other(server):
+def test_a_message_that_is_too_large_ends_its_socket_and_no_other(server, record_property):
+    record_property("count: attacks: refused", 1)
+
     async def sent(size):
         one, other = [await server.socket(server.token()) for _ in range(2)]
         for connection in (one, other):
@@ -204,7 +212,10 @@ def test_a_message_that_is_too_large_ends_its_socket_and_no_other(server):
     assert asyncio.run(sent(MESSAGE + 1)) == (True, "SERVER-INFO-REPLY")
 
 
-def test_one_page_too_many_is_told_so_and_has_a_place_when_another_has_gone(server):
+def test_one_page_too_many_is_told_so_and_has_a_place_when_another_has_gone(
+    server, record_property
+):
+    record_property("count: attacks: refused", 1)
     emptied(server)
 
     async def crowd():

@@ -22,6 +22,7 @@ from torch import Tensor
 from core.catalogue import BadInput, from_dict, unknown
 from core.experiment import SCALARS, SCHEMA, Experiment
 from core.kinds import NetworkKind
+from core.nesting import is_deep
 from core.network import Network
 
 STDIN = "-"
@@ -159,6 +160,8 @@ def _toml(path: Path, field: str) -> dict[str, Any]:
         byte = raw[bad.start]
         raise BadInput(f"{field}: {path}, {where}: byte 0x{byte:02x} is not UTF-8") from None
     try:
+        if is_deep(text):
+            raise RecursionError
         data = tomllib.loads(text)
     except RecursionError:
         raise BadInput(f"{field}: {path}; nested too deeply") from None

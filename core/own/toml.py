@@ -24,6 +24,8 @@ import torch
 from torch import nn
 
 from core.catalogue import BadInput, shown, unknown
+from core.footprint import TooLarge, gigabytes, memory
+from core.nesting import is_deep
 from core.own.graph import INPUT, Graph
 from core.own.register import network
 
@@ -46,8 +48,10 @@ def read(path: Path, source: bytes | None = None) -> Any:
     """
     try:
         text = (path.read_bytes() if source is None else source).decode("utf-8")
+        if is_deep(text):
+            raise ValueError("nested too deeply")
         data = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as failed:
+    except (OSError, ValueError, RecursionError) as failed:
         raise BadInput(f"network: {path.name}; cannot be read ({failed})") from failed
     _known(data, TOP, "network")
     layers = data.pop("layer", None)
@@ -127,11 +131,23 @@ def _module(table: Any, field: str) -> nn.Module:
             raise BadInput(f"{field}.{key}: {shown(value)}; numbers, texts, true, false, or a list")
         arguments[key] = tuple(value) if isinstance(value, list) else value
     try:
+        with torch.device("meta"):
+            _check_size(known[kind](**arguments), field)
         with torch.random.fork_rng(devices=[]):
             return known[kind](**arguments)
+    except TooLarge:
+        raise
     except Exception as failed:  # whatever a module of torch thinks of its arguments
         said = " ".join(str(failed).split()) or type(failed).__name__
         raise BadInput(f"{field}: {kind} cannot be made; {said}") from failed
+
+
+def _check_size(module: nn.Module, field: str) -> None:
+    """Refuse a module, made without memory behind it, that this machine cannot hold."""
+    size = sum(one.numel() * one.element_size() for one in module.state_dict().values())
+    there = memory("cpu")
+    if there is not None and size > there:
+        raise TooLarge(f"{field}: {gigabytes(size)}; cpu has {gigabytes(there)}")
 
 
 def types() -> dict[str, type[nn.Module]]:
