@@ -60,7 +60,12 @@ def footprint(experiment: Experiment, shape: tuple[int, ...], classes: int) -> F
 
 
 def check(
-    experiment: Experiment, shape: tuple[int, ...], classes: int, *, rows: float = 0.0
+    experiment: Experiment,
+    shape: tuple[int, ...],
+    classes: int,
+    *,
+    rows: float = 0.0,
+    shared: bool = False,
 ) -> None:
     """Refuse an experiment that the memory of its device, or of this machine, cannot hold.
 
@@ -69,6 +74,7 @@ def check(
         shape: of an image, (C, H, W).
         classes: number of classes.
         rows: bytes of the trace, which lies in this machine's memory.
+        shared: whether others relax on the same device: what they have left of a GPU counts.
 
     Raises:
         TooLarge: with what is needed and what is there.
@@ -79,7 +85,7 @@ def check(
     needed = {experiment.device: float(found.total)}
     needed["cpu"] = needed.get("cpu", 0.0) + rows
     for device, one in needed.items():
-        there = memory(device)
+        there = free(device) if shared and device != "cpu" else memory(device)
         if there is not None and one > there:
             trace = f", {gigabytes(rows)} of trace" if rows else ""
             raise TooLarge(
@@ -103,7 +109,8 @@ def free(device: str) -> int | None:
     """Bytes of memory that are free on a device, where that can be asked."""
     where = torch.device(device)
     if where.type == "cuda":
-        return torch.cuda.mem_get_info(where)[0]
+        cached = torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
+        return torch.cuda.mem_get_info(where)[0] + cached
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -26,12 +26,14 @@ from core.runs import Run, Writer, annotate, rename
 from core.runs.packing import unpack as unpacked_head
 from core.runs.shelf import check_name, found, run_named
 from tests.faults.known import ABOUT, Deed
+from tests.workbench.sessions import SMALL, do
 from workbench import archives, files, links
 from workbench.address import Address
 from workbench.figures import load
 from workbench.runs_desk import head
 from workbench.runs_reader import Detail
 from workbench.runs_shelf import Entry
+from workbench.session import Session
 
 SCRIPT = '<img src=x onerror="window.hit=1">'
 
@@ -300,6 +302,20 @@ ADDRESSES = {
 def test_no_address_asks_for_what_no_page_does(field, text, record_property):
     refused(links.unpacked, text)
     assert not list((field / "home" / "runs").iterdir())
+    record_property("count: attacks: refused", 1)
+
+
+def test_a_network_beyond_memory_is_refused_before_it_is_built(field, record_property):
+    mlp = {"name": "MLP", "hidden": [65536] * 200}
+    experiment = {"network": mlp, "pretraining": "random", "dtype": "float64"}
+    state = links.unpacked(address(log(experiment=experiment)))
+    refused(Session(state.log.experiment)._prepare, said=" GB of weights and ")
+    session = Session(SMALL)
+    session._prepare()
+    do(session, "change", **experiment)
+    assert " GB of weights and " in session.message and len(session.lanes) == 1
+    do(session, "step", 2)
+    assert session.row == 2 and not session.message
     record_property("count: attacks: refused", 1)
 
 

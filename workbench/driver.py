@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import core
+from core import footprint
 from core.batches import ImageSet
 from core.experiment import LIVE, Experiment
 from core.network import Network
@@ -192,6 +193,7 @@ class Driver(Returning):
         self._park()
         old, course = self.lane, self.course
         images = self._images(experiment)  # what can be refused comes before the worker is moved
+        footprint.check(experiment, images.shape, images.classes, shared=True)
         fresh = {"network", "dataset", "energy", "seed", "dtype", "device", "pretraining"}
         if old is None or (changed or fresh) & fresh:
             network = experiment.build(images.shape, images.classes)
