@@ -170,7 +170,7 @@ def _check(where: str, event: Any, probe: Session, before: int, taken: int) -> i
     if not isinstance(event, dict) or not isinstance(event.get("args"), dict):
         raise BadInput(f"{where}: {shown(event)}; a command with arguments")
     name, args = event.get("command"), event["args"]
-    if name not in COMMANDS:
+    if not isinstance(name, str) or name not in COMMANDS:
         raise BadInput(f"{where}.command: {unknown(str(name), sorted(COMMANDS))}")
     for key in ("asked", "applied"):
         if type(event.get(key)) is not int or not 0 <= event[key] <= taken:

@@ -158,6 +158,7 @@ REFUSED = {
     of(begin={"run": "x"}): r"state\.begin: damaged",
     event(command="close"): r"state\.events\[0\]\.command: close; one of",
     event(command="record"): "command: record",
+    event(command=["step"]): r"command: \['step'\]; one of",
     event(command="aside"): "command: aside",
     event(command="_prepare"): "command: _prepare",
     event(command="__init__"): "command: __init__",
