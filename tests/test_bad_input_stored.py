@@ -22,6 +22,7 @@ from core.runs import manifest as manifests
 from tests.commands import snapshot
 from tests.faults.known import ABOUT, course, judge
 from tests.rows import NOT_HERE, ROWS
+from workbench import drawing
 from workbench.taping import free_name
 
 DEEDS = course(flushes=2, size=4, forks=False)
@@ -153,6 +154,26 @@ def test_a_figure_without_a_number_or_a_place_is_refused(place):
     place.write("file", "")
     code, line = place.refused("figure", place.out, "--view", "total", "--out", "/dev/null/x/o.zip")
     assert code in (2, 3) and "/dev/null" in line
+
+
+def test_a_trace_that_the_library_gives_up_on_or_never_opens_is_told_in_one_line(
+    place, monkeypatch, capfd
+):
+    def fails(*_, **__):
+        raise RuntimeError("NetCDF: HDF error")
+
+    place.relax(*place.scalar())
+    with monkeypatch.context() as patch:
+        patch.setattr(xr, "load_dataset", fails)
+        words = ["figure", place.out, "--view", "total", "--out", place.folder / "o.zip"]
+        code, line = place.refused(*words)
+        assert code == 4 and line.endswith("trace.nc; cannot be read: NetCDF: HDF error\n")
+    ended = []
+    monkeypatch.setattr(drawing, "OPENS", 0.05)
+    monkeypatch.setattr("workbench.figures.check_size", lambda path: time.sleep(0.5))
+    monkeypatch.setattr("os._exit", ended.append)
+    drawing._loaded([str(place.out)])
+    assert ended == [4] and "trace.nc; not opened within 0.05 s" in capfd.readouterr().err
 
 
 # All rows ----------------------------------------------------------------------------------------

@@ -1,8 +1,15 @@
 """How is a figure for a paper made from a shell? Views of traces, with their data."""
 
 import argparse
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from workbench.refusals import DAMAGED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,6 +31,9 @@ data (NetCDF, CSV), the recipe, the event log, redraw.py, references.bib and a d
 
 """
 
+
+OPENS = 60.0
+"""Seconds in which a trace is opened, however large it is."""
 
 MOVIE_MORE = """\
 Example: relaxoscope movie trace.nc --fps 8 --out talk.gif
@@ -115,9 +125,12 @@ def _plate(args: argparse.Namespace, trace: "xr.Dataset", step: int | None) -> "
 def _loaded(paths: list[str]) -> "xr.Dataset":
     """A trace, or several of them as one with the dimension run."""
     from workbench import figures, many
-    from workbench.refusals import DAMAGED, Refused
+    from workbench.refusals import Refused
 
     try:
+        for path in paths:  # what is wrong with it is told when it is read
+            with _in_time(path), suppress(OSError, ValueError, RuntimeError):
+                figures.check_size(Path(path).expanduser())
         found = [figures.load(path) for path in paths]
     except ValueError as damaged:
         raise Refused(str(damaged), DAMAGED) from damaged
@@ -133,3 +146,21 @@ def _loaded(paths: list[str]) -> "xr.Dataset":
         return many.combine({"run": names}, found)
     except ValueError as refused:
         raise Refused(str(refused)) from refused
+
+
+@contextmanager
+def _in_time(path: str) -> Iterator[None]:
+    """End the command if a file is not opened: HDF5 may search a damaged one for ever."""
+    timer = threading.Timer(OPENS, _give_up, (path,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _give_up(path: str) -> None:
+    """Say so and end: nothing else ends a call into a library."""
+    print(f"relaxoscope: trace: {path}; not opened within {OPENS:g} s", file=sys.stderr, flush=True)
+    os._exit(DAMAGED)

@@ -165,7 +165,7 @@ def load(path: str | Path) -> xr.Dataset:
         ValueError: naming the file, if it cannot be read or declares more than memory holds.
     """
     try:
-        _check_size(Path(path).expanduser())
+        check_size(Path(path).expanduser())
         trace = xr.load_dataset(Path(path).expanduser(), engine="netcdf4")
     except (OSError, ValueError, RuntimeError) as failed:
         reason = getattr(failed, "strerror", None) or failed
@@ -178,8 +178,13 @@ def load(path: str | Path) -> xr.Dataset:
     return trace.assign_coords(texts).drop_encoding()
 
 
-def _check_size(path: Path) -> None:
-    """Refuse a file whose variables would not fit: a small one can declare terabytes of nothing."""
+def check_size(path: Path) -> None:
+    """Refuse a file whose variables would not fit: a small one can declare terabytes of nothing.
+
+    Raises:
+        OSError: if it cannot be opened.
+        ValueError: if it declares more than memory holds, or types of its own.
+    """
     with netCDF4.Dataset(path) as held:
         if held.cmptypes or held.vltypes:
             raise ValueError("it has types of its own; numbers and texts only")
