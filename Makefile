@@ -3,6 +3,9 @@
 PYTHON ?= python3
 PORT   ?= 5006
 
+# Minutes in which `make reliability` opens and closes pages.
+MINUTES ?= 10
+
 # The environment is .venv, made with PYTHON. A PYTHON that is given and belongs to a virtual
 # environment (there sys.prefix is not sys.base_prefix) is used in that environment, and no .venv
 # is made.
@@ -48,7 +51,7 @@ endef
 help:
 	@echo 'make serve      open the workbench at http://localhost:$(PORT) (PORT=)'
 	@echo 'make test       run every test, those in a browser too (ARGS= goes to pytest)'
-	@echo 'make reliability  make every fault of the fault tests; make test makes an eighth of them'
+	@echo 'make reliability  every fault, attack and bad input, long fuzzing, a soak (MINUTES=10); a table'
 	@echo 'make mutants    put a mistake into a copy of the core, one by one: do the tests see it?'
 	@echo 'make product    relax every combination of entries (ARGS=--most=2000 draws a sample)'
 	@echo 'make bench      time the relaxation against peers (ARGS=--quick: does it run? in seconds)'
@@ -71,8 +74,16 @@ test: $(TEST)
 	$(BIN) -m pytest -n auto --maxprocesses=4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 reliability: $(TEST)
-	RELIABILITY=whole $(BIN) -m pytest -n auto --maxprocesses=4 --dist loadscope --no-loadscope-reorder \
-	  tests/core/runs tests/workbench/test_replaying.py tests/test_cli_resume.py $(ARGS)
+	RELIABILITY=whole RELIABILITY_COUNTS=.pytest_cache/reliability.json $(BIN) -m pytest -n auto \
+	  --maxprocesses=4 --dist loadscope --no-loadscope-reorder \
+	  tests/core/runs tests/workbench/test_replaying.py tests/workbench/test_fuzzed_sessions.py \
+	  tests/workbench/test_links.py tests/workbench/test_registry.py \
+	  tests/workbench/test_recording_sessions.py tests/test_bad_input.py \
+	  tests/test_bad_input_stored.py tests/test_attacks.py tests/test_fuzzed_readers.py \
+	  tests/test_serving.py tests/test_cli.py tests/test_cli_many.py tests/test_cli_resume.py \
+	  tests/test_cli_runs.py tests/test_files.py tests/test_data_npz.py tests/test_data_cifar.py \
+	  tests/core/test_determinism.py $(ARGS)
+	$(BIN) -m tests.reliability .pytest_cache/reliability.json --minutes $(MINUTES)
 
 mutants: $(TEST)
 	$(BIN) -m tests.mutants $(ARGS)

@@ -120,6 +120,15 @@ def told(terminalreporter: pytest.TerminalReporter) -> list[str]:
     return lines
 
 
+def refused(terminalreporter: pytest.TerminalReporter) -> int:
+    """How many rows were refused by all of their tests."""
+    passed, failed = (
+        {value for one in terminalreporter.stats.get(how, []) for value in _rows(one)}
+        for how in ("passed", "failed")
+    )
+    return len(passed - failed)
+
+
 def _rows(report: object) -> list[int]:
     held = getattr(report, "user_properties", ())
     return [value for name, value in held if name == "row"]

@@ -29,6 +29,7 @@ from core.runs.memories import NotKept, Packed, Unpacked
 from core.runs.train import resume, train
 from tests.faults.failing import FAILING, Faults, python_calls
 from tests.faults.killing import Elsewhere, hold
+from tests.faults.share import WHOLE
 from tests.faults.sqlite import Unavailable, sqlite_calls
 from tests.missing import missing
 
@@ -139,7 +140,9 @@ def stopped(chosen, path, at, **more):
 
 @pytest.mark.oracle("other implementation")
 @pytest.mark.parametrize("name", KINDS, ids=lambda name: name.replace(" ", "-"))
-def test_a_training_that_was_stopped_between_two_steps_has_the_same_bits(memory, name, monkeypatch):
+def test_a_training_that_was_stopped_between_two_steps_has_the_same_bits(
+    memory, name, monkeypatch, record_property
+):
     chosen, counted = experiment(**KINDS[name]), Stop(-1)
     draw = random.Random(name)
     level = draw.choice([LEAN, FULL])
@@ -166,6 +169,7 @@ def test_a_training_that_was_stopped_between_two_steps_has_the_same_bits(memory,
     run = resume(path)
     assert run.said["resumed"][0]["number"] > 0
     assert bits(run) == bits(whole)
+    record_property("count: faults: resumes bit for bit", 3)
 
 
 def test_a_checkpoint_at_every_step_changes_nothing(memory, monkeypatch):
@@ -217,8 +221,9 @@ def killed_and_gone_on_with(pipe, folder, rows):
         resume(path)
 
 
-def test_one_that_was_killed_at_any_row_has_the_same_bits(memory):
-    rows = random.Random(0).sample(range(2, BATCHES * (T + 1)), 12)
+def test_one_that_was_killed_at_any_row_has_the_same_bits(memory, record_property):
+    rows = range(2, BATCHES * (T + 1))
+    rows = random.Random(0).sample(rows, min(len(rows), 40 if WHOLE else 12))
     child = Elsewhere(killed_and_gone_on_with, str(memory), rows)
     _, *said = child.end()
     assert [one[:2] for one in said] == [(signal.SIGKILL, "interrupted")] * len(rows)
@@ -229,6 +234,7 @@ def test_one_that_was_killed_at_any_row_has_the_same_bits(memory):
         assert (run.state, run.recovered) == ("finished", "")
         assert bits(run) == bits(whole)
         assert np.array_equal(run.dataset()["step"].values, np.arange(BATCHES * (T + 1)))
+    record_property("count: faults: resumes bit for bit", len(rows))
 
 
 def test_batches_that_come_again_do_not_count_before_they_have_come(memory):
