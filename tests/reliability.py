@@ -30,6 +30,9 @@ AT_ONCE = 4
 GRACE = 2.0
 """Seconds that a session without a page is kept."""
 
+PATIENCE = 600.0
+"""Seconds until a page shows its first row, of which the first one waits for a training."""
+
 TELLS = """
 import signal
 from workbench import gate, registry
@@ -65,7 +68,7 @@ def soak(minutes: float) -> dict[str, Any]:
         try:
             server.wait()
             browser = driving.launch(playwright, found)
-            _round(browser, server)  # trains the first weights
+            _round(browser, server, 1)  # trains the first weights
             _rested(server, Path(folder) / "log")
             threads = server.threads()
             held, opened, end = [], 0, time.monotonic() + 60 * minutes
@@ -85,16 +88,16 @@ def soak(minutes: float) -> dict[str, Any]:
             server.stop()
 
 
-def _round(browser: Any, server: Any) -> int:
+def _round(browser: Any, server: Any, count: int = AT_ONCE) -> int:
     """Open some pages, relax in each, close them; how many."""
     import driving
 
-    contexts = [browser.new_context() for _ in range(AT_ONCE)]
+    contexts = [browser.new_context() for _ in range(count)]
     pages = [context.new_page() for context in contexts]
     for page in pages:
         page.goto(server.url, wait_until="commit")
     for page in pages:
-        driving.wait_ready(page)
+        driving.wait_ready(page, PATIENCE)
         driving.step(page, 5)
     for context in contexts:
         context.close()
