@@ -17,6 +17,9 @@ from core.augment import Augment
 from core.catalogue import BadInput, unknown
 
 SPLITS = ("train", "test")
+VALIDATION = "validation"
+"""A third split, which few sets have: held out of the training images, to choose by."""
+
 LARGEST_SEED = 2**32 - 1
 
 
@@ -37,6 +40,8 @@ class ImageSet:
         black: value of a black pixel in each channel, where channels differ; empty: low in all.
         white: value of a white pixel in each channel, where channels differ; empty: high in all.
         augment: how training images are varied whenever they are dealt out; None for not at all.
+        validation_x: images that are held out of the training images, (k, C, H, W); None for none.
+        validation_y: class of each, (k,).
 
     Raises:
         BadInput: for pixels that are not finite, labels that are no class, or shapes that disagree.
@@ -54,6 +59,8 @@ class ImageSet:
     black: tuple[float, ...] = ()
     white: tuple[float, ...] = ()
     augment: Augment | None = None
+    validation_x: Tensor | None = None
+    validation_y: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would fail, or mislead, much later."""
@@ -64,13 +71,16 @@ class ImageSet:
             raise BadInput(
                 f"dataset.class_names: {named} names; {self.classes}, one for each class"
             )
-        for split in SPLITS:
+        if (self.validation_x is None) != (self.validation_y is None):
+            raise BadInput("dataset.validation_x: images or labels alone; both or none")
+        for split in self.splits:
             x, y = self.split(split)
             _check_images(x, f"dataset.{split}_x")
             _check_labels(y, len(x), self.classes, f"dataset.{split}_y")
-        if self.test_x.shape[1:] != self.train_x.shape[1:]:
-            came, wanted = tuple(self.test_x.shape[1:]), self.shape
-            raise BadInput(f"dataset.test_x: images of shape {came}; {wanted}, as in train_x")
+            if x.shape[1:] != self.train_x.shape[1:]:
+                came = tuple(x.shape[1:])
+                wanted = f"{self.shape}, as in train_x"
+                raise BadInput(f"dataset.{split}_x: images of shape {came}; {wanted}")
         for name in ("black", "white"):
             count = len(getattr(self, name))
             if count not in (0, self.shape[0]):
@@ -117,17 +127,25 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The first 16 hex digits of a SHA-256 over the arrays of both splits."""
+        """The first 16 hex digits of a SHA-256 over the arrays of all splits."""
         digest = hashlib.sha256()
-        for array in (self.train_x, self.train_y, self.test_x, self.test_y):
+        for array in (one for split in self.splits for one in self.split(split)):
             digest.update(f"{array.dtype} {tuple(array.shape)}\n".encode())
             digest.update(array.detach().cpu().contiguous().numpy().data)
         return digest.hexdigest()[:16]
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that there are."""
+        return SPLITS if self.validation_x is None else (*SPLITS, VALIDATION)
+
     def split(self, name: str) -> tuple[Tensor, Tensor]:
-        """Images (n, C, H, W) and labels (n,) of "train" or "test"."""
-        if name not in SPLITS:
-            raise BadInput(f"split: {unknown(name, SPLITS)}")
+        """Images (n, C, H, W) and labels (n,) of one of `splits`."""
+        if name not in self.splits:
+            raise BadInput(f"split: {unknown(name, self.splits)}")
+        if name == VALIDATION:
+            assert self.validation_x is not None and self.validation_y is not None
+            return self.validation_x, self.validation_y
         return (self.train_x, self.train_y) if name == "train" else (self.test_x, self.test_y)
 
 

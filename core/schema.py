@@ -84,6 +84,7 @@ ABOUT = {
 BATCH_DIMS = {
     "accuracy": ("batch",),
     "top5": ("batch",),
+    "validation": ("batch",),
     "seconds": ("batch",),
     "smm": ("batch",),
     "update_norm": ("batch", "layer"),
@@ -94,6 +95,7 @@ BATCH_DIMS = {
 BATCH_ABOUT = {
     "accuracy": ("1", "share of test samples in their class, before this batch unless it is said"),
     "top5": ("1", "share of test samples in one of their five likeliest classes, as accuracy"),
+    "validation": ("1", "share of images held out of training in their class, as accuracy"),
     "seconds": ("s", "time spent on the batch"),
     "smm": ("1", "sequential matrix multiplications of the batch"),
     "update_norm": ("1", "Euclidean norm of a layer's weight update"),

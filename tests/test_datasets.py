@@ -330,6 +330,37 @@ def test_a_fraction_that_is_none_is_refused(fraction):
         make("dataset", "MNIST", {"fraction": fraction})
 
 
+@pytest.mark.parametrize("name", ON_DISK)
+@pytest.mark.parametrize(("fraction", "validation", "of_four"), [(0.5, 0.5, 2), (1.0, 0.25, 3)])
+def test_validation_images_are_the_last_of_each_class_and_train_nothing(
+    name, fraction, validation, of_four, tmp_path
+):
+    train_x, train_y, test_x, _ = tiny_files(name, tmp_path)  # four of each class
+    dials = {"root": str(tmp_path), "scale": "0..1", "fraction": fraction}
+    images = make("dataset", name, dials | {"validation": validation})()
+    before = [int((train_y[:k] == train_y[k]).sum()) for k in range(40)]
+    taken = [k for k in range(40) if before[k] < of_four]
+    held = [k for k in range(40) if before[k] >= 4 - 4 * validation]
+    assert not set(taken) & set(held)
+    assert images.train_y.tolist() == train_y[taken].tolist()
+    x, y = images.split("validation")
+    assert y.tolist() == train_y[held].tolist()
+    raw = torch.from_numpy(train_x[held] / 255).float()[:, None]
+    torch.testing.assert_close(x, raw, rtol=0, atol=1e-7)
+    assert len(images.test_x) == len(test_x)
+    without = make("dataset", name, dials)()
+    assert without.splits == ("train", "test") and without.fingerprint != images.fingerprint
+
+
+@pytest.mark.parametrize("validation", [0.001, 0.9])  # none of four, and all of them
+def test_a_validation_split_that_empties_a_class_is_refused(validation, tmp_path):
+    tiny_files("MNIST", tmp_path)
+    with pytest.raises(
+        BadInput, match=r"^dataset\.validation: .* of 4 images of class 0; at least"
+    ):
+        make("dataset", "MNIST", {"root": str(tmp_path), "validation": validation})()
+
+
 @pytest.mark.oracle("paper")
 def test_mnist_is_standardised_as_published(tmp_path):
     train_x, *_ = tiny_files("MNIST", tmp_path)  # of another mean and deviation

@@ -15,7 +15,13 @@ from core.datasets.fetch import (
     root_folder,
     torchvision_set,
 )
-from core.datasets.pixels import Moments, fraction_dial, image_set, scale_dial
+from core.datasets.pixels import (
+    Moments,
+    fraction_dial,
+    image_set,
+    scale_dial,
+    validation_dial,
+)
 
 FORMULA = r"x = 2\,(g / 255) - 1,\quad 1 \times 28 \times 28,\quad 60\,000 + 10\,000"
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -50,6 +56,7 @@ class MNIST:
 
     scale: str = scale_dial(published=True)
     fraction: float = fraction_dial()
+    validation: float = validation_dial()
     root: str = dial("", help=ROOT_HELP)
 
     classes: ClassVar[int] = 10
@@ -58,7 +65,8 @@ class MNIST:
 
     def __call__(self) -> ImageSet:
         """60,000 + 10,000 images, (n, 1, 28, 28)."""
-        return _found("MNIST", self.root, self.scale, self.fraction, DIGITS)
+        parts = self.fraction, self.validation
+        return _found("MNIST", self.root, self.scale, parts, DIGITS)
 
 
 @entry("dataset", "FashionMNIST", formula=FORMULA, source="xiao2017")
@@ -73,6 +81,7 @@ class FashionMNIST:
 
     scale: str = scale_dial()
     fraction: float = fraction_dial()
+    validation: float = validation_dial()
     root: str = dial("", help=ROOT_HELP)
 
     classes: ClassVar[int] = 10
@@ -81,7 +90,8 @@ class FashionMNIST:
 
     def __call__(self) -> ImageSet:
         """60,000 + 10,000 images, (n, 1, 28, 28)."""
-        return _found("FashionMNIST", self.root, self.scale, self.fraction, CLOTHES)
+        parts = self.fraction, self.validation
+        return _found("FashionMNIST", self.root, self.scale, parts, CLOTHES)
 
 
 @entry("dataset", "KMNIST", formula=FORMULA, source="clanuwat2018")
@@ -97,6 +107,7 @@ class KMNIST:
 
     scale: str = scale_dial()
     fraction: float = fraction_dial()
+    validation: float = validation_dial()
     root: str = dial("", help=ROOT_HELP)
 
     classes: ClassVar[int] = 10
@@ -105,11 +116,12 @@ class KMNIST:
 
     def __call__(self) -> ImageSet:
         """60,000 + 10,000 images, (n, 1, 28, 28)."""
-        return _found("KMNIST", self.root, self.scale, self.fraction, KANA)
+        parts = self.fraction, self.validation
+        return _found("KMNIST", self.root, self.scale, parts, KANA)
 
 
 def _found(
-    name: str, root: str, scale: str, fraction: float, class_names: tuple[str, ...]
+    name: str, root: str, scale: str, parts: tuple[float, float], class_names: tuple[str, ...]
 ) -> ImageSet:
     """The set under `root`, or one line on what is missing and how to get it."""
     folder = root_folder(root)
@@ -118,7 +130,7 @@ def _found(
         raise BadInput(f"dataset.root: {folder}; {shown} {state}, get it with: {get}")
     # A file that was replaced since is read again.
     stamps = tuple((p.stat().st_mtime_ns, p.stat().st_size) for p in raw_files(name, folder))
-    return _load(name, folder.resolve(), stamps, scale, fraction, class_names)
+    return _load(name, folder.resolve(), stamps, scale, parts, class_names)
 
 
 @lru_cache(maxsize=3)  # 220 MB each at full size
@@ -127,10 +139,10 @@ def _load(
     folder: Path,
     stamps: tuple[tuple[int, int], ...],
     scale: str,
-    fraction: float,
+    parts: tuple[float, float],
     class_names: tuple[str, ...],
 ) -> ImageSet:
-    """One image set for each folder, range and part, shared by all who ask."""
+    """One image set for each folder, range and parts, shared by all who ask."""
     source = torchvision_set(name)
     splits = []
     for train in (True, False):
@@ -149,5 +161,6 @@ def _load(
         scale=scale,
         class_names=class_names,
         published=PUBLISHED.get(name),
-        fraction=fraction,
+        fraction=parts[0],
+        validation=parts[1],
     )

@@ -25,6 +25,10 @@ AUGMENT_HELP = (
 
 FRACTION_HELP = "part of the training images that is taken: of each class the first ones"
 
+VALIDATION_HELP = (
+    "part of the training images that is held out to choose by: of each class the last ones"
+)
+
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel, of pixels 0..1."""
 
@@ -52,6 +56,11 @@ def augment_dial(more: Iterable[str] = ()) -> str:
 def fraction_dial() -> float:
     """The dial `fraction` of sets that are read in part, as papers do for small data."""
     return dial(1.0, bounds=(0.001, 1.0), help=FRACTION_HELP)
+
+
+def validation_dial() -> float:
+    """The dial `validation` of sets that hold images out, so that nothing is chosen on the test."""
+    return dial(0.0, bounds=(0.0, 0.9), help=VALIDATION_HELP)
 
 
 def moments(raw: Tensor, full: float) -> Moments:
@@ -98,6 +107,33 @@ def scaled(raw: Tensor, full: float, scale: Moments | None) -> Tensor:
         return x
     mean, std = (torch.tensor(one)[:, None, None] for one in scale)  # (C, 1, 1)
     return x.sub_(mean).div_(std)
+
+
+def held_out(y: Tensor, fraction: float, validation: float) -> tuple[Tensor, Tensor]:
+    """Positions of the training and of the validation images, ascending, none in both.
+
+    Args:
+        y: class of each training image of the whole set, (n,).
+        fraction: of each class that is trained on, its first images; where what is held out leaves
+            fewer, those that are left.
+        validation: of each class that is held out, its last images; above 0.
+
+    Raises:
+        BadInput: if a class has no image to be held out, or none that is left.
+    """
+    held = torch.zeros(len(y), dtype=torch.bool)
+    for c in y.unique():
+        of_class = torch.nonzero(y == c).flatten()
+        count = round(validation * len(of_class))
+        if not 1 <= count < len(of_class):
+            raise BadInput(
+                f"dataset.validation: {validation}, {count} of {len(of_class)} images of class "
+                f"{int(c)}; at least one, and one that is left"
+            )
+        held[of_class[-count:]] = True
+    taken = torch.zeros(len(y), dtype=torch.bool)
+    taken[first_of_each_class(y, fraction)] = True
+    return torch.nonzero(taken & ~held).flatten(), torch.nonzero(held).flatten()
 
 
 def first_of_each_class(y: Tensor, fraction: float) -> Tensor:
@@ -149,6 +185,7 @@ def image_set(
     augment: str = NONE,
     side: int | None = None,
     fraction: float = 1.0,
+    validation: float = 0.0,
 ) -> ImageSet:
     """Raw images as an image set.
 
@@ -164,11 +201,18 @@ def image_set(
         side: of the square at the centre that each image is cropped to, which varied training
             images are cropped beside; None for whole images.
         fraction: part of the training images that is taken, the first ones of each class.
+        validation: part of all training images that is held out of them, the last ones of each
+            class; where 1 - validation is below the fraction, so much is taken.
     """
-    if fraction < 1:
+    held: tuple[Tensor, Tensor] | None = None
+    if validation:
+        at, apart = held_out(train[1], fraction, validation)
+        held = train[0][apart], train[1][apart]
+        train = train[0][at], train[1][at]
+    elif fraction < 1:
         at = first_of_each_class(train[1], fraction)
         train = train[0][at], train[1][at]
-    train_x, test_x = (x if x.dim() == 4 else x[:, None] for x in (train[0], test[0]))
+    train_x, test_x = (_with_channels(x) for x in (train[0], test[0]))
     channels = train_x.shape[1]
     by: Moments | None = None
     if scale == "-1..1":
@@ -198,4 +242,13 @@ def image_set(
         black=tuple(black) if uneven else (),
         white=tuple(white) if uneven else (),
         augment=varied,
+        validation_x=None
+        if held is None
+        else scaled(centre(_with_channels(held[0]), side), full, by),
+        validation_y=None if held is None else held[1].to(torch.int64),
     )
+
+
+def _with_channels(x: Tensor) -> Tensor:
+    """Raw images (n, C, H, W), of those with one channel also from (n, H, W)."""
+    return x if x.dim() == 4 else x[:, None]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.runs.writer import Writer
 
-BEFORE = ("accuracy", "top5")
+BEFORE = ("accuracy", "top5", "validation")
 """What is known of a batch before it begins: by the weights that it begins with."""
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.batches import ImageSet
+from core.batches import VALIDATION, ImageSet
 from core.catalogue import BadInput
 from core.experiment import Experiment
 from core.network import Network
 from core.recorder import FULL, LEAN, Chunk, Recorder
 from core.recording import BEAT, recorder_for
-from core.training import accuracies
+from core.training import accuracies, accuracy
 
 FEW = 10
 """Up to so many classes the five likeliest of them say little."""
@@ -28,7 +28,7 @@ class Every:
     Args:
         weights: kept, with labels and first images; those of the first batch and of the end too.
         accuracy: on all test images, by a forward pass with the weights that a batch begins with;
-            of more than `FEW` classes top-5 accuracy, too.
+            of more than `FEW` classes top-5 accuracy, too, and that on images which are held out.
         updates: norm of each layer's weight update, which costs a copy of the weights.
         alignment: of the weight update to backprop's, which costs a backward pass.
         relaxations: kept whole, at level full, beside the rows of all batches.
@@ -56,10 +56,16 @@ class Every:
 
 
 def tested(network: Network, images: ImageSet) -> dict[str, float]:
-    """Accuracy on test images by its names: of more than `FEW` classes top-5 accuracy, too."""
+    """Accuracies by their names: on test images, and on those that are held out to choose by.
+
+    Of more than `FEW` classes top-5 accuracy on test images, too.
+    """
     names = {"accuracy": 1} | ({"top5": 5} if images.classes > FEW else {})
     found = accuracies(network, images.test_x, images.test_y, tuple(names.values()))
-    return dict(zip(names, found, strict=True))
+    known = dict(zip(names, found, strict=True))
+    if VALIDATION in images.splits:
+        known[VALIDATION] = accuracy(network, *images.split(VALIDATION))
+    return known
 
 
 def flat(network: Network) -> Tensor:
