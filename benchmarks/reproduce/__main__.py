@@ -1,0 +1,131 @@
+"""The command line of the reproductions; `python -m benchmarks.reproduce --help`."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.reproduce import __doc__ as about
+from benchmarks.reproduce.cells import Cell, Folder, train_cell
+from benchmarks.reproduce.check import check
+from benchmarks.reproduce.report import report
+from benchmarks.reproduce.search import points, search
+from benchmarks.reproduce.tables import TABLES, Table
+from core import keep_memory
+from core.catalogue import BadInput, unknown
+from core.datasets.fetch import missing, root_folder
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Do what is asked for; returns the exit code."""
+    args = _parsed(argv)
+    torch.set_num_threads(args.threads)
+    folder = Folder(Path(args.out).expanduser(), args.data)
+    try:
+        return _act(args, folder)
+    except BadInput as refused:
+        print(refused, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
+
+
+def _act(args: argparse.Namespace, folder: Folder) -> int:
+    """One of the four things that can be done."""
+    if args.what == "check":
+        lines = check(folder.out, root_folder(args.data))
+        print("\n".join(lines))
+        wrong = sum(one.startswith("WRONG") for one in lines)
+        print(f"{len(lines)} accuracies computed again, {wrong} wrong")
+        return 1 if wrong or not lines else 0
+    if args.what == "report":
+        for name in TABLES:
+            _print(TABLES[name], args, folder)
+        return 0
+    keep_memory()
+    if args.what == "search":
+        table = _table(args.table)
+        if not table.grids(args.short):
+            raise BadInput(f"table: {args.table}; one with a grid: init-1")
+        kept = {k: v for k, v in table.grids(args.short).items() if re.search(args.only, k)}
+        kept = {k: v for k, v in kept.items() if _here(_set_of(k), folder)}
+        narrowed = Table(table.title, table.cells, table.note, lambda short: kept)
+        search(narrowed, folder, _tell, short=args.short, count=args.draws, epochs=args.epochs)
+        return 0
+    table = _table(args.what)
+    for cell in _cells(table, args, folder):
+        if not re.search(args.only, cell.name):
+            continue
+        if not _here(cell.choices["dataset"]["name"], folder):
+            _tell(f"{cell.name}: not run, the images are not under {root_folder(args.data)}")
+            continue
+        train_cell(cell, folder, _tell)
+    _print(table, args, folder)
+    return 0
+
+
+def _cells(table: Table, args: argparse.Namespace, folder: Folder) -> list[Cell]:
+    return table.cells(args.short, points(folder))
+
+
+def _print(table: Table, args: argparse.Namespace, folder: Folder) -> None:
+    print("\n".join(report(table, _cells(table, args, folder), folder)) + "\n")
+
+
+def _here(name: str, folder: Folder) -> bool:
+    """Whether a set lies under the root."""
+    return not missing(name, root_folder(folder.data))
+
+
+def _set_of(preset: str) -> str:
+    """The set of a preset of table 1."""
+    return {"mnist": "MNIST", "fashionmnist": "FashionMNIST", "kmnist": "KMNIST"}[
+        preset.split("-")[1]
+    ]
+
+
+def _table(name: str | None) -> Table:
+    if name not in TABLES:
+        raise BadInput(f"table: {unknown(str(name), tuple(TABLES))}")
+    return TABLES[name]
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parsed(argv: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "benchmarks.reproduce", description=about, formatter_class=form
+    )
+    parser.add_argument("what", help=f"a table ({', '.join(TABLES)}), search, report or check")
+    parser.add_argument("table", nargs="?", help="of the search, or the folder of report and check")
+    parser.add_argument(
+        "--data", default="", help="root of the image sets, as `relaxoscope data` has it"
+    )
+    parser.add_argument("--out", help="folder of runs, results, weights and splits")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--short", action="store_true", help="few cells, few epochs where it says so")
+    size.add_argument("--full", dest="short", action="store_false", help="all of it (the default)")
+    parser.add_argument("--only", default="", help="regular expression that names of cells match")
+    parser.add_argument("--draws", type=int, default=12, help="of the search, for each method")
+    parser.add_argument("--epochs", type=int, default=4, help="of each draw")
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    args = parser.parse_args(argv)
+    if args.what in ("check", "report") and args.table:
+        args.out = args.table
+    if not args.out:
+        parser.error("--out: a folder is needed")
+    for name in ("draws", "epochs", "threads"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name}: {getattr(args, name)}; an integer of 1 or more")
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(main())

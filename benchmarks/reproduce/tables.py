@@ -1,0 +1,286 @@
+"""Which cells make a table? A function of short or full, and of the points that were found."""
+
+import copy
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.reproduce.cells import VALIDATION, Cell
+from workbench.presets import published
+
+SEEDS = (0, 1, 2)
+
+FRACTIONS = {"25": 0.25, "50": 0.5, "": 1.0}
+"""Parts of the training images as the names of presets have them."""
+
+METHODS = {"bp": "BP", "pc-fw": "PC-fw", "pc-avg": "PC-avg"}
+
+NO_SEARCH = "no search: the preset's choices"
+
+Points = Mapping[str, dict[str, Any]]
+"""What a search has found: for a preset, "budget" and the dials "point" by dotted names."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table or figure of a work.
+
+    Args:
+        title: as it is printed above.
+        cells: of it, by whether it shall be short and what was searched.
+        note: one paragraph below it: what differs from the work.
+        searched: for presets, grids of dials; empty where nothing is searched.
+    """
+
+    title: str
+    cells: Callable[[bool, Points], list[Cell]]
+    note: str
+    grids: Callable[[bool], dict[str, dict[str, list[Any]]]] = lambda short: {}
+
+
+def from_preset(
+    name: str, *, seed: int, epochs: int, points: Points, row: str, method: str, of: str = ""
+) -> Cell:
+    """A preset with a seed, its images of validation held out, at the point that was found.
+
+    Args:
+        name: of the preset.
+        seed: of weights, batches and noise.
+        epochs: how many.
+        points: by presets.
+        row: of the table.
+        method: of the table.
+        of: put behind the name of the cell.
+    """
+    preset = published()[name]
+    assert preset.printed is not None
+    choices = copy.deepcopy(preset.choices) | {"seed": seed}
+    found = points.get(name, {"budget": NO_SEARCH, "point": {}})
+    choices = at(choices, found["point"])
+    choices["dataset"] = {**_entry(choices["dataset"]), "validation": VALIDATION}
+    return Cell(
+        f"{name}{of}-{seed}",
+        row,
+        method,
+        choices,
+        epochs,
+        preset.printed.theirs,
+        found["budget"],
+        found["point"],
+    )
+
+
+def at(choices: dict[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """Choices with dials by dotted names put in the place of their own."""
+    choices = copy.deepcopy(choices)
+    for dotted, value in point.items():
+        kind, _, dial = dotted.partition(".")
+        choices[kind] = {**_entry(choices[kind]), dial: value} if dial else value
+    return choices
+
+
+def _entry(said: Any) -> dict[str, Any]:
+    """An entry as a table, where only its name is said."""
+    return {"name": said} if isinstance(said, str) else dict(said)
+
+
+# Pinchetti et al. 2026 -------------------------------------------------------------------------
+
+SETS = {"mnist": "MNIST", "fashionmnist": "FashionMNIST", "kmnist": "KMNIST"}
+
+
+def init_rows(short: bool) -> dict[str, tuple[str, str]]:
+    """Presets of table 1, each with its row and column."""
+    found = {}
+    for part, fraction in FRACTIONS.items():
+        for key, title in SETS.items():
+            for method, column in METHODS.items():
+                name = "-".join(one for one in ("init", key, part, method) if one)
+                found[name] = f"{title}, {fraction:.0%}", column
+    small = ("init-mnist-25", "init-fashionmnist-25")
+    return {k: v for k, v in found.items() if not short or k.startswith(small)}
+
+
+def init_1(short: bool, points: Points) -> list[Cell]:
+    """Accuracies by data and initialization."""
+    seeds = SEEDS[:1] if short else SEEDS
+    return [
+        from_preset(name, seed=seed, epochs=16, points=points, row=row, method=method)
+        for seed in seeds
+        for name, (row, method) in init_rows(short).items()
+    ]
+
+
+GRID: dict[str, list[Any]] = {
+    "weights.rate": [1e-4, 3e-4, 5e-4, 1e-3, 3e-3, 5e-3],
+    "network.activation": ["gelu", "elu", "tanh", "leaky_relu", "relu"],
+}
+STATE_GRID: dict[str, list[Any]] = {
+    "dynamics.rate": [0.003, 0.005, 0.01, 0.03, 0.05, 0.1, 0.3, 0.5],
+    "steps": [2, 3, 4, 5, 6, 7],
+}
+
+
+def init_grids(short: bool) -> dict[str, dict[str, list[Any]]]:
+    """The grids that the work prints for its MLPs."""
+    found = {}
+    for name in init_rows(short):
+        grid = dict(GRID) if name.endswith("-bp") else GRID | STATE_GRID
+        found[name] = grid | ({"init.m": [1, 2, 3]} if name.endswith("-avg") else {})
+    return found
+
+
+def init_2(short: bool, points: Points) -> list[Cell]:
+    """Accuracy by T, of each initialization."""
+    inits = {"Normal": "normal", "Zero": "zero", "Null": "null", "Forward": "forward"}
+    inits["Average"] = "average, m = 2"
+    cells = []
+    for T in (3, 5, 10) if short else (2, 3, 5, 10, 25, 50, 100):
+        for init, method in inits.items():
+            point: dict[str, Any] = {"steps": T, "init": init}
+            if init == "Average":
+                point = {"steps": T, "init": {"name": init, "m": 2}}
+            held = {"init-fashionmnist-25-pc-fw": {"budget": NO_SEARCH, "point": point}}
+            cells.append(
+                from_preset(
+                    "init-fashionmnist-25-pc-fw",
+                    seed=0,
+                    epochs=4 if short else 16,
+                    points=held,
+                    row=f"T = {T}",
+                    method=method,
+                    of=f"-{init.lower()}-{T}{'-short' if short else ''}",
+                )
+            )
+    return [replaced(one, published="") for one in cells]
+
+
+def replaced(cell: Cell, **values: Any) -> Cell:
+    """A cell with other values."""
+    return Cell(**{**vars(cell), **values})
+
+
+# Qi et al. 2026 --------------------------------------------------------------------------------
+
+DEPTHS = (3, 5, 7, 9, 12, 15)
+
+DEEP: dict[str, dict[str, Any]] = {
+    "BP": {"learning": "Backprop"},
+    "PC": {},
+    "PC + spiking": {"precision": {"name": "Spiking", "rest": 1e-3}},
+    "PC + decaying": {"precision": "Decaying"},
+    "PC + forward update": {"learning": "ForwardUpdate"},
+    "PC + spiking + forward update": {
+        "precision": {"name": "Spiking", "rest": 1e-3},
+        "learning": "ForwardUpdate",
+    },
+    "iPC": {"learning": {"name": "Incremental"}},
+}
+
+
+def deep(short: bool, points: Points) -> list[Cell]:
+    """Accuracy and imbalance by depth, MLPs of width 128."""
+    cells = []
+    for L in (3, 7, 15) if short else DEPTHS:
+        for method, choices in DEEP.items():
+            if short and method in ("PC + decaying", "iPC"):
+                continue
+            name = re.sub(r"[^a-z]+", "-", method.lower()).strip("-")
+            for seed in SEEDS[:1] if short else SEEDS:
+                held = {"budget": NO_SEARCH, "point": _deep_point(L, method, choices)}
+                held = points.get(f"deep-{name}-{L}", held)
+                cell = from_preset(
+                    "init-fashionmnist-25-pc-fw",
+                    seed=seed,
+                    epochs=4 if short else 16,
+                    points={"init-fashionmnist-25-pc-fw": held},
+                    row=f"L = {L}",
+                    method=method,
+                )
+                of = "-short" if short else ""
+                cells.append(replaced(cell, name=f"deep-{name}-{L}{of}-{seed}", published=""))
+    return cells
+
+
+def _deep_point(L: int, method: str, choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Choices at a depth: T = L + 3, and for spiking the rate at which it arrives undiminished."""
+    rate = 0.5 if "spiking" in method or "decaying" in method or method == "iPC" else 0.1
+    return {
+        "network.hidden": [128] * (L - 1),
+        "steps": 1 if method == "BP" else L + 3,
+        "dynamics.rate": rate,
+        **choices,
+    }
+
+
+# Pinchetti et al. 2025 and Kerjan et al. 2026 ---------------------------------------------------
+
+PCX_METHODS = ("pc-se", "pc-ce", "ipc", "pc-pn", "pc-nn", "pc-cn", "bp-se", "bp-ce")
+
+
+def pcx_mlp(short: bool, points: Points) -> list[Cell]:
+    """The released settings of the MLPs."""
+    seeds, cells = SEEDS[:1] if short else SEEDS, []
+    for key, title in (("mnist", "MNIST"), ("fashionmnist", "FashionMNIST")):
+        for method in PCX_METHODS[:3] if short else PCX_METHODS:
+            name = f"pcx-mlp-{key}-{method}"
+            if name not in published():
+                continue
+            point = {"budget": "the work's own: the released settings", "point": {}}
+            held = {name: point}
+            for seed in seeds:
+                cells.append(
+                    from_preset(
+                        name, seed=seed, epochs=25, points=held, row=title, method=method.upper()
+                    )
+                )
+    return cells
+
+
+def ep_mnist(short: bool, points: Points) -> list[Cell]:
+    """Centered equilibrium propagation on MNIST beside backprop."""
+    return [
+        from_preset(
+            f"ep-vgg5-mnist-{loss}-{method}",
+            seed=seed,
+            epochs=1 if short else 100,
+            points=points,
+            row=loss.upper(),
+            method=method.upper(),
+            of="-short" if short else "",
+        )
+        for loss in ("mse", "ce")
+        for method in ("ep", "bp")
+        for seed in (SEEDS[:1] if short else SEEDS)
+    ]
+
+
+OF_INIT = (
+    "The work does not print widths, pixel range and weight decay, nor which images make up a "
+    "part: here 784-512-512-512-512-10, -1..1, 0.01, the first images of each class."
+)
+
+TABLES = {
+    "init-1": Table("Pinchetti et al. 2026, table 1", init_1, OF_INIT, init_grids),
+    "init-2": Table(
+        "Pinchetti et al. 2026, figure 2: accuracy by T",
+        init_2,
+        f"{OF_INIT} The figure prints no numbers.",
+    ),
+    "deep": Table(
+        "After Qi et al. 2026: accuracy and imbalance by depth",
+        deep,
+        "The work's networks are convolutional; here MLPs of width 128 on 25 % of FashionMNIST.",
+    ),
+    "pcx-mlp": Table(
+        "Pinchetti et al. 2025: MLPs",
+        pcx_mlp,
+        "Training goes without the images of validation: nine tenths of those of the work.",
+    ),
+    "ep-mnist": Table(
+        "Kerjan et al. 2026: MNIST",
+        ep_mnist,
+        "Training goes without the images of validation: nine tenths of those of the work.",
+    ),
+}

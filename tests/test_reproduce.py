@@ -1,0 +1,194 @@
+"""Do the reproductions train what they say, once, and are their accuracies true?
+
+The images are the embedded digits, written in the format of MNIST.
+"""
+
+import json
+import struct
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.reproduce import __main__ as command
+from benchmarks.reproduce import cells, check, report, search, tables
+from core.datasets.digits import Digits
+
+SMALL = {
+    "network.hidden": [24],
+    "dynamics.rate": 0.1,
+    "steps": 3,
+    "dataset.fraction": 0.25,
+    "batch_size": 100,
+}
+
+
+def idx(path, array):
+    """Write bytes as the format of MNIST has them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    path.write_bytes(head + array.astype(np.uint8).tobytes())
+
+
+def some(short, points):
+    """Two methods, one seed."""
+    found = []
+    for method in ("bp", "pc-fw"):
+        name = f"init-mnist-25-{method}"
+        held = points.get(name, {"budget": tables.NO_SEARCH, "point": {}})
+        held = {name: held | {"point": SMALL | held["point"]}}
+        more = {"seed": 0, "epochs": 2, "points": held, "row": "digits", "method": method}
+        found.append(tables.from_preset(name, **more))
+    return found
+
+
+TABLE = tables.Table(
+    "digits",
+    some,
+    "A note.",
+    lambda short: {"init-mnist-25-pc-fw": {**{k: [v] for k, v in SMALL.items()}, "steps": [1, 2]}},
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with the embedded digits as MNIST: 4,000 train, 1,000 test."""
+    folder, digits = tmp_path_factory.mktemp("sets"), Digits(scale="0..1")()
+    for split, name in (("train", "train"), ("test", "t10k")):
+        x, y = digits.split(split)
+        raw = folder / "MNIST" / "raw"
+        idx(raw / f"{name}-images-idx3-ubyte", (x[:, 0] * 255).round().numpy())
+        idx(raw / f"{name}-labels-idx1-ubyte", y.numpy())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(root, tmp_path_factory):
+    """A folder with the cells of the table."""
+    folder = cells.Folder(tmp_path_factory.mktemp("out"), str(root))
+    found = [cells.train_cell(one, folder, lambda line: None) for one in some(True, {})]
+    return folder, found
+
+
+@pytest.mark.oracle("other implementation")
+def test_every_accuracy_is_that_of_a_plain_forward_pass(done, root):
+    folder, found = done
+    lines = check.check(folder.out, root)
+    assert lines and not [one for one in lines if one.startswith("WRONG")]
+    reported = {(one["name"], epoch) for one in found for epoch in one["weights"]}
+    said = {tuple(line.split()[i] for i in (0, 2)) for line in lines}
+    assert said == reported and len(lines) == 2 * len(reported)  # test, and validation
+    assert all(one["last"]["test"] > 0.5 for one in found), "has learned nothing"
+
+
+def test_a_false_accuracy_and_changed_weights_are_found(done, root, tmp_path):
+    folder, found = done
+    (tmp_path / "results").mkdir()
+    for name in ("weights", "splits"):
+        (tmp_path / name).symlink_to(folder.out / name)
+    false = json.loads(json.dumps(found[0]))
+    epoch = next(iter(false["weights"]))
+    false["epochs"][int(epoch) - 1]["test"] += 0.005
+    false["weights"] = {epoch: false["weights"][epoch]}
+    path = tmp_path / "results" / "a.json"
+    path.write_text(json.dumps(false), "utf-8")
+    wrong = [one for one in check.check(tmp_path, root) if one.startswith("WRONG")]
+    assert len(wrong) == 1 and f"epoch {epoch} test" in wrong[0]
+    false["weights"][epoch]["sha256"] = "0" * 64
+    path.write_text(json.dumps(false), "utf-8")
+    assert "is not as it was left" in check.check(tmp_path, root)[0]
+
+
+def test_what_is_done_is_not_trained_again(done):
+    folder, found = done
+    begun = time.monotonic()
+    again = [cells.train_cell(one, folder, pytest.fail) for one in some(True, {})]
+    assert again == json.loads(json.dumps(found)) and time.monotonic() - begun < 1
+
+
+def test_a_cell_that_was_interrupted_is_gone_on_with(done, tmp_path, monkeypatch):
+    folder, found = done
+    cell, other = some(True, {})[1], cells.Folder(tmp_path, folder.data)
+    real, asked = cells.train, []
+
+    def stopped(*args, **more):
+        run = real(*args, **more, stop=lambda: asked.append(1) or len(asked) > 40)
+        assert run.state == "interrupted"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cells, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        cells.train_cell(cell, other, lambda line: None)
+    assert not other.result(cell).exists()
+    gone_on = cells.train_cell(cell, other, lambda line: None)
+    for name in ("epochs", "energy", "smm", "weights"):
+        assert gone_on[name] == found[1][name], name
+
+
+def test_the_epoch_by_validation_is_chosen_without_the_test_images(done):
+    for one in done[1]:
+        held = [epoch["validation"] for epoch in one["epochs"]]
+        assert one["chosen"] == one["epochs"][held.index(max(held))]
+        assert one["best"]["test"] == max(epoch["test"] for epoch in one["epochs"])
+
+
+def test_a_search_draws_different_points_and_its_best_one_is_taken(root, tmp_path):
+    folder = cells.Folder(tmp_path, str(root))
+    search.search(TABLE, folder, lambda line: None, short=True, count=5, epochs=1)
+    tried = folder.read()
+    assert sorted(one["cell"]["point"]["steps"] for one in tried) == [1, 2]
+    found = search.points(folder)["init-mnist-25-pc-fw"]
+    best = max(tried, key=lambda one: one["epochs"][0]["validation"])
+    assert found["point"] == best["cell"]["point"]
+    assert found["budget"].startswith("2 draws of the published grid, 1 epochs each")
+
+
+@pytest.mark.parametrize("count", [1, 7, 48])
+def test_draws_are_points_of_the_grid_each_once(count):
+    grid = {"a": [1, 2, 3, 4], "b": ["x", "y", "z"], "c": [0, 1]}
+    found = search.draws(grid, count, seed=0)
+    assert len(found) == min(count, 24) == len({tuple(one.values()) for one in found})
+    assert all(one[name] in grid[name] for one in found for name in grid)
+    assert found == search.draws(grid, 48, seed=0)[:count]
+
+
+def test_the_table_tells_ours_beside_theirs(done):
+    folder, found = done
+    lines = report.report(TABLE, some(True, {}), folder)
+    rows = [one for one in lines if one.startswith("| digits") or one.startswith("|  |")]
+    told = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[-2:]]
+    assert [one[2] for one in told] == ["96.79 ± 0.12", "97.09 ± 0.09"]  # as printed
+    assert [one[3] for one in told] == [f"{100 * one['best']['test']:.2f}" for one in found]
+    assert "2 of 2 cells were run" in "\n".join(lines) and "A note." in "\n".join(lines)
+
+
+@pytest.mark.oracle("closed form")
+def test_products_are_counted_in_a_straight_line_between_epochs():
+    epochs = [{"epoch": 1, "test": 0.6}, {"epoch": 2, "test": 0.8}, {"epoch": 3, "test": 0.7}]
+    found = {"smm": 300.0, "epochs": epochs, "before": {"test": 0.1}}
+    assert report.products(found, 0.7) == pytest.approx(150)
+    assert report.products(found, 0.35) == pytest.approx(50)
+    assert report.products(found, 0.81) is None
+
+
+@pytest.mark.parametrize("name", list(tables.TABLES))
+@pytest.mark.parametrize("short", [True, False])
+def test_the_cells_of_a_table_are_experiments_of_different_names(name, short):
+    found = tables.TABLES[name].cells(short, {})
+    assert len({one.name for one in found}) == len(found) > 0
+    for one in found:
+        experiment = one.experiment("")
+        assert getattr(experiment.dataset, "validation", 0) == cells.VALIDATION
+
+
+def test_the_command_line_reports_what_there_is(done, root, monkeypatch, capsys):
+    monkeypatch.setitem(tables.TABLES, "digits", TABLE)
+    threads = torch.get_num_threads()
+    assert command.main(["digits", "--data", str(root), "--out", str(done[0].out)]) == 0
+    assert command.main(["check", str(done[0].out), "--data", str(root)]) == 0
+    assert command.main(["digit", "--data", str(root), "--out", str(done[0].out)]) == 2
+    torch.set_num_threads(threads)
+    out, err = capsys.readouterr()
+    assert "### digits" in out and "accuracies computed again, 0 wrong" in out
+    assert err.startswith("table: digit;") and "digits" in err
