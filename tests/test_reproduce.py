@@ -133,7 +133,8 @@ def test_the_epoch_by_validation_is_chosen_without_the_test_images(done):
         assert one["best"]["test"] == max(epoch["test"] for epoch in one["epochs"])
 
 
-def test_a_search_draws_different_points_and_its_best_one_is_taken(root, tmp_path):
+def test_a_search_tries_different_points_and_its_best_one_is_taken(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "BEGIN", {**SMALL, "steps": 1})
     folder = cells.Folder(tmp_path, str(root))
     search.search(TABLE, folder, lambda line: None, short=True, count=5, epochs=1)
     tried = folder.read()
@@ -141,16 +142,41 @@ def test_a_search_draws_different_points_and_its_best_one_is_taken(root, tmp_pat
     found = search.points(folder)["init-mnist-25-pc-fw"]
     best = max(tried, key=lambda one: one["epochs"][0]["validation"])
     assert found["point"] == best["cell"]["point"]
-    assert found["budget"].startswith("2 draws of the published grid, 1 epochs each")
+    assert found["budget"].startswith("2 trainings of 1 epochs with seed 0")
 
 
-@pytest.mark.parametrize("count", [1, 7, 48])
-def test_draws_are_points_of_the_grid_each_once(count):
-    grid = {"a": [1, 2, 3, 4], "b": ["x", "y", "z"], "c": [0, 1]}
-    found = search.draws(grid, count, seed=0)
-    assert len(found) == min(count, 24) == len({tuple(one.values()) for one in found})
-    assert all(one[name] in grid[name] for one in found for name in grid)
-    assert found == search.draws(grid, 48, seed=0)[:count]
+class Hill:
+    """A training whose accuracy is a concave function of two dials and a text."""
+
+    def __init__(self):
+        self.tried = []
+
+    def __call__(self, cell, folder, tell, *, weights):
+        point = cell.point
+        self.tried.append(point)
+        of_text = {"gelu": 0, "elu": 5, "tanh": 1}[point["network.activation"]]
+        height = of_text - (point["steps"] - 6) ** 2 - 100 * (point["dynamics.rate"] - 0.3) ** 2
+        return {"chosen": {"validation": height}}
+
+
+HILL = {
+    "steps": [2, 3, 4, 5, 6, 7],
+    "dynamics.rate": [0.03, 0.1, 0.3, 0.5],
+    "network.activation": ["gelu", "elu", "tanh"],
+}
+
+
+@pytest.mark.oracle("closed form")
+def test_a_search_climbs_to_the_top_of_a_hill_without_local_ones(monkeypatch):
+    monkeypatch.setattr(search, "train_cell", hill := Hill())
+    monkeypatch.setattr(search, "BEGIN", tables.BEGIN | {"steps": 2})
+    asked = {"folder": None, "tell": None, "epochs": 1}
+    found = search.climb("init-mnist-25-pc-fw", HILL, **asked, count=200)
+    assert found == {"steps": 6, "dynamics.rate": 0.3, "network.activation": "elu"}
+    assert len({tuple(one.values()) for one in hill.tried}) == len(hill.tried) < 72
+    first, hill.tried = hill.tried, []
+    search.climb("init-mnist-25-pc-fw", HILL, **asked, count=5)
+    assert hill.tried == first[:5], "no more than it may, and the same ones"
 
 
 def test_the_table_tells_ours_beside_theirs(done):

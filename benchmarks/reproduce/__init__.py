@@ -1,7 +1,7 @@
 """Do the published tables come out here, on real data, trained by this software?
 
     python -m benchmarks.reproduce TABLE [--short] --data ROOT --out DIR
-    python -m benchmarks.reproduce search TABLE --draws 12 --data ROOT --out DIR
+    python -m benchmarks.reproduce search TABLE --trainings 12 --data ROOT --out DIR
     python -m benchmarks.reproduce report DIR
     python -m benchmarks.reproduce check DIR --data ROOT
 

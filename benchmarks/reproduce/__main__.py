@@ -53,7 +53,7 @@ def _act(args: argparse.Namespace, folder: Folder) -> int:
         kept = {k: v for k, v in table.grids(args.short).items() if re.search(args.only, k)}
         kept = {k: v for k, v in kept.items() if _here(_set_of(k), folder)}
         narrowed = Table(table.title, table.cells, table.note, lambda short: kept)
-        search(narrowed, folder, _tell, short=args.short, count=args.draws, epochs=args.epochs)
+        search(narrowed, folder, _tell, short=args.short, count=args.trainings, epochs=args.epochs)
         return 0
     table = _table(args.what)
     for cell in _cells(table, args, folder):
@@ -113,15 +113,15 @@ def _parsed(argv: list[str] | None) -> argparse.Namespace:
     size.add_argument("--short", action="store_true", help="few cells, few epochs where it says so")
     size.add_argument("--full", dest="short", action="store_false", help="all of it (the default)")
     parser.add_argument("--only", default="", help="regular expression that names of cells match")
-    parser.add_argument("--draws", type=int, default=12, help="of the search, for each method")
-    parser.add_argument("--epochs", type=int, default=4, help="of each draw")
+    parser.add_argument("--trainings", type=int, default=12, help="of the search, for each method")
+    parser.add_argument("--epochs", type=int, default=4, help="of each training of the search")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     args = parser.parse_args(argv)
     if args.what in ("check", "report") and args.table:
         args.out = args.table
     if not args.out:
         parser.error("--out: a folder is needed")
-    for name in ("draws", "epochs", "threads"):
+    for name in ("trainings", "epochs", "threads"):
         if getattr(args, name) < 1:
             parser.error(f"--{name}: {getattr(args, name)}; an integer of 1 or more")
     return args

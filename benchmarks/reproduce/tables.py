@@ -120,6 +120,14 @@ STATE_GRID: dict[str, list[Any]] = {
     "dynamics.rate": [0.003, 0.005, 0.01, 0.03, 0.05, 0.1, 0.3, 0.5],
     "steps": [2, 3, 4, 5, 6, 7],
 }
+BEGIN: dict[str, Any] = {
+    "weights.rate": 5e-4,
+    "network.activation": "gelu",
+    "dynamics.rate": 0.03,
+    "steps": 5,
+    "init.m": 3,
+}
+"""Where the search of every method begins."""
 
 
 def init_grids(short: bool) -> dict[str, dict[str, list[Any]]]:
