@@ -14,6 +14,7 @@ import torch
 from benchmarks.reproduce import __main__ as command
 from benchmarks.reproduce import cells, check, report, search, tables
 from core.datasets.digits import Digits
+from core.runs import Run
 
 SMALL = {
     "network.hidden": [24],
@@ -196,6 +197,24 @@ def test_products_are_counted_in_a_straight_line_between_epochs():
     assert report.products(found, 0.7) == pytest.approx(150)
     assert report.products(found, 0.35) == pytest.approx(50)
     assert report.products(found, 0.81) is None
+
+
+@pytest.mark.oracle("paper")
+def test_backprop_costs_what_the_work_counts(done):
+    bp, forward = done[1]
+    assert bp["smm"] == bp["batches"] * (2 * 2 - 1)  # pinchetti2026, eq. 5; L = 2
+    assert forward["smm"] == forward["batches"] * (2 * 3 + 2)  # eq. 6; T = 3
+
+
+def test_the_energies_are_those_of_the_rows_at_the_weight_update(done):
+    folder, (_, found) = done
+    rows = Run(folder.out / "runs" / found["name"]).dataset()
+    last = rows.isel(step=rows["batch"].values >= found["batches"] - found["batches_an_epoch"])
+    energy = last["energy"].isel(step=last["t"].values == 3).values.astype(float)
+    assert len(energy) == found["batches_an_epoch"]
+    assert found["energy"] == pytest.approx(energy.mean(0), rel=1e-3)
+    decades = np.log10(energy.max(1) / energy.min(1))
+    assert found["imbalance"] == pytest.approx(decades.mean(), abs=1e-3)
 
 
 @pytest.mark.parametrize("name", list(tables.TABLES))

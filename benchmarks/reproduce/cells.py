@@ -25,8 +25,10 @@ from core.catalogue import BadInput
 from core.datasets.fetch import root_folder, torchvision_set
 from core.datasets.pixels import first_of_each_class, held_out
 from core.experiment import Experiment
+from core.learning.backprop import Backprop
 from core.runs import Run
 from core.runs.train import Every, resume, train
+from workbench import measures
 
 VALIDATION = 0.1
 """Of all training images: the last ones of each class are held out to choose by."""
@@ -154,7 +156,7 @@ def _measured(cell: Cell, experiment: Experiment, run: Run) -> dict[str, Any]:
         "chosen": chosen if "validation" in chosen else None,
         "last": epochs[-1],
         "seconds": round(float(known["seconds"].sum()), 2),
-        "smm": _smm(known),
+        "smm": _smm(known, experiment),
         "data": run.lane().attrs["fingerprint"],
     }
     return found | _energies(run, per_epoch)
@@ -168,8 +170,14 @@ def _of_batch(known: Any) -> dict[str, Any]:
     return found
 
 
-def _smm(known: Any) -> float | None:
-    """Sequential matrix multiplications of all batches."""
+def _smm(known: Any, experiment: Experiment) -> float | None:
+    """Sequential matrix multiplications of all batches.
+
+    Of backprop those that the learning needs, 2 L - 1: the relaxation beside it is not counted.
+    """
+    if type(experiment.learning) is Backprop:
+        done = int(known["seconds"].notnull().sum())
+        return float(done * (2 * experiment.network.layers - 1))
     if "smm" not in known:
         return None
     total = float(known["smm"].sum())
@@ -177,19 +185,21 @@ def _smm(known: Any) -> float | None:
 
 
 def _energies(run: Run, per_epoch: int) -> dict[str, Any]:
-    """Energies at the weight update and their imbalance, means over the last epoch."""
+    """Energies at the weight update and their imbalance, means over the last epoch.
+
+    The imbalance is that of layers above their rounding floor; None where there are no two.
+    """
     rows = run.dataset()
     last = rows["batch"].values >= rows["batch"].values[-1] + 1 - per_epoch
     ends = last & (rows["t"].values == rows["T"].values)
-    energy = rows["energy"].isel(step=np.flatnonzero(ends)).values.astype(np.float64)  # (n, L)
-    floor = rows["floor"].isel(step=np.flatnonzero(ends)).values.astype(np.float64)
-    silent = (energy <= floor).mean(axis=0)
-    above = np.maximum(energy, 1e-30)
-    imbalance = np.log10(above.max(axis=1) / above.min(axis=1))
+    kept = rows.isel(step=np.flatnonzero(ends))
+    above = measures.reached_of(kept["energy"].values, kept["floor"].values)  # (n, L)
+    decades = measures.imbalance_of(kept["energy"].values, above)  # (n,)
+    known = decades[np.isfinite(decades)]
     return {
-        "energy": [float(f"{one:.4g}") for one in energy.mean(axis=0)],
-        "below_rounding": [round(float(one), 3) for one in silent],
-        "imbalance": round(float(np.mean(imbalance)), 3),
+        "energy": [float(f"{one:.4g}") for one in kept["energy"].values.mean(axis=0)],
+        "below_rounding": [round(float(one), 3) for one in 1 - above.mean(axis=0)],
+        "imbalance": round(float(known.mean()), 3) if len(known) else None,
     }
 
 
@@ -269,4 +279,6 @@ def _line(found: dict[str, Any]) -> str:
     line = f"{found['name']}: best {best['test']:.2%} (epoch {best['epoch']})"
     if chosen:
         line += f", chosen on validation {chosen['test']:.2%} (epoch {chosen['epoch']})"
-    return f"{line}, imbalance {found['imbalance']:.2f}, {found['seconds']:.0f} s"
+    if found["imbalance"] is not None:
+        line += f", imbalance {found['imbalance']:.2f}"
+    return f"{line}, {found['seconds']:.0f} s"

@@ -14,9 +14,11 @@ SHARE = 0.98
 COLUMNS = (
     "*Ours* is the best test accuracy of any epoch, as the work has it; *by validation* the test "
     "accuracy of the epoch that is best on images held out of training. *Imbalance* is "
-    "log10 of the largest over the smallest energy at the weight update, mean over the last epoch. "
+    "log10 of the largest over the smallest energy at the weight update, mean over the last epoch, "
+    "of layers above the floor of rounding; the others are *silent*. "
     "*Products* are sequential matrix products until the test accuracy is 98 % of the best one "
-    "that all methods of the row reach, straight between epochs; *s* are seconds of training."
+    "that all methods of the row reach, straight between epochs, 2 L - 1 a batch of backprop; *s* "
+    "are seconds of training."
 )
 
 Found = dict[str, Any]
@@ -94,10 +96,19 @@ def _numbers(found: list[Found], shared: float) -> list[str]:
         mean([one["chosen"]["test"] for one in found if one["chosen"]]),
         mean([one["last"]["test"] for one in found]),
         str(len(found)),
-        mean([one["imbalance"] for one in found], percent=False),
+        _imbalance(found),
         f"{statistics.fmean(counted):,.0f}" if len(counted) == len(found) else "-",
         f"{statistics.fmean(one['seconds'] for one in found):.0f}",
     ]
+
+
+def _imbalance(found: list[Found]) -> str:
+    """Of relaxations that the learning reads; with how many layers are silent all the time."""
+    held = [one["imbalance"] for one in found if one["imbalance"] is not None]
+    if found[0]["experiment"]["learning"]["name"] == "Backprop" or len(held) < len(found):
+        return "-"
+    silent = sum(one == 1 for one in found[0]["below_rounding"])
+    return mean(held, percent=False) + (f", {silent} silent" if silent else "")
 
 
 def _theirs(published: str) -> str:
