@@ -16,12 +16,14 @@ from core.catalogue import BadInput
 from core.experiment import Experiment
 from core.pretraining import Progress
 from core.recorder import LEAN
-from core.runs import shelf
+from core.recording import fits_alignment
+from core.runs import shelf, standing
 from core.runs.course import Course
 from core.runs.looks import Every
 from core.runs.resuming import ready
 from core.runs.run import Run
 from core.runs.writer import Writer
+from core.training import Training
 
 PERIOD = 60.0
 """Seconds between two checkpoints; in the midst of a batch twice as long, where they are larger."""
@@ -133,6 +135,27 @@ def resume(
         go_on = partial(course.go_on, found.checkpoint, again=found.again, log=found.log)
         writer.close(course.record(writer, total, go_on, progress or _tell, stop or _stop))
     return Run(path)
+
+
+def left(path: str | Path) -> Training:
+    """A training as its run's newest checkpoint has it: weights, moments, what its init remembers.
+
+    Of a run that has ended that is how it stood at the end. The run stays as it is.
+
+    Args:
+        path: of the run.
+
+    Raises:
+        BadInput, Damaged, Locked: as `resume`.
+    """
+    found = ready(Path(path))
+    experiment, images, said = found.experiment, found.images, found.checkpoint.said
+    network = experiment.build(images.shape, images.classes)
+    aligned = fits_alignment(experiment, images)
+    training = Training(experiment, images, network, aligned=aligned)
+    unpacked = found.checkpoint.unpacked(network.example.device)
+    standing.into_training(training, said["training"], unpacked)
+    return training
 
 
 def _check(batches: int | None, epochs: int | None, checkpoint: float) -> None:
