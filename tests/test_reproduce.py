@@ -14,7 +14,9 @@ import torch
 from benchmarks.reproduce import __main__ as command
 from benchmarks.reproduce import cells, check, report, search, tables
 from core.datasets.digits import Digits
+from core.reconstruction import reconstruction_error
 from core.runs import Run
+from core.runs.train import left
 
 SMALL = {
     "network.hidden": [24],
@@ -188,6 +190,30 @@ def test_the_table_tells_ours_beside_theirs(done):
     assert [one[2] for one in told] == ["96.79 ± 0.12", "97.09 ± 0.09"]  # as printed
     assert [one[3] for one in told] == [f"{100 * one['best']['test']:.2f}" for one in found]
     assert "2 of 2 cells were run" in "\n".join(lines) and "A note." in "\n".join(lines)
+
+
+def test_a_decoder_leaves_its_errors_by_steps(root, tmp_path):
+    point = {"network.hidden": [8], "dataset.name": "MNIST", "dataset.fraction": 0.25}
+    held = {"pcx-decoder-fashionmnist-pc": {"budget": tables.NO_SEARCH, "point": point}}
+    more = {"seed": 0, "epochs": 1, "points": held, "row": "T = 20", "method": "zero"}
+    cell = tables.from_preset("pcx-decoder-fashionmnist-pc", **more)
+    folder = cells.Folder(tmp_path, str(root))
+    errors = cells.train_cell(cell, folder, lambda line: None)["reconstruction"]
+    training = left(folder.run(cell))
+    assert set(errors) == {"test", "validation"}
+    assert errors["test"]["3"] == reconstruction_error(training, steps=3)
+    told = "\n".join(report.report(TABLE, [cell], folder))
+    assert f"| T = 20 | zero | {errors['test']['3']:.5f} | " in told
+    assert check.check(tmp_path, root) == []
+
+
+def test_a_point_is_that_of_its_own_images_where_those_were_searched():
+    own, other = ({"budget": "b", "point": {"steps": T}} for T in (3, 4))
+    found = {"init-mnist-25-pc-fw": own, "init-fashionmnist-25-pc-fw": other}
+    assert tables.nearest("init-mnist-25-pc-fw", found) == own
+    told = tables.nearest("init-mnist-50-pc-fw", found)
+    assert told["point"] == other["point"] and "as init-fashionmnist-25-pc-fw" in told["budget"]
+    assert tables.nearest("init-mnist-25-bp", found) is None
 
 
 @pytest.mark.oracle("closed form")

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from benchmarks.reproduce import decoders
 from core import cache
 from core.catalogue import BadInput
 from core.datasets.fetch import root_folder, torchvision_set
@@ -114,9 +115,12 @@ def train_cell(cell: Cell, folder: Folder, tell: Tell, *, weights: bool = True) 
         every = Every(weights=None if weights else 0, accuracy=None, updates=0)
         train(experiment, run, epochs=cell.epochs, every=every)
     found = _measured(cell, experiment, Run(run))
+    is_decoder = "epochs" not in found
+    if is_decoder:
+        found |= decoders.measured(run)
     found |= {"cell": _about(cell), "seconds_of_all": round(time.perf_counter() - begun, 1)}
     found["machine"] = machine()
-    found["weights"] = _leave_weights(cell, folder, found) if weights else {}
+    found["weights"] = _leave_weights(cell, folder, found) if weights and not is_decoder else {}
     found["split"] = _leave_split(experiment, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=1, allow_nan=False) + "\n"
@@ -136,7 +140,24 @@ def _measured(cell: Cell, experiment: Experiment, run: Run) -> dict[str, Any]:
     known, numbers = run.batches(), run.rows()
     if numbers == 0:
         raise BadInput(f"run: {run.path}; has no rows")
-    per_epoch = len(known["batch"]) // cell.epochs
+    batches = int(known["seconds"].notnull().sum())
+    found: dict[str, Any] = {
+        "name": cell.name,
+        "experiment": experiment.changed(dataset=_rootless(experiment)).to_dict(),
+        "state": run.state,
+        "batches": batches,
+        "batches_an_epoch": batches // cell.epochs,
+        "seconds": round(float(known["seconds"].sum()), 2),
+        "smm": _smm(known, experiment),
+        "data": run.lane().attrs["fingerprint"],
+    }
+    if "accuracy" in known:
+        found |= _accuracies(known, batches // cell.epochs)
+    return found | _energies(run, batches // cell.epochs)
+
+
+def _accuracies(known: Any, per_epoch: int) -> dict[str, Any]:
+    """After each epoch, and which of them are reported."""
     epochs = [
         {"epoch": int(number) // per_epoch} | _of_batch(known.sel(batch=number))
         for number in known["batch"].values[~np.isnan(known["accuracy"].values)]
@@ -144,22 +165,13 @@ def _measured(cell: Cell, experiment: Experiment, run: Run) -> dict[str, Any]:
     before = epochs.pop(0)
     best = max(epochs, key=lambda one: one["test"])
     chosen = max(epochs, key=lambda one: one.get("validation", -1.0))
-    found = {
-        "name": cell.name,
-        "experiment": experiment.changed(dataset=_rootless(experiment)).to_dict(),
-        "state": run.state,
-        "batches": int(known["seconds"].notnull().sum()),
-        "batches_an_epoch": per_epoch,
+    return {
         "before": before,
         "epochs": epochs,
         "best": best,
         "chosen": chosen if "validation" in chosen else None,
         "last": epochs[-1],
-        "seconds": round(float(known["seconds"].sum()), 2),
-        "smm": _smm(known, experiment),
-        "data": run.lane().attrs["fingerprint"],
     }
-    return found | _energies(run, per_epoch)
 
 
 def _of_batch(known: Any) -> dict[str, Any]:
@@ -275,6 +287,10 @@ def machine() -> dict[str, Any]:
 
 def _line(found: dict[str, Any]) -> str:
     """A cell in one line."""
+    if "reconstruction" in found:
+        errors = found["reconstruction"]["test"]
+        told = ", ".join(f"{one:.5f} (T {T})" for T, one in errors.items())
+        return f"{found['name']}: error {told}, {found['seconds']:.0f} s"
     best, chosen = found["best"], found["chosen"]
     line = f"{found['name']}: best {best['test']:.2%} (epoch {best['epoch']})"
     if chosen:

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.reproduce import decoders
 from benchmarks.reproduce.cells import Cell, Folder
 from benchmarks.reproduce.tables import NO_SEARCH, Table
 
@@ -19,6 +20,11 @@ COLUMNS = (
     "*Products* are sequential matrix products until the test accuracy is 98 % of the best one "
     "that all methods of the row reach, straight between epochs, 2 L - 1 a batch of backprop; *s* "
     "are seconds of training."
+)
+
+ERRORS = (
+    "Mean squared errors per pixel (0..1) of all test images, reconstructed from the latent state "
+    "that T_eval steps relaxed; T is that of the training. *s* are seconds of training."
 )
 
 Found = dict[str, Any]
@@ -52,17 +58,30 @@ def report(table: Table, cells: Sequence[Cell], folder: Folder) -> list[str]:
     lines = [f"### {table.title}", ""]
     if not rows:
         return [*lines, "Not run."]
+    is_decoder = all("reconstruction" in one for of_row in rows.values() for one in _flat(of_row))
+    lines += decoders.lines(rows) if is_decoder else accuracies(rows)
+    done = sum(len(_flat(methods)) for methods in rows.values())
+    columns = ERRORS if is_decoder else COLUMNS
+    begin = f"{done} of {len(cells)} cells were run. {columns} {table.note}"
+    return [*lines, "", *_below(rows, begin)]
+
+
+def accuracies(rows: dict[str, dict[str, list[Found]]]) -> list[str]:
+    """The table of trainings that classify, in Markdown."""
     head = ["", "method", "printed, %", "ours, %", "ours by validation, %", "last epoch, %"]
     head += ["n", "imbalance", "products to 98 %", "s"]
-    lines += [_row(head), _row(["---"] * len(head))]
+    lines = [_row(head), _row(["---"] * len(head))]
     for row, methods in rows.items():
         shared = best_shared(methods)
         for method, found in methods.items():
             lines.append(_row([row, method, *_numbers(found, shared)]))
             row = ""
-    done = sum(len(found) for methods in rows.values() for found in methods.values())
-    lines += ["", *_below(table, rows, f"{done} of {len(cells)} cells were run. ")]
     return lines
+
+
+def _flat(methods: dict[str, list[Found]]) -> list[Found]:
+    """All results of a row."""
+    return [one for found in methods.values() for one in found]
 
 
 def best_shared(methods: dict[str, list[Found]]) -> float:
@@ -120,12 +139,12 @@ def _theirs(published: str) -> str:
     return f"{100 - value:.2f}{spread}" if "error" in match[4] else f"{match[1]}{spread}"
 
 
-def _below(table: Table, rows: dict[str, dict[str, list[Found]]], begin: str) -> list[str]:
+def _below(rows: dict[str, dict[str, list[Found]]], begin: str) -> list[str]:
     """What was chosen how, on which machine, and what is not as printed."""
-    every = [one for methods in rows.values() for found in methods.values() for one in found]
+    every = [one for methods in rows.values() for one in _flat(methods)]
     machines = sorted({_machine(one["machine"]) for one in every})
     lines = [
-        f"{begin}{COLUMNS} {table.note}",
+        begin,
         "",
         f"Machine: {'; '.join(machines)}.",
         "",
