@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.reproduce import __main__ as command
-from benchmarks.reproduce import cells, check, report, search, tables
+from benchmarks.reproduce import cells, check, figures, report, search, tables
 from core.datasets.digits import Digits
 from core.reconstruction import reconstruction_error
 from core.runs import Run
@@ -190,6 +190,19 @@ def test_the_table_tells_ours_beside_theirs(done):
     assert [one[2] for one in told] == ["96.79 ± 0.12", "97.09 ± 0.09"]  # as printed
     assert [one[3] for one in told] == [f"{100 * one['best']['test']:.2f}" for one in found]
     assert "2 of 2 cells were run" in "\n".join(lines) and "A note." in "\n".join(lines)
+
+
+def test_the_figure_has_a_line_for_each_method_and_the_same_bytes_again(done):
+    folder, found = done
+    rows = report.groups(some(True, {}), folder)
+    left, right = figures.figure(rows).axes
+    for line, one in zip(left.lines, found, strict=True):
+        products = one["smm"] / 2 * np.array([1, 2])
+        assert line.get_xdata() == pytest.approx(products)
+        assert line.get_ydata() == pytest.approx([100 * e["test"] for e in one["epochs"]])
+    (line,) = right.lines  # backprop reads no energies
+    assert line.get_ydata() == pytest.approx(found[1]["energy"])
+    assert figures.drawn(rows) == figures.drawn(rows) and figures.drawn(rows).startswith("<?xml")
 
 
 def test_a_decoder_leaves_its_errors_by_steps(root, tmp_path):

@@ -10,7 +10,8 @@ import torch
 from benchmarks.reproduce import __doc__ as about
 from benchmarks.reproduce.cells import Cell, Folder, train_cell
 from benchmarks.reproduce.check import check
-from benchmarks.reproduce.report import report
+from benchmarks.reproduce.figures import drawn
+from benchmarks.reproduce.report import groups, is_of_decoders, report
 from benchmarks.reproduce.search import points, search
 from benchmarks.reproduce.tables import TABLES, Table
 from core import keep_memory
@@ -42,8 +43,10 @@ def _act(args: argparse.Namespace, folder: Folder) -> int:
         print(f"{len(lines)} accuracies computed again, {wrong} wrong")
         return 1 if wrong or not lines else 0
     if args.what == "report":
-        for name in TABLES:
-            _print(TABLES[name], args, folder)
+        for name, table in TABLES.items():
+            _print(table, args, folder)
+            if args.figures:
+                _draw(name, table, args, folder)
         return 0
     keep_memory()
     if args.what == "search":
@@ -73,6 +76,15 @@ def _cells(table: Table, args: argparse.Namespace, folder: Folder) -> list[Cell]
 
 def _print(table: Table, args: argparse.Namespace, folder: Folder) -> None:
     print("\n".join(report(table, _cells(table, args, folder), folder)) + "\n")
+
+
+def _draw(name: str, table: Table, args: argparse.Namespace, folder: Folder) -> None:
+    """The figure of a table, where any of its cells that classify is there."""
+    rows = groups(_cells(table, args, folder), folder)
+    if rows and not is_of_decoders(rows):
+        to = Path(args.figures) / f"{name}.svg"
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(drawn(rows), "utf-8")
 
 
 def _here(name: str, folder: Folder) -> bool:
@@ -112,6 +124,7 @@ def _parsed(argv: list[str] | None) -> argparse.Namespace:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--short", action="store_true", help="few cells, few epochs where it says so")
     size.add_argument("--full", dest="short", action="store_false", help="all of it (the default)")
+    parser.add_argument("--figures", default="", help="folder for those of a report, as SVG")
     parser.add_argument("--only", default="", help="regular expression that names of cells match")
     parser.add_argument("--trainings", type=int, default=12, help="of the search, for each method")
     parser.add_argument("--epochs", type=int, default=4, help="of each training of the search")

@@ -58,7 +58,7 @@ def report(table: Table, cells: Sequence[Cell], folder: Folder) -> list[str]:
     lines = [f"### {table.title}", ""]
     if not rows:
         return [*lines, "Not run."]
-    is_decoder = all("reconstruction" in one for of_row in rows.values() for one in _flat(of_row))
+    is_decoder = is_of_decoders(rows)
     lines += decoders.lines(rows) if is_decoder else accuracies(rows)
     done = sum(len(_flat(methods)) for methods in rows.values())
     columns = ERRORS if is_decoder else COLUMNS
@@ -77,6 +77,11 @@ def accuracies(rows: dict[str, dict[str, list[Found]]]) -> list[str]:
             lines.append(_row([row, method, *_numbers(found, shared)]))
             row = ""
     return lines
+
+
+def is_of_decoders(rows: dict[str, dict[str, list[Found]]]) -> bool:
+    """Whether the results are reconstruction errors."""
+    return all("reconstruction" in one for methods in rows.values() for one in _flat(methods))
 
 
 def _flat(methods: dict[str, list[Found]]) -> list[Found]:
