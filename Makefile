@@ -46,7 +46,7 @@ fi
 $(BIN) -m pip install --disable-pip-version-check
 endef
 
-.PHONY: help serve test mutants product bench bench-runs reliability lint types clean distclean FORCE
+.PHONY: help serve test mutants product bench bench-runs reproduce reliability lint types clean distclean FORCE
 
 help:
 	@echo 'make serve      open the workbench at http://localhost:$(PORT) (PORT=)'
@@ -56,6 +56,7 @@ help:
 	@echo 'make product    relax every combination of entries (ARGS=--most=2000 draws a sample)'
 	@echo 'make bench      time the relaxation against peers (ARGS=--quick: does it run? in seconds)'
 	@echo 'make bench-runs time recording and reading of runs (ARGS=--quick: does it run?)'
+	@echo 'make reproduce  train the cells of published tables; wants ARGS="TABLE --data ROOT --out DIR"'
 	@echo 'make lint       ruff: rules and format'
 	@echo 'make types      pyright'
 	@echo 'make clean      remove caches and built distributions'
@@ -96,6 +97,9 @@ bench: $(APP)
 
 bench-runs: $(APP)
 	$(BIN) -m benchmarks.runs $(ARGS)
+
+reproduce: $(APP)
+	$(BIN) -m benchmarks.reproduce $(ARGS)
 
 lint: $(TEST)
 	$(BIN) -m ruff check .

@@ -3,9 +3,12 @@
 The images are the embedded digits, written in the format of MNIST.
 """
 
+import ast
 import json
 import struct
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +86,15 @@ def test_every_accuracy_is_that_of_a_plain_forward_pass(done, root):
     said = {tuple(line.split()[i] for i in (0, 2)) for line in lines}
     assert said == reported and len(lines) == 2 * len(reported)  # test, and validation
     assert all(one["last"]["test"] > 0.5 for one in found), "has learned nothing"
+
+
+def test_the_check_imports_nothing_of_this_software():
+    tree = ast.parse(Path(check.__file__).read_text("utf-8"))
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+    names = {a.name for n in found if isinstance(n, ast.Import) for a in n.names}
+    names |= {n.module for n in found if isinstance(n, ast.ImportFrom)}
+    roots = {name.partition(".")[0] for name in names}
+    assert roots <= {*sys.stdlib_module_names, "numpy", "torch", "safetensors"}
 
 
 def test_a_false_accuracy_and_changed_weights_are_found(done, root, tmp_path):

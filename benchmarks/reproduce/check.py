@@ -1,7 +1,8 @@
 """Are the accuracies true? Computed again from weights and raw images by a plain forward pass.
 
-Nothing of this software is imported: the images are read from the bytes of their files, the layers
-are matrix products of torch in float64, and which images were held out stands in `splits`.
+Nothing of this software is imported, and the file runs alone: the images are read from the bytes of
+their files, the layers are matrix products of torch in float64, and which images were held out
+stands in `splits`.
 """
 
 import gzip
@@ -125,3 +126,13 @@ def _epoch(
         line = f"{found['name']} epoch {epoch} {split}: {told[split]:.4%}, again {again:.4%}"
         lines.append(line if good else f"WRONG {line}")
     return lines
+
+
+if (
+    __name__ == "__main__"
+):  # `python benchmarks/reproduce/check.py DIR ROOT`, on a machine with torch
+    import sys
+
+    told = check(Path(sys.argv[1]), Path(sys.argv[2]))
+    print("\n".join(told))
+    raise SystemExit(any(line.startswith("WRONG") for line in told) or not told)
