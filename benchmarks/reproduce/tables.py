@@ -97,7 +97,7 @@ def init_rows(short: bool) -> dict[str, tuple[str, str]]:
         for key, title in SETS.items():
             for method, column in METHODS.items():
                 name = "-".join(one for one in ("init", key, part, method) if one)
-                found[name] = f"{title}, {fraction:.0%}", column
+                found[name] = f"{title}, {100 * fraction:g} %", column
     small = ("init-mnist-25", "init-fashionmnist-25")
     return {k: v for k, v in found.items() if not short or k.startswith(small)}
 
