@@ -247,7 +247,7 @@ def test_products_are_counted_in_a_straight_line_between_epochs():
     found = {"smm": 300.0, "epochs": epochs, "before": {"test": 0.1}}
     assert report.products(found, 0.7) == pytest.approx(150)
     assert report.products(found, 0.35) == pytest.approx(50)
-    assert report.products(found, 0.81) is None
+    assert report.products(found, 0.81) is None and report.products(found, 0.1) is None
 
 
 @pytest.mark.oracle("paper")

@@ -13,7 +13,7 @@ from benchmarks.reproduce.check import check
 from benchmarks.reproduce.figures import drawn
 from benchmarks.reproduce.report import groups, is_of_decoders, report
 from benchmarks.reproduce.search import points, search
-from benchmarks.reproduce.tables import TABLES, Table
+from benchmarks.reproduce.tables import TABLES, Table, replaced
 from core import keep_memory
 from core.catalogue import BadInput, unknown
 from core.datasets.fetch import missing, root_folder
@@ -71,7 +71,14 @@ def _act(args: argparse.Namespace, folder: Folder) -> int:
 
 
 def _cells(table: Table, args: argparse.Namespace, folder: Folder) -> list[Cell]:
-    return table.cells(args.short, points(folder))
+    """Those that are asked for; of a report all, and of the short table those that are done."""
+    found = table.cells(args.short, points(folder))
+    if args.what != "report":
+        return found
+    names = {one.name for one in found}
+    short = [one for one in table.cells(True, points(folder)) if one.name not in names]
+    done = [one for one in short if folder.result(one).exists()]
+    return [*(replaced(one, row=f"{one.row}, short") for one in done), *found]
 
 
 def _print(table: Table, args: argparse.Namespace, folder: Folder) -> None:

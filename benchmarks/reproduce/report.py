@@ -97,11 +97,13 @@ def best_shared(methods: dict[str, list[Found]]) -> float:
 def products(found: Found, wanted: float) -> float | None:
     """Sequential matrix products of training until the test accuracy was reached.
 
-    Accuracy is known after each epoch; within one it is taken to grow in a straight line.
+    Accuracy is known after each epoch; within one it is taken to grow in a straight line. None
+    where it was never reached, or without any training.
     """
-    if found["smm"] is None:
+    before = found["before"]["test"]
+    if found["smm"] is None or before >= wanted:
         return None
-    an_epoch, before = found["smm"] / len(found["epochs"]), found["before"]["test"]
+    an_epoch = found["smm"] / len(found["epochs"])
     for one in found["epochs"]:
         if one["test"] >= wanted:
             part = (wanted - before) / max(one["test"] - before, 1e-12)
