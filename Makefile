@@ -24,10 +24,11 @@ ifeq ($(ENV),.venv)
               $(or $(realpath $(BIN)),none)))
 endif
 
-# Stamps of a finished install, without and with the test extra. A stamp holds the folder of the
-# checkout that was installed, and counts for no other checkout.
+# Stamps of a finished install, without extras, with the test extra, and with that and the docs extra.
+# A stamp holds the folder of the checkout that was installed, and counts for no other checkout.
 APP   := $(ENV)/.relaxoscope
 TEST  := $(ENV)/.relaxoscope-test
+DOCS  := $(ENV)/.relaxoscope-docs
 other  = $(if $(filter-out $(CURDIR),$(shell cat $(1) 2>/dev/null)),FORCE)
 
 # The ranges are those of pyproject.toml.
@@ -37,7 +38,7 @@ HAS_TORCH := 'import torch, torchvision; \
   raise SystemExit(not ok)'
 
 define INSTALL
-@rm -f $(APP) $(TEST)
+@rm -f $(APP) $(TEST) $(DOCS)
 @if $(BIN) -c $(HAS_TORCH) 2>/dev/null; \
 then echo "Installing into $(ENV), which has torch: at most 0.4 GB to download."; \
 else echo "Installing into $(ENV): on Linux about 3.4 GB to download and 7.0 GB on disk, nearly all"; \
@@ -46,11 +47,14 @@ fi
 $(BIN) -m pip install --disable-pip-version-check
 endef
 
-.PHONY: help serve test mutants product bench bench-runs reproduce reliability lint types clean distclean FORCE
+.PHONY: help serve test docs redraw mutants product bench bench-runs reproduce reliability lint \
+  types clean distclean FORCE
 
 help:
 	@echo 'make serve      open the workbench at http://localhost:$(PORT) (PORT=)'
 	@echo 'make test       run every test, those in a browser too (ARGS= goes to pytest)'
+	@echo 'make docs       build the documentation in build/docs/html; its pictures are of runs made then'
+	@echo 'make redraw     export every view, look at its fonts, draw it again: are the pixels the same?'
 	@echo 'make reliability  every fault, attack and bad input, long fuzzing, a soak (MINUTES=10); a table'
 	@echo 'make mutants    put a mistake into a copy of the core, one by one: do the tests see it?'
 	@echo 'make product    relax every combination of entries (ARGS=--most=2000 draws a sample)'
@@ -85,6 +89,12 @@ reliability: $(TEST)
 	  tests/test_cli_runs.py tests/test_files.py tests/test_data_npz.py tests/test_data_cifar.py \
 	  tests/core/test_determinism.py $(ARGS)
 	$(BIN) -m tests.reliability .pytest_cache/reliability.json --minutes $(MINUTES)
+
+docs: $(DOCS)
+	$(BIN) -m docs.site $(ARGS)
+
+redraw: $(TEST)
+	$(BIN) -m benchmarks.redraw $(ARGS)
 
 mutants: $(TEST)
 	$(BIN) -m tests.mutants $(ARGS)
@@ -122,6 +132,10 @@ $(APP): pyproject.toml $(MADE) $(call other,$(APP))
 $(TEST): pyproject.toml $(MADE) $(call other,$(APP) $(TEST))
 	$(INSTALL) -e '.[test]'
 	@echo $(CURDIR) | tee $(APP) > $@
+
+$(DOCS): pyproject.toml $(MADE) $(call other,$(APP) $(TEST) $(DOCS))
+	$(INSTALL) -e '.[test,docs]'
+	@echo $(CURDIR) | tee $(APP) $(TEST) > $@
 
 .venv/.made: $(REMAKE:%=FORCE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \

@@ -23,6 +23,7 @@ from workbench.beginning import Begin
 from workbench.commands import Aside, Command
 from workbench.lanes import BATCH, STEP
 from workbench.lanes_moves import Moves
+from workbench.notebook import Inline
 from workbench.poking import aim
 from workbench.showing import Showing
 from workbench.taping import Tape, free_name
@@ -31,7 +32,7 @@ BEAT = 0.03
 """Seconds between two hand-overs of rows while running freely."""
 
 
-class Session(Moves):
+class Session(Moves, Inline):
     """Relaxes live. Every public method may be called from any thread; none of them waits."""
 
     def __init__(

@@ -1,0 +1,60 @@
+"""Build the documentation: python -m docs.site [FOLDER], by default build/docs.
+
+Its sources are made in FOLDER/source: the pages of docs/ with their blocks filled in, and pages of the
+catalogue, of views and of modules with pictures of runs that are made now. Sphinx makes FOLDER/html of
+them. A warning is an error, and so is a page that would fetch something from another machine.
+"""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from docs.site import api, checks, entries, gallery, pages
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+
+
+def tell(line: str) -> None:
+    """A line about what was made."""
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+def write_sources(source: Path) -> None:
+    """All that Sphinx reads."""
+    shutil.rmtree(source, ignore_errors=True)
+    (source / "figures").mkdir(parents=True)
+    shutil.copytree(DOCS / "pages", source / "pages")
+    (source / "_static").mkdir()
+    shutil.copy(DOCS / "site" / "site.css", source / "_static")
+    shutil.copy(DOCS / "site" / "conf.py", source)
+    entries.write(source, tell)
+    gallery.write(source, tell)
+    api.write(source)
+    for path in sorted(DOCS.glob("*.md")):
+        text = pages.filled(path.read_text("utf-8"), source, path.stem, tell)
+        (source / path.name).write_text(pages.linked(text), "utf-8")
+
+
+def main(argv: list[str]) -> int:
+    """Write the sources, run Sphinx, look for what is fetched."""
+    folder = (Path(argv[0]) if argv else ROOT / "build" / "docs").resolve()
+    source, html = folder / "source", folder / "html"
+    write_sources(source)
+    shutil.rmtree(html, ignore_errors=True)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
+    made = subprocess.run([*command, "-d", folder / "doctrees", source, html], cwd=ROOT)
+    if made.returncode:
+        return made.returncode
+    found = list(checks.fetched_below(html))
+    for path, address in found:
+        print(f"{path.relative_to(html)}: fetches {address}", file=sys.stderr)
+    count = len(list(html.rglob("*.html")))
+    tell(f"{count} pages in {html}; {len(found)} addresses fetched from elsewhere")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
