@@ -1,7 +1,7 @@
 """What does a session in a notebook look like? Buttons, the recipe, a row to look at, two plots.
 
-The Relax page is a page of its own and draws in the browser; this is the part of it that one asks for
-between two cells. It looks at the session a few times a second and draws what is new.
+The Relax page is a page of its own and draws in the browser; this is the part of it that one asks
+for between two cells. It looks at the session a few times a second and draws what is new.
 """
 
 import html

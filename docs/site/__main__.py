@@ -1,8 +1,9 @@
-"""Build the documentation: python -m docs.site [FOLDER], by default build/docs.
+"""Build the documentation: python -m docs.site [--keep] [FOLDER], by default build/docs.
 
-Its sources are made in FOLDER/source: the pages of docs/ with their blocks filled in, and pages of the
-catalogue, of views and of modules with pictures of runs that are made now. Sphinx makes FOLDER/html of
-them. A warning is an error, and so is a page that would fetch something from another machine.
+Its sources are made in FOLDER/source: the pages of docs/ with their blocks filled in, and pages of
+the catalogue, of views and of modules with pictures of runs that are made now. Sphinx makes
+FOLDER/html of them. A warning is an error, and so is a page that would fetch something from another
+machine. `--keep` draws no picture again that is there, to see changed words at once.
 """
 
 import shutil
@@ -22,27 +23,34 @@ def tell(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
 
-def write_sources(source: Path) -> None:
-    """All that Sphinx reads."""
-    shutil.rmtree(source, ignore_errors=True)
-    (source / "figures").mkdir(parents=True)
-    shutil.copytree(DOCS / "pages", source / "pages")
-    (source / "_static").mkdir()
+def write_sources(source: Path, keep: bool) -> None:
+    """All that Sphinx reads.
+
+    Args:
+        source: the folder, which is emptied first.
+        keep: whether pictures that are there are kept.
+    """
+    if not keep:
+        shutil.rmtree(source, ignore_errors=True)
+    for name in ("figures", "_static"):
+        (source / name).mkdir(parents=True, exist_ok=True)
+    shutil.copytree(DOCS / "pages", source / "pages", dirs_exist_ok=True)
     shutil.copy(DOCS / "site" / "site.css", source / "_static")
     shutil.copy(DOCS / "site" / "conf.py", source)
-    entries.write(source, tell)
-    gallery.write(source, tell)
+    entries.write(source, tell, keep)
+    gallery.write(source, tell, keep)
     api.write(source)
     for path in sorted(DOCS.glob("*.md")):
-        text = pages.filled(path.read_text("utf-8"), source, path.stem, tell)
+        text = pages.filled(path.read_text("utf-8"), source, path.stem, tell, keep)
         (source / path.name).write_text(pages.linked(text), "utf-8")
 
 
 def main(argv: list[str]) -> int:
     """Write the sources, run Sphinx, look for what is fetched."""
-    folder = (Path(argv[0]) if argv else ROOT / "build" / "docs").resolve()
+    keep, named = "--keep" in argv, [one for one in argv if one != "--keep"]
+    folder = (Path(named[0]) if named else ROOT / "build" / "docs").resolve()
     source, html = folder / "source", folder / "html"
-    write_sources(source)
+    write_sources(source, keep)
     shutil.rmtree(html, ignore_errors=True)
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
     made = subprocess.run([*command, "-d", folder / "doctrees", source, html], cwd=ROOT)

@@ -1,4 +1,4 @@
-"""Which functions have a page? The doors of the core and of the workbench, from their docstrings."""
+"""Which functions have a page? The doors of core and workbench, from their docstrings."""
 
 import importlib
 from pathlib import Path

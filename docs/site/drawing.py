@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,26 @@ TRAINED = 100
 
 EVERY = 10
 """Batches between two tests of accuracy."""
+
+
+KEPT = ".txt"
+"""Ending of the caption beside a picture."""
+
+
+def once(path: Path, draw: Callable[[], str], *, keep: bool) -> str:
+    """A picture's caption; the picture is drawn, unless one that is there is to be kept.
+
+    Args:
+        path: of the picture.
+        draw: draws it and gives the caption.
+        keep: whether a picture that is there is taken for the one that would be drawn.
+    """
+    told = path.with_suffix(KEPT)
+    if keep and told.exists() and path.exists():
+        return told.read_text("utf-8")
+    caption = draw()
+    told.write_text(caption, "utf-8")
+    return caption
 
 
 def relaxed(experiment: Experiment, *, steps: int | None = None, warm_up: int = 0) -> xr.Dataset:
@@ -117,13 +137,11 @@ def courses_svg(
 def images_svg(images: ImageSet, path: Path, columns: int = 12) -> None:
     """The first training images of each class, class by class in rows of `columns`."""
     labels = np.asarray(images.train_y)
-    low, high = (np.asarray(one, dtype=float).reshape(-1, 1, 1) for one in images.pixels)
     first = [np.flatnonzero(labels == k)[:columns] for k in range(min(images.classes, 10))]
     rows = []
     for at in first:
-        shown = np.asarray(images.train_x[at], dtype=float).reshape(-1, *images.shape)
-        grey = np.clip((shown - low) / (high - low), 0, 1).transpose(0, 2, 3, 1)
-        rows.append(np.concatenate(list(grey), axis=1))
+        shown = images.brightness(images.train_x[at]).clamp(0, 1).permute(0, 2, 3, 1)
+        rows.append(np.concatenate(list(shown.numpy()), axis=1))
     whole = np.concatenate(rows, axis=0)
     with look.paper_style():
         wide = look.COLUMN * 1.4

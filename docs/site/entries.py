@@ -17,12 +17,13 @@ TRAINED = ("learning", "weights")
 """Kinds whose entries are shown by a training."""
 
 
-def write(source: Path, tell: Callable[[str], None]) -> dict[str, list[str]]:
+def write(source: Path, tell: Callable[[str], None], keep: bool) -> dict[str, list[str]]:
     """Write the pages of all entries that have something to show; gives their names by kind.
 
     Args:
         source: folder of Sphinx's sources.
         tell: hears what was made, and what was left out.
+        keep: whether pictures that are there are kept.
     """
     found: dict[str, list[str]] = {}
     for kind in TITLES:
@@ -30,7 +31,13 @@ def write(source: Path, tell: Callable[[str], None]) -> dict[str, list[str]]:
         for name, card in cards(kind).items():
             picture = source / "methods" / kind / f"{name}.svg"
             try:
-                caption = draw(card, said()[kind][name], picture)
+                caption = drawing.once(
+                    picture,
+                    lambda card=card, picture=picture: draw(
+                        card, said()[card.kind][card.name], picture
+                    ),
+                    keep=keep,
+                )
             except BadInput as refused:
                 tell(f"left out: {kind} {name}; nothing to show: {refused}")
                 continue

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import xarray as xr
+
+from core import Experiment
 from docs.site import drawing
 from docs.site.pages import figure
 from workbench import movie
@@ -15,35 +18,30 @@ FROM = {"reconstruction": "reconstruct"}
 PRESET = "spiking"
 
 
-def write(folder: Path, tell: Callable[[str], None]) -> None:
+def write(folder: Path, tell: Callable[[str], None], keep: bool) -> None:
     """Write the page and its pictures.
 
     Args:
         folder: of Sphinx's sources.
         tell: hears what was made, and what was left out.
+        keep: whether pictures that are there are kept.
     """
-    from core import Experiment
-
     parts = [
         "# Gallery",
-        "Every view as `relaxoscope figure --view NAME` draws it, one column wide, from the presets "
-        f"`{PRESET}` and `reconstruct`. Its question is the first sentence of its file.",
+        "Every view as `relaxoscope figure --view NAME` draws it, one column wide, from the "
+        f"presets `{PRESET}` and `reconstruct`. Its question is the first sentence of its file.",
     ]
     for name, module in views().items():
-        preset = FROM.get(name, PRESET)
-        trace = drawing.relaxed(Experiment.from_dict(presets()[preset].choices))
         path = f"figures/view-{name}.svg"
         try:
-            drawing.svg((name,), trace, folder / path, columns=1)
+            caption = drawing.once(folder / path, lambda name=name: _draw(name, folder), keep=keep)
         except ValueError as refused:
             tell(f"left out: view {name}; nothing to show: {refused}")
             continue
         question = (module.__doc__ or "").strip().splitlines()[0]
-        shown = figure(path, module.TITLE, f"`{name}`, preset `{preset}`")
-        parts += [f"## {module.TITLE}", question, shown]
+        parts += [f"## {module.TITLE}", question, figure(path, module.TITLE, caption)]
         tell(f"view {name}")
-    trace = drawing.relaxed(Experiment.from_dict(presets()[PRESET].choices))
-    (folder / "figures" / "movie.gif").write_bytes(movie.gif(trace, 4))
+    drawing.once(folder / "figures" / "movie.gif", lambda: _movie(folder), keep=keep)
     parts += [
         "## A relaxation for talks",
         "`relaxoscope movie trace.nc --out talk.gif`",
@@ -51,3 +49,18 @@ def write(folder: Path, tell: Callable[[str], None]) -> None:
         f"Preset `{PRESET}`, four steps a second.\n```",
     ]
     (folder / "gallery.md").write_text("\n\n".join(parts) + "\n", "utf-8")
+
+
+def _draw(name: str, folder: Path) -> str:
+    preset = FROM.get(name, PRESET)
+    drawing.svg((name,), _trace(preset), folder / "figures" / f"view-{name}.svg", columns=1)
+    return f"`{name}`, preset `{preset}`"
+
+
+def _movie(folder: Path) -> str:
+    (folder / "figures" / "movie.gif").write_bytes(movie.gif(_trace(PRESET), 4))
+    return ""
+
+
+def _trace(preset: str) -> xr.Dataset:
+    return drawing.relaxed(Experiment.from_dict(presets()[preset].choices))

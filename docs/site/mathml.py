@@ -1,4 +1,4 @@
-"""How are formulas set? As MathML by docutils: a browser draws it, and nothing is fetched for it."""
+"""How are formulas set? As MathML by docutils: a browser draws it and fetches nothing."""
 
 import re
 from typing import Any

@@ -15,14 +15,16 @@ from pathlib import Path
 from core import Experiment
 from docs.site import drawing
 from workbench.presets import presets
-from workbench.tours import tours
+from workbench.tours import Stage, tours
 
 ROOT = Path(__file__).resolve().parents[2]
 
 BLOCK = re.compile(r"^```\{(relaxation|tour|section)\}[ ]?(\S*)\n(.*?)^```$", re.M | re.S)
 
 
-def filled(text: str, folder: Path, name: str, tell: Callable[[str], None]) -> str:
+def filled(
+    text: str, folder: Path, name: str, tell: Callable[[str], None], keep: bool = False
+) -> str:
     """A page with its blocks filled in; pictures are written beside it.
 
     Args:
@@ -30,6 +32,7 @@ def filled(text: str, folder: Path, name: str, tell: Callable[[str], None]) -> s
         folder: of Sphinx's sources.
         name: of the page, for the names of its pictures.
         tell: hears what was made.
+        keep: whether pictures that are there are kept.
 
     Raises:
         ValueError: naming the page and the block that asks for what there is not.
@@ -44,8 +47,8 @@ def filled(text: str, folder: Path, name: str, tell: Callable[[str], None]) -> s
         if kind == "section":
             return section(argument, body.strip(), name)
         if kind == "tour":
-            return _tour(body.strip(), folder, name)
-        return _relaxation(body, folder, f"{name}-{count}")
+            return _tour(body.strip(), folder, name, keep)
+        return _relaxation(body, folder, f"{name}-{count}", keep)
 
     return BLOCK.sub(fill, text)
 
@@ -73,24 +76,36 @@ def figure(path: str, alt: str, caption: str) -> str:
     return f"```{{figure}} {path}\n:alt: {alt}\n\n{caption}\n```"
 
 
-def _relaxation(body: str, folder: Path, name: str) -> str:
+def _relaxation(body: str, folder: Path, name: str, keep: bool) -> str:
     asked = tomllib.loads(body)
     base = presets()[asked["preset"]].choices if "preset" in asked else {}
     experiment = Experiment.from_dict({**base, **asked.get("choices", {})})
-    trace = drawing.relaxed(experiment, steps=asked.get("steps"), warm_up=asked.get("warm_up", 0))
     path = f"figures/{name}.svg"
-    drawing.svg(asked["views"], trace, folder / path)
+
+    def draw() -> str:
+        trace = drawing.relaxed(
+            experiment, steps=asked.get("steps"), warm_up=asked.get("warm_up", 0)
+        )
+        drawing.svg(asked["views"], trace, folder / path)
+        return asked["caption"]
+
+    drawing.once(folder / path, draw, keep=keep)
     return figure(path, asked["caption"], asked["caption"])
 
 
-def _tour(name: str, folder: Path, page: str) -> str:
+def _tour(name: str, folder: Path, page: str, keep: bool) -> str:
     if name not in tours():
         raise ValueError(f"{page}: tour; {name}, one of {', '.join(tours())}")
     tour = tours()[name]
     parts = [f"### {tour.title}", tour.about]
     for k, stage in enumerate(tour.stages, start=1):
-        trace = drawing.relaxed(stage.experiment, steps=stage.steps, warm_up=stage.warm_up)
         path = f"figures/tour-{name}-{k}.svg"
-        drawing.svg(("energy_time", "energy_depth"), trace, folder / path)
+
+        def draw(stage: Stage = stage, path: str = path) -> str:
+            trace = drawing.relaxed(stage.experiment, steps=stage.steps, warm_up=stage.warm_up)
+            drawing.svg(("energy_time", "energy_depth"), trace, folder / path)
+            return stage.sentence
+
+        drawing.once(folder / path, draw, keep=keep)
         parts.append(figure(path, f"Stage {k} of {tour.title}", f"{k}. {stage.sentence}"))
     return "\n\n".join(parts)

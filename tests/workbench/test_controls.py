@@ -63,7 +63,8 @@ def test_what_is_drawn_at_the_cursor_are_the_energies_of_that_row(shown):
     states = session._relaxation.states
     error = states[-1] - session.lane.training.network.predictions(states)[-1]
     assert layers.tolist() == [4]
-    np.testing.assert_allclose(energies, [0.5 * error.square().sum(1).mean()], rtol=1e-6)
+    half = 0.5 * error.detach().square().sum(1).mean()
+    np.testing.assert_allclose(energies, [float(half)], rtol=1e-6)
     assert f"F = {energies[0]:.3g} nat" in controls.line
 
 
@@ -93,4 +94,6 @@ def test_a_session_shows_itself_and_fetches_nothing(shown):
     text = bundle["text/html"]
     assert "to the end" in text
     assert not re.findall(r"""(?:src|href)\s*=\s*\\?["']https?://""", text)
-    assert session.controls() is session.controls(), "one set of controls, however often it is shown"
+    assert session.controls() is session.controls(), (
+        "one set of controls, however often it is shown"
+    )
