@@ -1,6 +1,7 @@
 """A relaxation as a GIF: a frame a row, in axes that hold still, at the speed that was asked."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from test_views import full_lane
 
-from workbench import look, many, movie
+from workbench import look, many, movie, mp4
 
 TRACE = full_lane(rows=4, recipe_id=[0, 0, 0, 1])
 
@@ -64,9 +65,39 @@ def test_the_command_writes_it(place):
     assert (code, err) == (0, "") and out.startswith("4 frames of 4 rows")
     assert target.read_bytes()[:6] == b"GIF89a"
     for words, said in (
-        (["--out", "t.mp4"], "out: t.mp4; a path that ends in .gif"),
+        (["--out", "t.avi"], "out: t.avi; a path that ends in .gif or .mp4"),
         (["--out", "t.gif", "--fps", "fast"], "fps: fast; an integer 1..50"),
         (["--out", "t.gif", "--fps", "90"], "fps: 90; an integer 1..50"),
     ):
         code, err = place.refused("movie", place.out, *words)
         assert code == 2 and said in err
+
+
+@pytest.mark.oracle("other implementation")
+def test_an_mp4_holds_the_frames_of_the_movie_and_its_last_one_stays(place):
+    imageio_ffmpeg = pytest.importorskip(
+        "imageio_ffmpeg", reason="missing: imageio-ffmpeg, of the test extra"
+    )
+    target = place.folder / "talk.mp4"
+    target.write_bytes(mp4.mp4(TRACE, fps=4))
+    reader = imageio_ffmpeg.read_frames(str(target))
+    about = next(reader)
+    assert about["size"] == (960, 540) and about["fps"] == 4 and about["codec"] == "h264"
+    shown = [np.frombuffer(one, np.uint8).reshape(540, 960, 3) for one in reader]
+    drawn = list(movie.frames(TRACE))
+    assert len(shown) == len(drawn) + 6, "1.5 seconds more of the last one"
+    for k, one in enumerate(shown):
+        there = drawn[min(k, len(drawn) - 1)]
+        assert np.abs(one.astype(int) - there).mean() < 3, "as lossy as H.264 is at this quality"
+    assert mp4.mp4(TRACE, fps=4) == target.read_bytes()
+
+
+def test_without_ffmpeg_an_mp4_is_refused_in_one_line(place, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    place.relax(*place.scalar(), "--steps", 1)
+    code, err = place.refused("movie", place.out, "--out", place.folder / "t.mp4")
+    assert code == 3
+    assert "movie: no ffmpeg here; pip install imageio-ffmpeg" in err
+    with pytest.raises(ValueError, match=r"^fps: 0; an integer 1\.\.50"):
+        mp4.mp4(TRACE, 0)

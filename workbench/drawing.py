@@ -37,6 +37,7 @@ OPENS = 60.0
 
 MOVIE_MORE = """\
 Example: relaxoscope movie trace.nc --fps 8 --out talk.gif
+         relaxoscope movie trace.nc --out talk.mp4     # by ffmpeg, of the path or of imageio-ffmpeg
 
 Energy by depth and the total, 960 by 540 pixels, one row a frame; of more than 300 rows evenly
 spaced ones. The axes are those of all rows, and a change of the recipe is told when it comes.
@@ -45,23 +46,27 @@ spaced ones. The axes are those of all rows, and a change of the recipe is told 
 
 
 def movie(args: argparse.Namespace) -> int:
-    """Write a relaxation as an animated GIF."""
+    """Write a relaxation as an animated GIF or an MP4."""
     from core import cache
     from workbench import movie as moving
+    from workbench import mp4
     from workbench.refusals import ENVIRONMENT, Refused, as_number
 
     out, fps = Path(args.out), as_number(args.fps)
-    if out.suffix.lower() != ".gif":
-        raise Refused(f"out: {out}; a path that ends in .gif")
+    makers = {".gif": moving.gif, ".mp4": mp4.mp4}
+    if out.suffix.lower() not in makers:
+        raise Refused(f"out: {out}; a path that ends in .gif or .mp4")
     if not isinstance(fps, int):
         raise Refused(f"fps: {args.fps}; an integer 1..{moving.FASTEST}")
     if not Path(args.trace).is_file():
         raise Refused(f"trace: {args.trace}; no such file")
     trace = _loaded([args.trace])
     try:
-        made = moving.gif(trace, fps)
+        made = makers[out.suffix.lower()](trace, fps)
     except ValueError as refused:
         raise Refused(str(refused)) from refused
+    except RuntimeError as failed:
+        raise Refused(str(failed), ENVIRONMENT) from failed
 
     def write(beside: Path) -> None:
         beside.write_bytes(made)

@@ -250,11 +250,11 @@ def _figure(grammar: Grammar) -> None:
 def _movie(grammar: Grammar) -> None:
     from workbench import drawing
 
-    line = "draw a relaxation as an animated GIF for a talk"
+    line = "draw a relaxation as an animated GIF or an MP4 for a talk"
     one = grammar.command("movie", line, drawing.MOVIE_MORE + EXIT_CODES)
     one.add_argument("trace", metavar="TRACE", help="a trace that relax wrote")
     one.add_argument("--fps", default="8", help="rows a second, 1..50 (default: 8)")
-    one.add_argument("--out", required=True, metavar="GIF", help="the file (required)")
+    one.add_argument("--out", required=True, metavar="GIF|MP4", help="the file (required)")
 
 
 def _judging(grammar: Grammar) -> None:

@@ -9,7 +9,7 @@ import tomli_w
 
 from core.catalogue import BadInput, Card, Dial, card_of, cards, to_dict
 from core.citations import OURS, references
-from docs.site import drawing
+from docs.site import drawing, own
 from docs.site.methods import TITLES, Method
 from docs.site.methods import methods as said
 
@@ -58,7 +58,7 @@ def draw(card: Card, method: Method, picture: Path) -> str:
         BadInput: if what it needs is not on this machine.
     """
     if card.kind == "dataset":
-        images = card.entry()()
+        images = own.images(card)
         drawing.images_svg(images, picture)
         return (
             f"The first training images of each class, as they come to the network; "
