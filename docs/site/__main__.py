@@ -40,8 +40,11 @@ def write_sources(source: Path, keep: bool) -> None:
     entries.write(source, tell, keep)
     gallery.write(source, tell, keep)
     api.write(source)
-    for path in sorted(DOCS.glob("*.md")):
+    there = sorted(DOCS.glob("*.md"))
+    for path in there:
         text = pages.filled(path.read_text("utf-8"), source, path.stem, tell, keep)
+        if path.stem == "index" and DOCS / "results.md" not in there:
+            text = "".join(one for one in text.splitlines(True) if "results" not in one)
         (source / path.name).write_text(pages.linked(text), "utf-8")
 
 

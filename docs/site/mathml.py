@@ -6,8 +6,16 @@ from typing import Any
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
-_DOLLARS = re.compile(r"(?<![\\$])\$([^$]+?)\$(?!\$)", re.DOTALL)
-_TICKS = re.compile(r"(?<![:`\w])`([^`\n]+)`(?![`_])")
+_KEPT = re.compile(
+    r"(?<![\\$])\$(?P<math>[^$]+?)\$(?!\$)"  # formulas
+    r"|(?<![:`\w])`(?P<code>[^`]+)`(?![`_])"  # code, which may go on in the next line
+    r"|(?P<role>``[^`]+``|:\w+:`[^`]+`)"  # what Sphinx has made already
+    r"|(?P<stress>\*\*[^*\n]+\*\*|(?<![\w*\\])\*[^*\s](?:[^*\n]*[^*\s])?\*(?![\w*]))",
+    re.DOTALL,
+)
+
+_MARKS = re.compile(r"(?<!\\)([*|])")
+"""What Sphinx would take for markup, and is a number of dimensions or an absolute value here."""
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -19,17 +27,20 @@ def setup(app: Any) -> dict[str, bool]:
 
 def of_docstring(lines: list[str]) -> list[str]:
     """A docstring, in which formulas stand between dollars and code between ticks, for Sphinx."""
-    text = "\n".join(lines)
     held: list[str] = []
 
     def keep(found: re.Match[str]) -> str:
-        held.append(" ".join(found[1].split()))
+        math, code = found["math"], found["code"]
+        if math is not None:
+            held.append(f":math:`{' '.join(math.split())}`")
+        elif code is not None:
+            held.append(f"``{' '.join(code.split())}``")
+        else:
+            held.append(found[0])
         return f"\0{len(held) - 1}\0"
 
-    text = _DOLLARS.sub(keep, text)
-    text = _TICKS.sub(r"``\1``", text)
-    text = re.sub(r"\0(\d+)\0", lambda at: f":math:`{held[int(at[1])]}`", text)
-    return text.split("\n")
+    text = _MARKS.sub(r"\\\1", _KEPT.sub(keep, "\n".join(lines)))
+    return re.sub(r"\0(\d+)\0", lambda at: held[int(at[1])], text).split("\n")
 
 
 def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:

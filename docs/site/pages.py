@@ -107,5 +107,5 @@ def _tour(name: str, folder: Path, page: str, keep: bool) -> str:
             return stage.sentence
 
         drawing.once(folder / path, draw, keep=keep)
-        parts.append(figure(path, f"Stage {k} of {tour.title}", f"{k}. {stage.sentence}"))
+        parts.append(figure(path, f"Stage {k} of {tour.title}", f"Stage {k}. {stage.sentence}"))
     return "\n\n".join(parts)
