@@ -1,5 +1,6 @@
 """What is on the page of an entry? Its card, what docs/methods says of it, and a real run."""
 
+import re
 import textwrap
 from collections.abc import Callable
 from functools import cache
@@ -109,7 +110,8 @@ def _body(card: Card) -> str:
     text = _dedented(card.doc)
     for head in ("\nSource:", "\nRaises:"):
         text = text.partition(head)[0]
-    return text.strip()
+    # A formula that goes on in the next line may begin it with a minus, which would be a list.
+    return re.sub(r"\$[^$]+\$", lambda one: " ".join(one[0].split()), text).strip()
 
 
 def _dedented(doc: str) -> str:
