@@ -12,10 +12,15 @@ import sys
 import time
 from pathlib import Path
 
+import ziamath
+
 from docs.site import api, checks, entries, gallery, pages
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+
+MATH_FONT = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
+"""Under the SIL Open Font License, as the package ziamath brings it."""
 
 
 def tell(line: str) -> None:
@@ -36,6 +41,7 @@ def write_sources(source: Path, keep: bool) -> None:
         (source / name).mkdir(parents=True, exist_ok=True)
     shutil.copytree(DOCS / "pages", source / "pages", dirs_exist_ok=True)
     shutil.copy(DOCS / "site" / "site.css", source / "_static")
+    shutil.copy(MATH_FONT, source / "_static")
     shutil.copy(DOCS / "site" / "conf.py", source)
     entries.write(source, tell, keep)
     gallery.write(source, tell, keep)
