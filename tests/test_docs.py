@@ -70,6 +70,28 @@ def test_the_code_of_an_entrys_page_makes_the_entry_as_its_recipe_does(kind, nam
     assert text.count("$") % 2 == 0 and "x.svg" in text
 
 
+def test_every_formula_is_mathml_whose_bars_come_in_pairs_of_one_size():
+    from xml.etree import ElementTree
+
+    from docs.site.mathml import of_formula
+
+    for kind, name in ENTRIES:
+        card = CATALOGUE[kind][name]
+        for formula in (card.formula, *re.findall(r"\$([^$]+)\$", card.doc)):
+            root = ElementTree.fromstring(of_formula(formula, block=True))
+            assert root.tag.endswith("math") and not root.findall(".//{*}merror"), formula
+            bars = [one for one in root.iter("{*}mo") if one.text in ("‖", "⟨", "⟩")]
+            assert all(one.get("stretchy") == "false" for one in bars), formula
+
+
+def test_a_docstring_keeps_its_formulas_and_code_and_its_stars_are_no_markup():
+    from docs.site.mathml import of_docstring
+
+    lines = ["Of `a\nb`, $h^*$ and *this* one, (B, *shape), |e|."]
+    said = r"Of ``a b``, :math:`h^*` and *this* one, (B, \*shape), \|e\|."
+    assert of_docstring(lines) == [said]
+
+
 # Links and blocks --------------------------------------------------------------------------------
 
 

@@ -110,6 +110,7 @@ def _body(card: Card) -> str:
     text = _dedented(card.doc)
     for head in ("\nSource:", "\nRaises:"):
         text = text.partition(head)[0]
+    text = text.replace("/*", r"/\*")  # of file names
     # A formula that goes on in the next line may begin it with a minus, which would be a list.
     return re.sub(r"\$[^$]+\$", lambda one: " ".join(one[0].split()), text).strip()
 

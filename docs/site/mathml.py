@@ -47,12 +47,24 @@ def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
     lines[:] = of_docstring(lines)
 
 
+def of_formula(formula: str, *, block: bool = False) -> str:
+    """A formula in LaTeX as MathML.
+
+    Bars and angles keep their size: of a pair one may be inside of an exponent, where it would not
+    grow with the other.
+    """
+    math = tex2mathml(formula, as_block=block).replace(
+        "&ApplyFunction;", "\N{FUNCTION APPLICATION}"
+    )
+    return re.sub(r"<mo(?: class=\"\w+\")?>([‖|⟨⟩])</mo>", r'<mo stretchy="false">\1</mo>', math)
+
+
 def _inline(translator: Any, node: Any) -> None:
-    translator.body.append(tex2mathml(node.astext()))
+    translator.body.append(of_formula(node.astext()))
     raise nodes.SkipNode
 
 
 def _block(translator: Any, node: Any) -> None:
-    math = tex2mathml(node.astext(), as_block=True)
+    math = of_formula(node.astext(), block=True)
     translator.body.append(f'<div class="formula">{math}</div>\n')
     raise nodes.SkipNode
