@@ -5,6 +5,9 @@ globalThis.frameBoard ??= new FrameBoard({FIGURES}, globalThis.tell);
 frameBoard.take(frames.data.frame);"""
 """Run for each message; the class is in assets/look/frames.js."""
 
+DRAWS = ("frames.js", "hover.js")
+"""Scripts of assets/look that draw what moves, and say what is under the pointer."""
+
 KEYS = """
 const line = document.getElementById('line');
 new MutationObserver((_, watch) => {
