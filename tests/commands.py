@@ -10,6 +10,16 @@ W1 = [[1.0, 0.5], [-0.5, 1.0]]
 W2 = [[0.5, -1.0], [1.0, 0.5]]
 W3 = [[1.0, -1.0], [0.5, 1.0]]
 
+RECIPE = """\
+dataset = "SmallDigits"
+batch_size = 50
+steps = 4
+[network]
+name = "MLP"
+hidden = [8, 8]
+"""
+"""Of a training whose batches take milliseconds."""
+
 
 class Place:
     """A folder, with files for the command and the command itself."""

@@ -72,3 +72,12 @@ def scratch(monkeypatch):
     monkeypatch.setattr(plugins, "_loaded", {})
     monkeypatch.setattr(plugins, "_earlier", [])
     monkeypatch.setattr(citations, "_own", {})
+
+
+@pytest.fixture
+def root(place, monkeypatch):
+    """The folder of runs of this test."""
+    folder = place.folder / "runs"
+    monkeypatch.setenv("RELAXOSCOPE_RUNS", str(folder))
+    monkeypatch.chdir(place.folder)
+    return folder

@@ -21,6 +21,16 @@ SMALL = Experiment(
 """Four layers, nine rows a batch."""
 
 
+def smallest(**choices):
+    """An experiment of two hidden layers on the smallest digits."""
+    plain = {
+        "network": make("network", "MLP", {"hidden": (8, 8)}),
+        "dataset": make("dataset", "SmallDigits"),
+        "pretraining": "random",
+    }
+    return Experiment(**(plain | choices))
+
+
 def record(path, experiment=SMALL, batches=2, *, states=False, level=FULL, title="", close=True):
     """Record a training; the writer, closed unless it is to go on.
 

@@ -32,15 +32,6 @@ name = "HeavyBall"
 BATCHES = 1500
 
 
-@pytest.fixture
-def root(place, monkeypatch):
-    """The folder of runs of this test."""
-    folder = place.folder / "runs"
-    monkeypatch.setenv("RELAXOSCOPE_RUNS", str(folder))
-    monkeypatch.chdir(place.folder)
-    return folder
-
-
 def train(place, root, name, batches):
     """A run from its beginning to its end."""
     words = ["--recipe", place.write("r.toml", RECIPE), "--batches", batches]

@@ -17,29 +17,12 @@ import xarray as xr
 from safetensors.torch import load_file
 
 from core.runs import Run, Writer, shelf
-from tests.commands import snapshot
+from tests.commands import RECIPE, snapshot
 from workbench import progress
 
 ROOT = Path(__file__).parents[1]
 
 WEIGHTS = ("maps.1.weight", "maps.1.bias")
-
-RECIPE = """\
-dataset = "SmallDigits"
-batch_size = 50
-steps = 4
-[network]
-name = "MLP"
-hidden = [8, 8]
-"""
-
-
-@pytest.fixture
-def root(place, monkeypatch):
-    """The folder of runs of this test."""
-    folder = place.folder / "runs"
-    monkeypatch.setenv("RELAXOSCOPE_RUNS", str(folder))
-    return folder
 
 
 @pytest.fixture

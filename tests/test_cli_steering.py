@@ -12,26 +12,9 @@ import pytest
 from core.catalogue import BadInput
 from core.runs import Run
 from core.runs.checkpoint import newest
+from tests.commands import RECIPE
 
 ROOT = Path(__file__).parents[1]
-
-RECIPE = """\
-dataset = "SmallDigits"
-batch_size = 50
-steps = 4
-[network]
-name = "MLP"
-hidden = [8, 8]
-"""
-
-
-@pytest.fixture
-def root(place, monkeypatch):
-    """The folder of runs of this test."""
-    folder = place.folder / "runs"
-    monkeypatch.setenv("RELAXOSCOPE_RUNS", str(folder))
-    monkeypatch.chdir(place.folder)
-    return folder
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import Experiment, Training, make
+from core import Training, make
 from core.catalogue import BadInput
 from core.recording import fits_alignment
 from core.runs import Run, Writer, asking, asks, changes
@@ -19,6 +19,7 @@ from core.runs.looks import Every
 from core.runs.steering import LOOK
 from core.runs.train import resume, train
 from core.trace import Trace
+from tests.recordings import smallest
 
 BATCHES, T = 6, 3
 
@@ -26,14 +27,8 @@ EVERY = Every(weights=1, accuracy=2, updates=1, alignment=0)
 
 
 def experiment(**choices):
-    """Two hidden layers on the smallest digits."""
-    plain = {
-        "network": make("network", "MLP", {"hidden": (8, 8)}),
-        "dataset": make("dataset", "SmallDigits"),
-        "pretraining": "random",
-        "steps": T,
-    }
-    return Experiment(**(plain | choices))
+    """Of three steps."""
+    return smallest(**({"steps": T} | choices))
 
 
 class Helmsman:

@@ -12,21 +12,14 @@ from core.recording import fits_alignment
 from core.runs import NotWritten, Run
 from core.runs import course as training
 from core.runs.train import Every, train
+from tests.recordings import smallest
 
 T, L = 4, 3
 
 
 def experiment(**choices):
-    """Two hidden layers on the smallest digits."""
-    plain = {
-        "network": make("network", "MLP", {"hidden": (8, 8)}),
-        "dataset": make("dataset", "SmallDigits"),
-        "pretraining": "random",
-        "steps": T,
-        "batch_size": 50,
-        "dtype": "float64",
-    }
-    return Experiment(**(plain | choices))
+    """Of four steps in double precision."""
+    return smallest(**({"steps": T, "batch_size": 50, "dtype": "float64"} | choices))
 
 
 def bare(chosen, batches):
