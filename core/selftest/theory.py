@@ -49,7 +49,7 @@ def _add_conditions(title: str, w: float, expected: dict[int, float], tolerance:
         "V13",
         f"scalar chain: condition number of the errors, {title}",
         squares,
-        1e-9 * max(squares),
+        max(1e-9, 8 * torch.finfo(torch.float64).eps * max(squares)) * max(squares),
     )
     def _(device: torch.device) -> Tensor:
         return flat(*[_spectra(L, w, device)[1].condition for L in expected])

@@ -80,7 +80,9 @@ def test_the_error_under_cross_entropy_is_that_of_its_softmax():
     found = looked(session, Wanted(layer=4))
     mu = found.values[PREDICTION].ravel().astype(float)
     softmax = np.exp(mu - mu.max()) / np.exp(mu - mu.max()).sum()
-    np.testing.assert_allclose(found.values[ERROR].ravel(), found.values[STATE].ravel() - softmax)
+    np.testing.assert_allclose(
+        found.values[ERROR].ravel(), found.values[STATE].ravel() - softmax, rtol=1e-6
+    )
     assert "softmax" in found.formula[ERROR]
     assert "softmax" not in looked(session, Wanted(layer=3)).formula[ERROR]
 
