@@ -19,7 +19,6 @@ import numpy as np
 import tomli_w
 import xarray as xr
 
-from core.footprint import gigabytes, memory
 from workbench import captions, composing, look, many, measures
 from workbench.plate import Plate, plate_of
 from workbench.views import bands, view_named
@@ -192,9 +191,17 @@ def check_size(path: Path) -> None:
             math.prod(one.shape) * (8 if one.dtype is str else one.dtype.itemsize)
             for one in held.variables.values()
         )
-    there = memory("cpu") or 2**36
+    there = _memory()
     if 2 * size > there:  # it is held, and what is drawn from it
-        raise ValueError(f"it declares {gigabytes(size)}; at most half of {gigabytes(there)}")
+        raise ValueError(f"it declares {size / 1e9:.3g} GB; at most half of {there / 1e9:.3g} GB")
+
+
+def _memory() -> int:
+    """Bytes that this machine has; as core.footprint has them, which would load torch here."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not every system says
+        return 2**36
 
 
 def csv(found: xr.Dataset) -> bytes:
