@@ -138,7 +138,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 def test_any_recipe_is_choices_or_a_refusal(tmp_path, record_property):
     count, path = Count(), tmp_path / "r.toml"
 
-    @cases(150, 30_000)
+    @cases(60, 30_000)
     @given(TEXTS)
     def fuzz(case):
         path.write_bytes(drawn(RECIPE, case).encode("utf-8", "replace"))
@@ -154,7 +154,7 @@ def test_any_recipe_is_choices_or_a_refusal(tmp_path, record_property):
 def test_any_file_of_a_network_is_one_or_a_refusal(tmp_path, record_property, scratch):
     count, path = Count(), tmp_path / "net.toml"
 
-    @cases(60, 10_000)
+    @cases(30, 10_000)
     @given(TEXTS)
     def fuzz(case):
         from core import catalogue
@@ -212,7 +212,7 @@ def changed(data, draw):
 def test_any_address_is_a_session_or_a_refusal(record_property):
     count = Count()
 
-    @cases(200, 30_000)
+    @cases(80, 30_000)
     @given(SEEDS, st.text(max_size=80))
     def fuzz(seed, text):
         draw = random.Random(seed)
@@ -242,7 +242,7 @@ def test_any_bytes_are_data_or_a_refusal(tmp_path, record_property):
     packed = pack({"energy": np.ones((4, 3), np.float32), "phase": np.array(["a", "b"])}, {"k": 1})
     count, path = Count(), tmp_path / "spoilt"
 
-    @cases(120, 20_000)
+    @cases(50, 20_000)
     @given(SEEDS)
     def fuzz(seed):
         path.write_bytes(cut((tmp_path / "whole.safetensors").read_bytes(), seed))

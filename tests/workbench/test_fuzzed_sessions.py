@@ -118,5 +118,5 @@ class Sessions(RuleBasedStateMachine):
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_any_commands_in_any_order_come_out_of_the_log_again(record_property):
-    run_state_machine_as_test(Sessions, settings=cases(12, 400, stateful_step_count=12))
+    run_state_machine_as_test(Sessions, settings=cases(6, 400, stateful_step_count=12))
     COUNT.told(record_property, "sessions against the replay of their logs")

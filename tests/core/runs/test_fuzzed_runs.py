@@ -163,5 +163,5 @@ class Runs(RuleBasedStateMachine):
 def test_any_course_of_a_run_holds_what_was_stored(monkeypatch, record_property):
     monkeypatch.setattr(manifests, "_commit", lambda: "")  # asks git, in a process of its own
     monkeypatch.setattr(stores, "CHECKPOINT", stores.CHECKPOINT)
-    run_state_machine_as_test(Runs, settings=cases(12, 600, stateful_step_count=14))
+    run_state_machine_as_test(Runs, settings=cases(6, 600, stateful_step_count=14))
     COUNT.told(record_property, "runs against the list of what was stored")
