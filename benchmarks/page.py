@@ -145,7 +145,7 @@ def windowful(page: Page, hidden: int = WIDE - 1) -> None:
     if hidden != WIDE - 1:
         driving.open_drawer(page)
         driving.turn(page, "hidden", f"32 x {hidden}")
-        driving.wait_for(page, lambda r: r["layers"] == hidden + 1, 120, "the deep network")
+        driving.wait_for(page, lambda r: r["layers"] == hidden + 1, 400, "the deep network")
         driving.click(page, "choices")
     driving.set_steps(page, "4000")
     driving.set_speed(page, "free")

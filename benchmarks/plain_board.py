@@ -10,7 +10,7 @@ import numpy as np
 from bokeh.models import ColumnDataSource, Span
 
 import workbench.relax_page
-from workbench.board import Board
+from workbench.board import Board, parted
 from workbench.curves import logarithm
 from workbench.pictures import pixels, tiles
 
@@ -51,7 +51,8 @@ class PlainBoard(Board):
 
     def message(self, frames: Any, said: dict[str, Any]) -> bytes:
         self._plot(self._last)
-        once = {"titles": dict(self.titles)}
+        said, chosen = parted(said)
+        once = {"look": self._told, "chosen": chosen, "titles": dict(self.titles)}
         return frames.packed({"frame": said["frame"], "said": said}, once, NOTHING, NOTHING, b"")
 
     def _plot(self, scene: Any) -> None:

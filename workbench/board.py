@@ -93,8 +93,7 @@ class Board(Plots):
         scene = self._last
         assert scene is not None, "nothing is drawn yet"
         c, behind = scene.curves, scene.ghost
-        said = dict(said)
-        chosen = {name: said.pop(name) for name in ("recipe", "experiment") if name in said}
+        said, chosen = parted(said)
         head = {
             "frame": said["frame"],
             "lane": scene.lane,
@@ -283,6 +282,12 @@ class Board(Plots):
         self.depth.x_range.update(start=0.4, end=layers + 0.6)
         slanted = 0.7 if any(len(name) > 3 for name in names) else "horizontal"
         self.depth.xaxis.major_label_orientation = slanted
+
+
+def parted(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A readout in two: what changes with each frame, and the choices, told when they change."""
+    chosen = {name: said[name] for name in ("recipe", "experiment") if name in said}
+    return {name: value for name, value in said.items() if name not in chosen}, chosen
 
 
 def _totals_in_words(scene: "Scene") -> str:
