@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import os
 import random
 import subprocess
 import sys
@@ -294,7 +293,6 @@ for seed in range(int(sys.argv[2])):
 """One process for each: HDF5 that has failed to read many files may end the next reading."""
 
 
-@pytest.mark.skipif(os.name != "posix", reason="missing: fork of POSIX")
 def test_any_trace_is_one_or_a_refusal(tmp_path, record_property):
     with netCDF4.Dataset(tmp_path / "whole.nc", "w") as held:
         held.createDimension("step", 40)
