@@ -54,8 +54,8 @@ class Controls:
         self._row.param.watch(self._sought, "value")
         self.kinds = {kind: Kind(kind, self._send, look.LIGHT, SHEET) for kind in RECIPE}
         self.buttons = self._buttons()
-        self._over, self._lines = self._plot("step", "linear")
-        self._depth, self._points = self._plot("layer", "linear")
+        self._over, self._lines = self._plot("step")
+        self._depth, self._points = self._plot("layer")
         self._cursor = Span(location=0, dimension="height", line_color=look.LIGHT.accent)
         self._over.add_layout(self._cursor)
         self._over.multi_line("x", "y", color="colour", source=self._lines, line_width=2)
@@ -90,12 +90,13 @@ class Controls:
         if now == self._drawn:
             return
         self._drawn = now
-        self._line.object = self._said()
+        data = None if showing is None else showing.lane.trace.dataset()
+        self._line.object = self._said(showing, data)
         if showing is None:
             return
         self.buttons["play"].label = "pause" if showing.playing else "play"
         self._put_row(showing)
-        self._draw(showing)
+        self._draw(showing, data)
         self._show_choices()
         pn.io.push_notebook(self._plots)
 
@@ -149,19 +150,18 @@ class Controls:
         if self._session._closing and self._beat is not None:
             self._beat.stop()
 
-    def _said(self) -> str:
+    def _said(self, showing: Any, data: Any) -> str:
         """Where it stands, or what went wrong."""
         session = self._session
         if session.message:
             return f'<span class="refused">{html.escape(session.message)}</span>'
-        showing = session.showing
         if showing is None:
             line, share = session.progress
             return html.escape(f"{line} {share:.0%}")
-        data = showing.lane.trace.dataset()
         at = measures.row_at(data, showing.cursor)
-        total = float(measures.total_energy(data)["F"].values[at])
-        apart = float(measures.imbalance(data).values[at])
+        row = data.isel(step=[at])
+        total = float(measures.total_energy(row)["F"].values[0])
+        apart = float(measures.imbalance(row).values[0])
         words = [
             f"lane {showing.lane.id}, row {showing.cursor} of {showing.row}",
             f"F = {look.short(total)} nat",
@@ -186,12 +186,11 @@ class Controls:
         finally:
             self._quiet = False
 
-    def _plot(self, across: str, scale: Any) -> tuple[Any, ColumnDataSource]:
+    def _plot(self, across: str) -> tuple[Any, ColumnDataSource]:
         """An empty plot of energies, and what it draws."""
         drawn = figure(
             width=WIDE,
             height=HIGH,
-            x_axis_type=scale,
             y_axis_type="log",
             x_axis_label=look.LABELS[across].plain,
             y_axis_label=look.LABELS["energy"].plain,
@@ -199,9 +198,8 @@ class Controls:
         )
         return drawn, ColumnDataSource({"x": [], "y": [], "colour": []})
 
-    def _draw(self, showing: Any) -> None:
+    def _draw(self, showing: Any, data: Any) -> None:
         """Energies of reached layers over rows, and over depth at the cursor."""
-        data = showing.lane.trace.dataset()
         energy = data["energy"].transpose("step", "layer").values.astype(float)
         reached = measures.reached(data).transpose("step", "layer").values
         shown = np.where(reached, energy, np.nan)

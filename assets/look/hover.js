@@ -44,16 +44,13 @@ class Hover {
     if (x < box.left || x > box.right || y < box.top || y > box.bottom) return '';
     const [X, Y] = [view.frame.x_scale, view.frame.y_scale], L = head.colours.length;
     const layer = k => 'layer ' + head.said.names[k];
-    const place = {
-      depth: () => {
-        const k = Math.round(X.invert(x)) - 1;
-        if (!(k >= 0 && k < L)) return '';
-        const found = this.energy(rows.near(board.cursor), k);
-        return found === ROUNDED ? '' : `${layer(k)}: ${found}`;  // Bokeh says that one, with its value
-      },
-      images: () => '',
-    }[name];
-    if (place) return place();
+    if (name === 'images') return '';
+    if (name === 'depth') {
+      const k = Math.round(X.invert(x)) - 1;
+      if (!(k >= 0 && k < L)) return '';
+      const found = this.energy(rows.near(board.cursor), k);
+      return found === ROUNDED ? '' : `${layer(k)}: ${found}`;  // Bokeh says that one, with its value
+    }
     const row = Math.round(X.invert(x)), i = rows.near(row);
     if (Math.abs(rows.step[i] - row) > Math.max(1, X.invert(1) - X.invert(0))) return '';
     const here = ` · row ${rows.step[i]}`, value = column => this.number(10 ** rows.get(i, column));

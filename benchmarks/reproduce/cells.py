@@ -8,8 +8,6 @@ trained on and which were held out.
 import hashlib
 import json
 import math
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from benchmarks import machine
 from benchmarks.reproduce import decoders
 from core import cache
 from core.catalogue import BadInput
@@ -119,7 +118,7 @@ def train_cell(cell: Cell, folder: Folder, tell: Tell, *, weights: bool = True) 
     if is_decoder:
         found |= decoders.measured(run)
     found |= {"cell": _about(cell), "seconds_of_all": round(time.perf_counter() - begun, 1)}
-    found["machine"] = machine()
+    found["machine"] = machine.about() | {"threads": torch.get_num_threads()}
     found["weights"] = _leave_weights(cell, folder, found) if weights and not is_decoder else {}
     found["split"] = _leave_split(experiment, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -267,22 +266,6 @@ def _leave_split(experiment: Experiment, folder: Folder) -> str:
 
 def _sha(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def machine() -> dict[str, Any]:
-    """On what it was trained."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = [one for one in info.read_text().splitlines() if one.startswith("model name")]
-        model = lines[0].partition(":")[2].strip() if lines else model
-    return {
-        "processor": model,
-        "processors": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def _line(found: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.report import table
 from core.reconstruction import reconstruction_error
 from core.runs.train import left
 
@@ -20,33 +21,29 @@ def measured(run: Path) -> Found:
     """
     training = left(run)
     splits = [one for one in training.images.splits if one != "train"]
-    errors = {
+    found = {
         split: {str(T): reconstruction_error(training, split=split, steps=T) for T in T_EVAL}
         for split in splits
     }
-    return {"reconstruction": errors}
+    return {"reconstruction": found}
 
 
-def lines(rows: dict[str, dict[str, list[Found]]]) -> list[str]:
+def errors(rows: dict[str, dict[str, list[Found]]]) -> str:
     """The table in Markdown: a column for each T of the test images."""
     head = ["", "method", *(f"T_eval = {T}" for T in T_EVAL), "n", "s"]
-    found = [_row(head), _row(["---"] * len(head))]
+    found = []
     for row, methods in rows.items():
         for method, held in methods.items():
             numbers = [
                 _error([one["reconstruction"]["test"][str(T)] for one in held]) for T in T_EVAL
             ]
             seconds = f"{fmean(one['seconds'] for one in held):.0f}"
-            found.append(_row([row, method, *numbers, str(len(held)), seconds]))
+            found.append([row, method, *numbers, str(len(held)), seconds])
             row = ""
-    return found
+    return table(head, found)
 
 
 def _error(values: list[float]) -> str:
     """Mean over seeds, with its range."""
     text = f"{fmean(values):.5f}"
     return text if len(values) == 1 else f"{text} ({min(values):.5f} to {max(values):.5f})"
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

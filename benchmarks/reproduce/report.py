@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.report import table
 from benchmarks.reproduce import decoders
 from benchmarks.reproduce.cells import Cell, Folder
 from benchmarks.reproduce.tables import NO_SEARCH, Table
@@ -52,31 +53,31 @@ def groups(cells: Sequence[Cell], folder: Folder) -> dict[str, dict[str, list[Fo
     return found
 
 
-def report(table: Table, cells: Sequence[Cell], folder: Folder) -> list[str]:
+def report(of: Table, cells: Sequence[Cell], folder: Folder) -> list[str]:
     """The table in Markdown, with what it was made of below."""
     rows = groups(cells, folder)
-    lines = [f"### {table.title}", ""]
+    lines = [f"### {of.title}", ""]
     if not rows:
         return [*lines, "Not run."]
     is_decoder = is_of_decoders(rows)
-    lines += decoders.lines(rows) if is_decoder else accuracies(rows)
+    lines += (decoders.errors(rows) if is_decoder else accuracies(rows)).splitlines()
     done = sum(len(_flat(methods)) for methods in rows.values())
     columns = ERRORS if is_decoder else COLUMNS
-    begin = f"{done} of {len(cells)} cells were run. {columns} {table.note}"
+    begin = f"{done} of {len(cells)} cells were run. {columns} {of.note}"
     return [*lines, "", *_below(rows, begin)]
 
 
-def accuracies(rows: dict[str, dict[str, list[Found]]]) -> list[str]:
+def accuracies(rows: dict[str, dict[str, list[Found]]]) -> str:
     """The table of trainings that classify, in Markdown."""
     head = ["", "method", "printed, %", "ours, %", "ours by validation, %", "last epoch, %"]
     head += ["n", "imbalance", "products to 98 %", "s"]
-    lines = [_row(head), _row(["---"] * len(head))]
+    lines = []
     for row, methods in rows.items():
         shared = best_shared(methods)
         for method, found in methods.items():
-            lines.append(_row([row, method, *_numbers(found, shared)]))
+            lines.append([row, method, *_numbers(found, shared)])
             row = ""
-    return lines
+    return table(head, lines)
 
 
 def is_of_decoders(rows: dict[str, dict[str, list[Found]]]) -> bool:
@@ -179,9 +180,5 @@ def _without_seed(name: str) -> str:
 def _machine(said: dict[str, Any]) -> str:
     return (
         f"{said['processor']}, {said['processors']} processors, {said['threads']} "
-        f"thread{'' if said['threads'] == 1 else 's'}, torch {said['torch']}"
+        f"thread{'' if said['threads'] == 1 else 's'}, torch {said['versions']['torch']}"
     )
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

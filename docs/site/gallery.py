@@ -5,17 +5,13 @@ from pathlib import Path
 
 import xarray as xr
 
+from benchmarks.redraw import PRESET, PRESETS
 from core import Experiment
 from docs.site import drawing
 from docs.site.pages import figure
 from workbench import movie
 from workbench.presets import presets
 from workbench.views import views
-
-FROM = {"reconstruction": "reconstruct"}
-"""Presets of views that need another one than the first."""
-
-PRESET = "spiking"
 
 
 def write(folder: Path, tell: Callable[[str], None], keep: bool) -> None:
@@ -52,7 +48,7 @@ def write(folder: Path, tell: Callable[[str], None], keep: bool) -> None:
 
 
 def _draw(name: str, folder: Path) -> str:
-    preset = FROM.get(name, PRESET)
+    preset = PRESETS.get(name, PRESET)
     drawing.svg((name,), _trace(preset), folder / "figures" / f"view-{name}.svg", columns=1)
     return f"`{name}`, preset `{preset}`"
 
