@@ -90,6 +90,12 @@ FAULTS = (Path(__file__).parent / "faults.js").read_text("utf-8")
 WINDOWS = ((1280, 800), (1440, 900))
 """Sizes in which pages are looked at."""
 
+GONE = ("WebSocketClosedError", "StreamClosedError")
+"""What is raised where a message is for a page that has gone."""
+
+SOCKETS = ("tornado/websocket.py", "bokeh/server/connection.py")
+"""Where the libraries assert that a page is still there: one may go while its message waits."""
+
 Json = dict[str, Any]
 Found = TypeVar("Found")
 
@@ -164,12 +170,20 @@ class Server:
         raise RuntimeError(f"the server does not answer:\n{self._log.read_text()[-3000:]}")
 
     def complaints(self) -> list[str]:
-        """Errors in its log since the last call, but not those about pages that have gone."""
+        """Errors in its log since the last call, with their place, but not about pages gone."""
         lines = self._log.read_text("utf-8", "replace").splitlines()
         new, self._read = lines[self._read :], len(lines)
-        closed = ("WebSocketClosedError", "StreamClosedError")
-        ends = [one for one in new if one[:1].isalpha() and "Error" in one.partition(":")[0]]
-        return [one for one in ends if not one.partition(":")[0].endswith(closed)]
+        found, place = [], ""
+        for one in new:
+            if one.startswith('  File "'):
+                place = one.strip()
+            elif one[:1].isalpha() and "Error" in (name := one.partition(":")[0]):
+                if not name.endswith(GONE) and not (
+                    name == "AssertionError" and any(file in place for file in SOCKETS)
+                ):
+                    found.append(f"{one} ({place})")
+                place = ""
+        return found
 
     def memory(self) -> int:
         """Resident bytes."""
