@@ -116,10 +116,11 @@ def diverged(total: Tensor, floor: float = 0.0) -> int | None:
         floor: rounding floor of the total.
 
     Returns:
-        The first row that is not finite or above a million times the largest of the first five.
+        The first row that is not finite or a million times as far from zero as any of the first
+        five; below zero a negative nudge may draw F.
     """
-    start = total[:5]
+    start = total[:5].abs()
     start = start[torch.isfinite(start)]
     limit = 1e6 * max(float(start.max()) if len(start) else 0.0, floor)
-    bad = ~torch.isfinite(total) | ((total > limit) & (limit > 0))
+    bad = ~torch.isfinite(total) | ((total.abs() > limit) & (limit > 0))
     return int(bad.nonzero()[0]) if bool(bad.any()) else None

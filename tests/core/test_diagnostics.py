@@ -186,6 +186,7 @@ def test_more_than_ten_layers_are_not_mixed_up():
         ([5.0, 1.0, 1.0, 1.0, 1.0, 4.9e6], None),
         ([5.0, 1.0, 1.0, 1.0, 1.0, 5.1e6, 1.0], 5),
         ([1.0, 1.0, 1.0, 1.0, 1e5, 1e10, 1e12], 6),
+        ([-1.0, -1.0, -1.0, -1.0, -1.0, -9e5, -1.1e6], 6),
     ],
 )
 def test_divergence_is_not_finite_or_a_million_times_the_first_five_rows(total, at):
@@ -196,6 +197,11 @@ def test_the_rounding_floor_stands_for_a_start_without_energy():
     total = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 1e-9, 1.0], dtype=torch.float64)
     assert diverged(total, floor=1e-12) == 6
     assert diverged(total, floor=1e-3) is None
+
+
+def test_a_negative_nudge_is_no_start_without_energy():
+    total = torch.tensor([0.0, -0.01, -0.05, -0.08, -0.11, 0.0, 0.12], dtype=torch.float64)
+    assert diverged(total, floor=1e-12) is None
 
 
 @pytest.mark.oracle("closed form")
