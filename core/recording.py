@@ -139,6 +139,15 @@ def relax(
         The schema of `core.trace`. Its attribute `diverged` says where it stopped, `rises` where F
         first rose although the rule of the states promises descent; both are empty otherwise.
     """
+    relaxation, trace, recorder = prepared(experiment, batch, level, align, progress)
+    trace.attrs["diverged"] = record(relaxation, trace, recorder, batch=batch)
+    return trace.dataset()
+
+
+def prepared(
+    experiment: Experiment, batch: int, level: str, align: bool, progress: Progress | None = None
+) -> tuple[Relaxation, Trace, Recorder]:
+    """A relaxation before its first step, and what `record` takes with it; as `relax`."""
     images = experiment.dataset()
     network = experiment.build(images.shape, images.classes)
     first_weights(experiment, images, network, progress or (lambda line, share: None))
@@ -161,8 +170,7 @@ def relax(
     trace.recipes.append(experiment.recipe.to_dict())
     trace.batches[batch] = Sample(samples.y.cpu().numpy(), samples.x[:8].cpu().numpy())
     recorder = recorder_for(experiment, network, level=level, pixels=images.pixels, align=align)
-    trace.attrs["diverged"] = record(relaxation, trace, recorder, batch=batch)
-    return trace.dataset()
+    return relaxation, trace, recorder
 
 
 def rows_of(relaxation: Relaxation) -> int:

@@ -40,10 +40,29 @@ def changed(experiment: Experiment, choices: Mapping[str, Any]) -> Experiment:
     """
     if not choices:
         raise BadInput(f"{FIELD}: nothing; NAME=VALUE with one of {', '.join(LIVE)}")
+    for key in choices:
+        _check(key)
+    new = chosen(experiment, choices, FIELD)
+    if new == experiment:
+        raise BadInput(f"{FIELD}: {', '.join(sorted(choices))}; in force already")
+    return new
+
+
+def chosen(experiment: Experiment, choices: Mapping[str, Any], field: str) -> Experiment:
+    """An experiment with other choices of any kind, those that want another network too.
+
+    Args:
+        experiment: all choices so far.
+        choices: as `changed` takes them; an entry is set before its dials.
+        field: that a refused name is told under.
+
+    Raises:
+        BadInput: for what is no choice, a value that is not legal, or choices that do not go
+            together.
+    """
     held: dict[str, Any] = {}
     for key in sorted(choices, key=lambda one: "." in one):
-        name, _, dial = key.partition(".")
-        _check(name, dial, key)
+        name, dial = named(key, field)
         if dial:
             before = held.get(name, getattr(experiment, name))
             entry = before if isinstance(before, dict) else _plain(name, before)
@@ -51,10 +70,22 @@ def changed(experiment: Experiment, choices: Mapping[str, Any]) -> Experiment:
         else:
             held[name] = choices[key]
     made = {k: v if k in SCALARS else from_dict(k, v) for k, v in held.items()}
-    new = experiment.changed(**made)
-    if new == experiment:
-        raise BadInput(f"{FIELD}: {', '.join(sorted(choices))}; in force already")
-    return new
+    return experiment.changed(**made)
+
+
+def named(key: str, field: str) -> tuple[str, str]:
+    """The choice that a name means, and its dial, "" where none is meant.
+
+    Raises:
+        BadInput: for what is no choice, or the dial of a number.
+    """
+    names = [one.name for one in dataclasses.fields(Experiment)]
+    name, _, dial = key.partition(".")
+    if name not in names:
+        raise BadInput(f"{field}: {unknown(name, names)}")
+    if name in SCALARS and "." in key:
+        raise BadInput(f"{field}: {shown(key)}; {name}, which has no dials")
+    return name, dial
 
 
 def told(old: Experiment, new: Experiment) -> str:
@@ -95,14 +126,13 @@ def value_of(text: str) -> Any:
     return text
 
 
-def _check(name: str, dial: str, key: str) -> None:
+def _check(key: str) -> None:
     """Refuse the name of what may not change."""
+    name = key.partition(".")[0]
     if name not in LIVE:
         if name not in [one.name for one in dataclasses.fields(Experiment)]:
             raise BadInput(f"{FIELD}: {unknown(name, LIVE)}")
         raise BadInput(f"{FIELD}: {name}; fixed when it began, what may change: {', '.join(LIVE)}")
-    if dial and name in SCALARS:
-        raise BadInput(f"{FIELD}: {shown(key)}; {name}, which has no dials")
 
 
 def _plain(kind: str, given: Any) -> dict[str, Any]:
