@@ -90,6 +90,7 @@ def _acts(rest: list[str]) -> dict[str, Callable[[argparse.Namespace], int]]:
         selftesting,
         serving,
         supplying,
+        sweeping,
         training,
     )
 
@@ -97,6 +98,7 @@ def _acts(rest: list[str]) -> dict[str, Callable[[argparse.Namespace], int]]:
         "serve": lambda args: serving.serve(args, rest),
         "relax": relaxing.relax,
         "train": training.train,
+        "sweep": sweeping.sweep,
         "runs": running.runs,
         "export": exporting.export,
         "weights": exporting.weights,

@@ -6,6 +6,7 @@ the file's field. Nothing here unpickles, and no array is read before its declar
 
 import dataclasses
 import hashlib
+import json
 import re
 import sys
 import tomllib
@@ -71,6 +72,20 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         if key not in names:
             raise BadInput(f"recipe.{key}: {unknown(key, names)}")
     return {key: v if key in SCALARS else _entry(key, v) for key, v in data.items()}
+
+
+def read_points(path: str | Path) -> list[dict[str, Any]]:
+    """The points of a sweep: tables [[point]] in TOML, or in JSON a list of objects under "point".
+
+    Raises:
+        BadInput: naming the line and column, or what is no table.
+    """
+    path = Path(path)
+    data = _json(path, "points") if path.suffix == ".json" else _toml(path, "points")
+    rows = data.get("point") if isinstance(data, dict) else data
+    if not isinstance(rows, list) or not rows or not all(isinstance(one, dict) for one in rows):
+        raise BadInput(f"points: {path}; tables [[point]] with choices, one at least")
+    return rows
 
 
 def read_weights(path: str | Path, network: Network) -> dict[str, Tensor]:
@@ -145,6 +160,25 @@ def check_finite(values: Tensor, field: str, legal: str) -> None:
 
 
 # TOML --------------------------------------------------------------------------------------------
+
+
+def _json(path: Path, field: str) -> Any:
+    """A JSON file as plain data, or a refusal that names line and column."""
+    with existing(path, field).open("rb") as file:
+        raw = file.read(LARGEST_TEXT + 1)
+    if len(raw) > LARGEST_TEXT:
+        raise BadInput(f"{field}: {path}; a JSON file of at most {LARGEST_TEXT} bytes")
+    try:
+        return json.loads(raw.decode("utf-8-sig"))
+    except RecursionError:
+        raise BadInput(f"{field}: {path}; nested too deeply") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{field}: {path}; no UTF-8") from None
+    except json.JSONDecodeError as bad:
+        where = f"line {bad.lineno}, column {bad.colno}"
+        raise BadInput(f"{field}: {path}, {where}: {bad.msg}") from None
+    except ValueError as bad:  # an integer of thousands of digits
+        raise BadInput(f"{field}: {path}; {str(bad).partition(';')[0]}") from None
 
 
 def _toml(path: Path, field: str) -> dict[str, Any]:

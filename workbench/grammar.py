@@ -92,7 +92,18 @@ class Grammar:
 def parser() -> tuple[argparse.ArgumentParser, Commands]:
     """The parser, and that of each command."""
     grammar = Grammar()
-    for add in (_serve, _relax, _train, _runs, _exports, _figure, _movie, _judging, _supplies):
+    for add in (
+        _serve,
+        _relax,
+        _train,
+        _sweep,
+        _runs,
+        _exports,
+        _figure,
+        _movie,
+        _judging,
+        _supplies,
+    ):
         add(grammar)
     return grammar.parser, grammar.commands
 
@@ -165,6 +176,37 @@ def _train(grammar: Grammar) -> None:
     where = one.add_mutually_exclusive_group(required=True)
     where.add_argument("--out", metavar="RUN", help="the run's folder (this or --resume)")
     where.add_argument("--resume", metavar="RUN", help="go on with a run, its name or a path to it")
+    _plugin(one)
+
+
+def _sweep(grammar: Grammar) -> None:
+    from workbench import sweeping
+
+    line = "train or relax every point of a grid, and gather what came of them"
+    one = grammar.command("sweep", line, sweeping.MORE + EXIT_CODES, sweeping.WHAT)
+    one.set_defaults(data=None, weights=None)
+    axis = "a choice and its values; may be given again"
+    one.add_argument("--over", action="append", default=[], metavar="NAME=A,B,...", help=axis)
+    one.add_argument("--seeds", metavar="A..B", help="all of them: 0..4, or 0,3,7")
+    one.add_argument("--points", metavar="FILE", help="a list of points in place of a grid")
+    _choices(one, weights=False)
+    one.add_argument("--batches", metavar="N", help="train each point for so many")
+    one.add_argument("--epochs", metavar="E", help="for so many of them instead")
+    one.add_argument("--batch", metavar="K", help="without those: which is relaxed (default: 0)")
+    one.add_argument("--batch-size", metavar="B", help="samples in a batch (default: 20)")
+    one.add_argument("--level", help="lean (default of trainings): energies only; or full")
+    for name, what in (
+        ("weights", "keep them before every Nth batch (default: an epoch)"),
+        ("test", "test accuracy before every Nth (default: an epoch)"),
+        ("align", "cosine of every Nth update to backprop's (default: none)"),
+    ):
+        one.add_argument(f"--{name}-every", metavar="N", help=what)
+    one.add_argument("--checkpoint-every", metavar="S", help="seconds between two (default: 60)")
+    one.add_argument("--workers", metavar="N", help="processes here (default: as many as cores)")
+    one.add_argument("--scheduler", metavar="ADDRESS", help="of dask, in place of those")
+    one.add_argument("--errored", action="store_true", help="begin errored points anew")
+    one.add_argument("--yes", action="store_true", help="more than 100,000 points are meant")
+    one.add_argument("--out", required=True, metavar="DIR", help="of the sweep (required)")
     _plugin(one)
 
 
@@ -298,10 +340,11 @@ def _supplies(grammar: Grammar) -> None:
 # What several of them take -----------------------------------------------------------------------
 
 
-def _choices(one: argparse.ArgumentParser) -> None:
-    """Which experiment."""
+def _choices(one: argparse.ArgumentParser, *, weights: bool = True) -> None:
+    """Which experiment; `weights` for one network only."""
     one.add_argument("--network", metavar="TOML", help="the network's name and dials")
-    one.add_argument("--weights", metavar="SAFETENSORS", help="weights of every layer")
+    if weights:
+        one.add_argument("--weights", metavar="SAFETENSORS", help="weights of every layer")
     one.add_argument("--dataset", metavar="NAME", help="a named set: Digits, SmallDigits, ...")
     one.add_argument("--recipe", metavar="TOML|PRESET", help="choices of the experiment")
     one.add_argument("--pretraining", help="of a named set: random (default), trained, 'epoch k'")

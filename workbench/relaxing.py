@@ -201,7 +201,7 @@ def relaxed(
     check_device(experiment.device)
     images = experiment.dataset() if own is None else None
     source: Any = images or own
-    rows = count * _rows(experiment, experiment.network.layers, level)
+    rows = count * bytes_of_rows(experiment, experiment.network.layers, level)
     footprint.check(experiment, source.shape, source.classes, rows=rows)
     network = experiment.build(source.shape, source.classes)
     if args.weights is not None:
@@ -329,7 +329,7 @@ def _one_of(field: str, value: str, legal: Sequence[str]) -> str:
     return value
 
 
-def _rows(experiment: "Experiment", layers: int, level: str) -> float:
+def bytes_of_rows(experiment: "Experiment", layers: int, level: str) -> float:
     """Bytes of the trace of one phase, at least."""
     from core.experiment import DTYPES
 

@@ -38,7 +38,7 @@ def places_of(args: argparse.Namespace, experiment: "Experiment") -> Places:
 
     if args.seeds is not None and args.seed is not None:
         raise Refused("--seed and --seeds: give one of them")
-    seeds = [experiment.seed] if args.seeds is None else _seeds(args.seeds)
+    seeds = [experiment.seed] if args.seeds is None else seeds_of(args.seeds)
     count = 1 if args.batches is None else as_number(args.batches)
     if not isinstance(count, int) or not 1 <= count * len(seeds) <= MOST:
         legal = f"an integer from 1, with the seeds up to {MOST:,} relaxations"
@@ -66,7 +66,7 @@ def relaxed(
     return many.combine({"seed": seeds, "batch": batches}, found)
 
 
-def _seeds(text: str) -> list[int]:
+def seeds_of(text: str) -> list[int]:
     """The seeds of "0..4", both ends included, or of "0,3,7"."""
     legal = "0..4 for 0 to 4, or 0,3,7, each once"
     ends = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", text)
