@@ -10,6 +10,7 @@ import logging
 import multiprocessing.forkserver
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,6 +46,12 @@ LOCAL = {
     "distributed.comm.timeouts.connect": f"{GONE:g}s",
 }
 """Of dask: as many deaths; no point waits at a worker; workers are forked from one process."""
+
+HEAVY = ("torch._dynamo",)
+"""What takes seconds to import, and torch's optimisers do as the first of them is made."""
+
+AT_TIMES = ("sklearn.datasets", "scipy.stats")
+"""The same, where this process needed it to check the points."""
 
 Said = Mapping[str, Any]
 
@@ -89,26 +96,25 @@ def connected(scheduler: str | None, workers: int) -> "Iterator[Client]":
     Raises:
         Gone: if nobody answers there.
     """
-    import dask
+    from dask import config
     from distributed import Client, LocalCluster
 
     for name in ("distributed", *(f"distributed.{one}" for one in ("client", "nanny", "worker"))):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is said in our words
     with contextlib.ExitStack() as held:
-        held.enter_context(dask.config.set(LOCAL))
+        held.enter_context(config.set(LOCAL))
         if scheduler is None:
             _fork_from_one()
-            to: Any = held.enter_context(
-                LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",
-                    dashboard_address=None,
-                    memory_limit=memory_of(workers) or 0,
-                    silence_logs=logging.CRITICAL,
-                )
-            )
+            here: dict[str, Any] = {
+                "n_workers": workers,
+                "threads_per_worker": 1,
+                "processes": True,
+                "host": "127.0.0.1",
+                "dashboard_address": None,
+                "memory_limit": memory_of(workers) or 0,
+                "silence_logs": logging.CRITICAL,
+            }
+            to: Any = held.enter_context(LocalCluster(**here))
         else:
             to = scheduler
         try:
@@ -127,7 +133,8 @@ def _fork_from_one() -> None:
     from distributed.utils import get_mp_context
 
     context: Any = get_mp_context()
-    context.set_forkserver_preload(["distributed", "workbench.sweep_task"])
+    heavy = [*HEAVY, *(name for name in AT_TIMES if name in sys.modules)]
+    context.set_forkserver_preload(["distributed", "workbench.sweep_task", *heavy])
     if threading.current_thread() is not threading.main_thread():
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -186,7 +193,8 @@ class Engine:
 
     def _fill(self, waiting: Iterator[Said]) -> bool:
         """Hand over as many as two for each worker; whether there may be more."""
-        threads = sum(self._client.nthreads().values()) if self._answers else 0
+        there: Any = self._client.nthreads() if self._answers else {}
+        threads = sum(there.values())
         while len(self._pending) < max(4, 2 * threads):
             task = next(waiting, None)
             if task is None:

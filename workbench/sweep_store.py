@@ -35,6 +35,12 @@ DONE = (FINISHED, DIVERGED)
 """How a point ends that is not tried again."""
 
 
+def told_by(state: str) -> tuple[str, str]:
+    """How a point has ended by the state of its run, and the sentence about it."""
+    how = next((one for one in DONE if state.startswith(one)), INTERRUPTED)
+    return (ERRORED if state.startswith("failed") else how), "" if state == how else state
+
+
 def is_sweep(folder: Path) -> bool:
     """Whether a folder holds a sweep."""
     return (folder / PLAN).is_file()

@@ -37,6 +37,7 @@ from workbench.sweep_store import (
     Journal,
     Stop,
     read_plan,
+    told_by,
 )
 
 LOOK = 0.5
@@ -63,10 +64,10 @@ def attempt(said: Mapping[str, Any]) -> dict[str, str]:
         load(said["plugins"])
         experiment = Experiment.from_dict(said["experiment"])
         state = _done(out / name, experiment, Amount(**said["amount"]), stop)
-        how = FINISHED if state == FINISHED else state.partition(":")[0]
-        ended = {"how": how, "why": "" if how == FINISHED else state}
+        how, why = told_by(state)
     except Exception as failed:  # a rule of a user may break any of it; the others go on
-        ended = {"how": ERRORED, "why": reason(failed)[0]}
+        how, why = ERRORED, reason(failed)[0]
+    ended = {"how": how, "why": why}
     journal.note(ENDED, name, **worker, **ended, seconds=time.perf_counter() - begun)
     return ended
 

@@ -274,7 +274,7 @@ def _ask_workers(client: "Client", out: Path, plan: "Plan") -> None:
 
     if not client.nthreads():
         print("note: the scheduler has no workers yet", file=sys.stderr)
-    said = client.run(fits, str(out.resolve()), plan.identity)
+    said: Any = client.run(fits, str(out.resolve()), plan.identity)
     for worker, (line, code) in said.items():
         if line:
             raise Refused(f"worker {worker}: {line}", code)
@@ -355,7 +355,7 @@ def _ended(out: Path, plan: "Plan", journal: "Journal", asked: list[int], second
         line = f"sweep: {len(errored)} of {len(plan.points):,} points are errored: {named}{rest}"
         raise Refused(f"{line}; --errored tries them again", UNSOUND)
     if counts["left"]:
-        raise Refused(f"sweep: {counts['left']} points are left; the same command goes on", UNSOUND)
+        raise Refused(f"sweep: points left: {counts['left']:,}; the same command goes on", UNSOUND)
     return 0
 
 

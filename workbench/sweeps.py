@@ -14,15 +14,14 @@ from core.runs import shelf
 from core.runs.errors import Damaged
 from workbench import measures
 from workbench.sweep_store import (
-    DIVERGED,
     ERRORED,
-    FINISHED,
     INTERRUPTED,
     RESULTS,
     ends,
     is_sweep,
     lines,
     read_plan,
+    told_by,
 )
 
 if TYPE_CHECKING:
@@ -168,11 +167,7 @@ def _known(path: Path, end: dict[str, Any] | None) -> dict[str, Any]:
 
 def _of(run: "Run") -> dict[str, Any]:
     """What a run says."""
-    state = run.state
-    how, _, why = state.partition(": ")
-    known: dict[str, Any] = {"state": how, "why": why}
-    if how not in (FINISHED, DIVERGED):
-        known["state"] = ERRORED if how == "failed" else INTERRUPTED
+    known: dict[str, Any] = dict(zip(("state", "why"), told_by(run.state), strict=True))
     batches = run.batches()
     if "accuracy" in batches:
         known["accuracy"] = _last(batches["accuracy"].values)
