@@ -67,8 +67,8 @@ ROWS = {
     59: "a figure without numbers or without a place",
     60: "more rows than can be drawn",
     61: "no seeds",
-    62: "too many seeds",
-    63: "a seed twice",
+    62: "too many seeds or points",
+    63: "a seed or a point twice",
     64: "a worker of a sweep that dies",
     65: "a point of a sweep that kills its workers",
     66: "a sweep without its scheduler",
@@ -81,9 +81,6 @@ ROWS = {
 }
 
 NOT_HERE = {
-    64: "missing: sweeps",
-    65: "missing: sweeps",
-    66: "missing: sweeps",
     67: "missing: ranks",
     68: "missing: ranks",
 }
@@ -113,7 +110,7 @@ def told(terminalreporter: pytest.TerminalReporter) -> list[str]:
     for name, numbers in (
         ("not refused", failed),
         ("not provoked in this run", set(ROWS) - passed - failed - set(NOT_HERE)),
-        ("of what this version does not have (sweeps, ranks)", set(NOT_HERE)),
+        ("of what this version does not have (ranks)", set(NOT_HERE)),
     ):
         if numbers:
             lines.append(f"  {name}: {', '.join(map(str, sorted(numbers)))}")
