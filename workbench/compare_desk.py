@@ -8,7 +8,8 @@ from bokeh.models import TextInput
 
 from workbench import compare_words as words
 from workbench.compare_board import Board
-from workbench.compare_choices import read
+from workbench.compare_choices import MOST_LANES, read
+from workbench.compare_lanes import expanded
 from workbench.compare_panel import Dials
 from workbench.compare_rows import MOST_ROWS
 from workbench.compare_scene import LETTERS, row_at
@@ -39,6 +40,8 @@ class Desk:
         """
         self.page = page
         self.choices, self._refused = read(asked)
+        run, left = expanded(self.choices.run, MOST_LANES)
+        self.choices, self._left_out = self.choices.changed(run=run), left
         self._zoom = self.choices.zoom  # to be shown when there is something to see
         self.dials = Dials(sheet, self.change)
         self._shown: Shown | None = None
@@ -73,6 +76,8 @@ class Desk:
 
     def change(self, **choices: Any) -> None:
         """Take other choices, and ask for what they show."""
+        if "run" in choices:
+            choices["run"], self._left_out = expanded(choices["run"], MOST_LANES)
         if choices.get("x", self.choices.x) != self.choices.x:
             self._at_step = self._step_at_cursor()
             choices |= {"zoom": None}
@@ -209,6 +214,7 @@ class Desk:
             refused += list(shown.refused.values())
             told += [shown.rule.sentence(max((one.rows for one in shown.lanes), default=0))]
             told += list(shown.pair.notes) if isinstance(shown.pair, Pair) else []
+            told += self._left_out
         if self.worker.trouble:
             refused.append(self.worker.trouble)
         said: dict[str, Any] = {

@@ -1,11 +1,11 @@
 """Which lanes can be compared? Those of runs in the store, and of sessions that are alive.
 
-A lane is named as in the page's address: `NAME` or `NAME:lane` of a run in the store, `~ID:lane` of
-a session of this server.
+A lane is named as in the page's address: `NAME` or `NAME:lane` of a run in the store, which is
+`SWEEP/NAME` where it belongs to a sweep, `~ID:lane` of a session of this server.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import xarray as xr
 
 from core.catalogue import BadInput
 from workbench.runs_shelf import WRITTEN
+from workbench.sweeps import found as sweeps
 
 MOST_OFFERED = 200
 """Newest runs that are offered."""
@@ -84,7 +85,10 @@ class RunLane(Lane):
         info = run.lanes[number]
         several = f" · lane {number}" if len(run.lanes) > 1 else ""
         told = f": {info.title}" if several and info.title else ""
-        title = (run.notes.title or run.name) + several + told
+        own = run.name
+        if "/" in key:  # a point of a sweep, whose name ends in a hash
+            own = f"{key.partition('/')[0]}: {run.name.rpartition('-')[0]}"
+        title = (run.notes.title or own) + several + told
         super().__init__(key, title, info.attrs.get("experiment") or run.manifest.get("experiment"))
         if isinstance(self.experiment, str):
             self.experiment = json.loads(self.experiment)
@@ -176,18 +180,43 @@ def offered() -> list[Offer]:
         for lane in session.lanes:
             one = SessionLane(session, lane.id, f"{SESSION}{name}:{lane.id}")
             offers.append(Offer(one.key, one.title, one.experiment))
-    for path in found()[:MOST_OFFERED]:
+    swept = sweeps()
+    offers += [Offer(one.name, f"sweep {one.name}, its points", None) for one in swept]
+    inside = [path for one in swept for path in sorted(found(one))]
+    for path in [*found()[:MOST_OFFERED], *inside[:MOST_OFFERED]]:
         try:
             run = Run(path)
-            lanes = [RunLane(run, k, _key(run, k)) for k in run.lanes]
+            name = f"{path.parent.name}/{run.name}" if path in inside else run.name
+            lanes = [RunLane(run, k, _key(run, name, k)) for k in run.lanes]
         except (BadInput, Damaged, OSError):
             continue  # the Runs page tells what is wrong with it
         offers += [Offer(one.key, one.title, one.experiment) for one in lanes]
     return offers
 
 
-def _key(run: Any, number: int) -> str:
-    return run.name if len(run.lanes) == 1 else f"{run.name}:{number}"
+def expanded(keys: Sequence[str], most: int) -> tuple[tuple[str, ...], list[str]]:
+    """Names of lanes in which each sweep is named by its points, and what had to be left out.
+
+    Args:
+        keys: as in the address; that of a sweep is the name of its folder.
+        most: lanes at once.
+    """
+    from core.runs.shelf import found
+
+    known = {one.name: one for one in sweeps()} if keys else {}
+    names: list[str] = []
+    for key in keys:
+        if key in known:
+            names += [f"{key}/{path.name}" for path in sorted(found(known[key]))]
+        else:
+            names.append(key)
+    whole = tuple(dict.fromkeys(names))
+    left = [f"run: {len(whole)} lanes; the first {most} are shown"] if len(whole) > most else []
+    return whole[:most], left
+
+
+def _key(run: Any, name: str, number: int) -> str:
+    return name if len(run.lanes) == 1 else f"{name}:{number}"
 
 
 def opened(key: str) -> Lane:

@@ -1,8 +1,8 @@
 """How is a grid drawn? A colour for each cell, its number in it, a frame where one stands."""
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bokeh.core.properties import value
@@ -21,8 +21,13 @@ from workbench.colour_bar import colour_bar
 from workbench.grid import MEASURES, Grid
 from workbench.look import FONT, Palette, shades, short
 
+if TYPE_CHECKING:
+    from workbench.grid_sweep import SweptGrid
+
 LOGARITHMIC = ("total", "residual")
 """Measures whose decades are drawn."""
+
+NOTHING = "nothing was relaxed yet"
 
 DIVERGING = ("cosine",)
 """Measures about zero."""
@@ -39,7 +44,7 @@ class GridPlot:
             choose: told which cell was tapped.
         """
         self._look, self._choose = look, choose
-        self._title = title_line(look, "nothing was relaxed yet")
+        self._title = title_line(look, NOTHING)
         self._x, self._y = Range1d(start=-0.5, end=3.5), Range1d(start=-0.5, end=3.5)
         self._mapper = LinearColorMapper(
             palette=shades(look.energy), low=0.0, high=1.0, nan_color=look.unreached
@@ -85,8 +90,16 @@ class GridPlot:
         )
         plot.add_layout(self._bar, "right")
 
-    def draw(self, grid: Grid, measure: str) -> None:
-        """Show what is there of a grid."""
+    def draw(
+        self, grid: "Grid | SweptGrid", measure: str, titles: Mapping[str, str] = MEASURES
+    ) -> None:
+        """Show what is there of a grid.
+
+        Args:
+            grid: relaxed here, or read from a sweep.
+            measure: a name that its cells have values of.
+            titles: of measures.
+        """
         self._ticks(self.figure.xaxis, grid.x.name, grid.x.values)
         self._ticks(self.figure.yaxis, grid.y.name, grid.y.values)
         self._x.end, self._y.end = len(grid.x.values) - 0.5, len(grid.y.values) - 0.5
@@ -114,7 +127,12 @@ class GridPlot:
         }
         bar: Any = self._bar
         bar.formatter = CustomJSTickFormatter(code=POWERS if logs else PLAIN)
-        self._title.text = f"{MEASURES[measure]}, {len(places)} of {grid.size} cells"
+        self._title.text = f"{titles[measure]}, {len(places)} of {grid.size} cells"
+
+    def clear(self) -> None:
+        """Show no cell."""
+        self.cells.data = {"x": [], "y": [], "value": [], "said": [], "ink": []}
+        self._title.text = NOTHING
 
     def frame(self, place: tuple[int, int] | None) -> None:
         """Set one cell apart."""
@@ -137,11 +155,16 @@ class GridPlot:
     def _ticks(axis: Any, name: str, values: tuple[Any, ...]) -> None:
         axis.axis_label = name
         axis.ticker = FixedTicker(ticks=list(range(len(values))))
-        axis.major_label_overrides = {k: f"{value:g}" for k, value in enumerate(values)}
+        axis.major_label_overrides = {k: _tick(value) for k, value in enumerate(values)}
 
     def _tapped(self, event: Any) -> None:
         if event.x is not None and event.y is not None:
             self._choose(round(event.x), round(event.y))
+
+
+def _tick(value: Any) -> str:
+    """A value of an axis; those of entries are names."""
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _decades(value: float) -> float:

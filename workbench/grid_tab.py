@@ -8,6 +8,7 @@ import panel as pn
 from core.catalogue import BadInput
 from workbench.grid import MEASURES, STEPS, Axis, Cell, Grid, axes, parsed, proposed
 from workbench.grid_plot import GridPlot
+from workbench.grid_sweep import SweepMap
 from workbench.look import short
 from workbench.restarting import restart
 
@@ -61,12 +62,19 @@ class GridTab:
         self._refused = pn.pane.HTML("", **words)
         self._said = pn.pane.HTML("", **words)
         self._plot = GridPlot(page.look, self._open)
-        self.view = pn.Column(
+        self._sweep = SweepMap(self._plot, page.look.name, sheet, self._turned)
+        self._here = pn.Column(
             pn.pane.HTML(f"<small>{ABOUT}</small>", **words),
             pn.Row(self._names["x"], self._values["x"], sizing_mode="stretch_width"),
             pn.Row(self._names["y"], self._values["y"], sizing_mode="stretch_width"),
             pn.Row(self._measure, self._go, self._stop, sizing_mode="stretch_width"),
             self._refused,
+            sizing_mode="stretch_width",
+        )
+        self.view = pn.Column(
+            self._sweep.menu,
+            self._here,
+            self._sweep.view,
             pn.pane.Bokeh(self._plot.figure, sizing_mode="stretch_width"),
             self._said,
             sizing_mode="stretch_width",
@@ -75,8 +83,9 @@ class GridTab:
     def follow(self, *, draws: bool = True) -> None:
         """Draw what has come; called at every beat while it is open."""
         self._offer()
+        self._sweep.offer()
         grid = self._grid
-        if grid is None or not draws:
+        if grid is None or not draws or self._sweep.chosen:
             return
         now = grid, len(grid.cells), grid.done, self._measure.value
         if now == self._drawn:
@@ -91,6 +100,14 @@ class GridTab:
         """No more cells."""
         if self._grid is not None:
             self._grid.stop()
+
+    def _turned(self) -> None:
+        """A sweep takes the place of the grid that is relaxed here, or gives it back."""
+        self._here.visible = self._said.visible = not self._sweep.chosen
+        self._plot.frame(None)
+        self._drawn = None
+        self._plot.clear()
+        self.follow()
 
     def _end(self, event: Any) -> None:
         self.close()
@@ -137,7 +154,10 @@ class GridTab:
         self._refused.object = f'<p class="refused">{html.escape(line)}</p>' if line else ""
 
     def _open(self, i: int, j: int) -> None:
-        """Open a cell in a lane, from the beginning of the batch to its end."""
+        """Open a cell in a lane, from the batch's beginning to its end; tell that of a sweep."""
+        if self._sweep.chosen:
+            self._sweep.tapped(i, j)
+            return
         grid = self._grid
         found = None if grid is None else grid.cells.get((i, j))
         if grid is None or found is None:

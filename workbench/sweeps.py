@@ -51,6 +51,9 @@ TEXTS = {
     "run": "folder of the run, within that of the sweep",
 }
 
+LARGEST = 2**30
+"""Bytes of results that are read from a file."""
+
 
 def results(folder: str | Path) -> xr.Dataset:
     """All that is known of a sweep so far, read from its runs.
@@ -109,8 +112,13 @@ def kept(folder: Path) -> xr.Dataset:
     if not path.is_file():
         raise BadInput(f"sweep: {folder.name}; no results yet, its command writes them at its end")
     try:
-        return xr.load_dataset(path)
-    except (OSError, ValueError) as failed:
+        with xr.open_dataset(path) as found:
+            if found.nbytes > LARGEST:
+                raise Damaged(f"sweep: {path}; {found.nbytes:,} bytes, results have {LARGEST:,}")
+            return found.load()
+    except (OSError, ValueError, RuntimeError) as failed:
+        if isinstance(failed, BadInput):
+            raise
         raise Damaged(f"sweep: {path}; cannot be read ({failed})") from None
 
 

@@ -66,12 +66,15 @@ def is_run(path: Path) -> bool:
 
 
 def run_named(name: str, root: Path | None = None) -> Path:
-    """The folder of a run by its name.
+    """The folder of a run by its name; of one that belongs to a sweep by "SWEEP/NAME".
 
     Raises:
         BadInput: if no run of the folder has this name; the nearest one is offered.
     """
     root = folder() if root is None else Path(root)
+    within, slash, own = name.partition("/") if isinstance(name, str) else ("", "", name)
+    if slash and _stays(root / check_name(within), root):
+        root, name = root / within, own
     path = root / check_name(name)
     if not (path.is_dir() and _stays(path, root) and is_run(path)):
         names = [one.name for one in found(root)]
