@@ -152,7 +152,8 @@ class SweepMap:
         for one in (self._x, self._y, self._measure):
             one.param.watch(lambda _: self._draw(), "value")
         self.view = pn.Column(
-            pn.Row(self._x, self._y, self._measure, sizing_mode="stretch_width"),
+            pn.Row(self._x, self._y, sizing_mode="stretch_width"),
+            pn.Row(self._measure, sizing_mode="stretch_width"),
             self._row,
             self.said,
             sizing_mode="stretch_width",
