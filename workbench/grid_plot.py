@@ -103,9 +103,9 @@ class GridPlot:
         self._ticks(self.figure.xaxis, grid.x.name, grid.x.values)
         self._ticks(self.figure.yaxis, grid.y.name, grid.y.values)
         self._x.end, self._y.end = len(grid.x.values) - 0.5, len(grid.y.values) - 0.5
-        logs = measure in LOGARITHMIC
         places = sorted(grid.cells)
         raw = [grid.cells[place].values.get(measure, math.nan) for place in places]
+        logs = measure in LOGARITHMIC and _spans_decades(raw)
         drawn = np.array([_decades(v) if logs else v for v in raw], dtype=float)
         drawn = np.where(np.isfinite(drawn), drawn, np.nan)
         self._scale(drawn, measure)
@@ -160,6 +160,12 @@ class GridPlot:
     def _tapped(self, event: Any) -> None:
         if event.x is not None and event.y is not None:
             self._choose(round(event.x), round(event.y))
+
+
+def _spans_decades(values: list[float]) -> bool:
+    """Whether the largest is ten times the least; fewer have no two powers of ten on the bar."""
+    found = [one for one in values if math.isfinite(one) and one > 0]
+    return bool(found) and max(found) >= 10 * min(found)
 
 
 def _tick(value: Any) -> str:

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 DEATHS = 3
-"""Workers that a point may take with it; at one more it is given up."""
+"""Workers that a point may take with it; dask gives it up at one more, or one that waited there."""
+
+MERCIES = 10
+"""Times that a point is tried again which was with workers that another one took with it."""
 
 LOOK = 0.02
 """Seconds between two looks at what has ended."""
@@ -159,6 +163,7 @@ class Engine:
         self._stop = Stop(folder, journal.call)
         self._pending: dict[Future, Said] = {}
         self._tries = 0
+        self._spared: Counter[str] = Counter()
         self._silent: float | None = None
 
     def run(
@@ -176,7 +181,7 @@ class Engine:
         """
         waiting, leave = iter(tasks), 0.0
         try:
-            more = self._fill(waiting)
+            more = not asked() and self._fill(waiting)
             while self._pending:
                 if asked() and not leave:
                     self._stop.ask()
@@ -223,8 +228,9 @@ class Engine:
         except KilledWorker:
             del self._pending[future]
             deaths = lost(lines(self._folder), self._journal.call).get(name, 0)
-            if deaths < DEATHS and not ends:
-                self._submit(task)  # it was with another one's workers
+            if deaths < DEATHS and self._spared[name] < MERCIES and not ends:
+                self._spared[name] += 1  # it was with another one's workers
+                self._submit(task)
                 return
             self._give_up(name, f"killed its worker {deaths} times")
             how = ERRORED

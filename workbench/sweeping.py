@@ -38,7 +38,7 @@ MORE = """\
 
 Without --batches or --epochs one batch is relaxed of each point. Workers compute with one thread
 each, so that bits do not depend on who computed what. A worker that dies is replaced, and its point
-goes on from its checkpoint; a point that takes more than three workers with it is given up and
+goes on from its checkpoint; a point that takes three workers or more with it is given up and
 named, and the exit code is 1 when all others are done. --errored tries those again.
 
 DIR holds sweep.json, which is the plan, a run for each point, a journal, and results.nc:
@@ -87,8 +87,10 @@ def sweep(args: argparse.Namespace) -> int:
                             _ask_workers(client, out, plan)
                         _run(client, out, journal, tasks, done, lambda: bool(asked))
                 except BaseException:
-                    if fresh and not _begun(out):
-                        _forget(out)  # nothing was begun, and nothing is left
+                    if _begun(out):
+                        sweeps.write(out)
+                    elif fresh:
+                        _forget(out)
                     raise
             sweeps.write(out)
         return _ended(out, plan, journal, asked, time.perf_counter() - begun)

@@ -62,7 +62,6 @@ def test_a_sweep_is_a_parameter_map_whose_cells_lead_to_their_runs(visit, sweep)
     )
     found = sweeps.results(sweep).sel({"dynamics.rate": 0.05, "init": "Forward"})
     assert float(said[1]) == pytest.approx(float(found["F"].mean()), rel=0.01)
-    page.screenshot(path="/tmp/sw/map.png")
     page.get_by_text("compare its runs").click()
     shown = wait_for(
         page, lambda r: r.get("page") == "compare" and len(r.get("lanes", ())) == 2, 60
@@ -75,4 +74,3 @@ def test_a_sweep_is_compared_by_its_name(visit, sweep):
     shown = wait_for(page, lambda r: r.get("ready") and len(r["lanes"]) == 11, 90, "the lanes")
     assert "rates" in shown["offers"] and shown["groups"] == 5 and not shown["refused"]
     assert len(shown["curves"]) == 6, "five pairs of seeds, and one alone"
-    page.screenshot(path="/tmp/sw/compare.png", full_page=True)
