@@ -407,7 +407,9 @@ def kill_workers(folder, count, dead):
 
 @pytest.mark.row(64, 65)
 @pytest.mark.slow
-def test_killed_workers_change_no_bit_and_a_poison_point_is_named(place, words, scratch):
+def test_killed_workers_change_no_bit_and_a_poison_point_is_named(
+    place, words, scratch, record_property
+):
     points, kills = (24, 3) if WHOLE else (3, 1)
     folder = place.folder / "all"
     poison = place.write("poison.py", POISON)
@@ -431,6 +433,8 @@ def test_killed_workers_change_no_bit_and_a_poison_point_is_named(place, words, 
         one = BASE.changed(seed=seed, init=make("init", "Zero"))
         alone = train(one, place.folder / f"alone{seed}", batches=60)
         assert bits(Run(folder / str(found["run"].values[seed]))) == bits(alone)
+    what = "points of sweeps whose workers were killed, as without"
+    record_property(f"count: faults: {what}", points)
 
 
 @pytest.mark.row(66)

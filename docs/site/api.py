@@ -16,6 +16,7 @@ MODULES = {
     "workbench.figures": "How a figure leaves the screen.",
     "workbench.many": "Several relaxations as one Dataset.",
     "workbench.movie": "A relaxation for talks.",
+    "workbench.sweeps": "What came of a sweep.",
     "workbench.session": "What a person does to a relaxation.",
 }
 """Modules with pages, each in a sentence."""
