@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,16 @@ import xarray as xr
 
 from core.catalogue import BadInput, make
 from core.experiment import Experiment
-from core.recording import relax
-from core.runs import Run
+from core.recording import prepared, relax
+from core.runs import Run, Writer, relaxed
 from core.runs.changes import chosen
 from core.runs.kept import digest
+from core.runs.lock import Lock
 from core.runs.train import train
 from core.theory import smm
 from tests.commands import RECIPE
 from tests.faults.share import WHOLE
-from workbench import sweep_check, sweep_engine, sweep_plan, sweep_store, sweeps
+from workbench import sweep_check, sweep_engine, sweep_plan, sweep_store, sweep_task, sweeps
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,7 +47,7 @@ class Poison:
     def __call__(self, start):
         if self.how == 1:
             os._exit(3)
-        if self.how == 2:
+        if self.how == 2 and "LUCK" not in os.environ:
             raise RuntimeError("no luck")
         return [start.zeros(i) for i in range(start.count)]
 '''
@@ -383,6 +385,89 @@ def test_what_was_under_way_goes_on_after_ctrl_c_and_after_the_scheduler_has_gon
     assert code == 3 and "scheduler: tcp://127.0.0.1:9; nobody answers" in err
 
 
+def test_an_error_is_named_is_not_tried_again_and_begins_anew_when_asked(
+    place, words, scratch, monkeypatch
+):
+    more = ["--plugin", place.write("poison.py", POISON), "--over", "init=Poison", "--over"]
+    more += ["init.how=0,2", "--batches", 2]
+    folder = place.folder / "all"
+    with scheduler() as cluster:
+        command = [*words, *more, "--scheduler", cluster.scheduler_address]
+        for _ in (1, 2):
+            code, out, err = place.run(*command)
+            assert code == 1 and out.startswith("2 points: 1 finished, 1 errored; "), err
+            assert "1 of 2 points are errored: Poison-how2-" in err and "no luck" in err
+            assert len([one for one in sweep_store.lines(folder) if one["event"] == "began"]) == 2
+        assert sweep_store.calls(sweep_store.lines(folder)) == 2
+        read = sweeps.results(folder)
+        assert read["init.how"].values.tolist() == [0, 2]
+        assert "no luck" in read["why"].values[0, 1] and np.isnan(read["F"].values[0, 1])
+        monkeypatch.setenv("LUCK", "yes")
+        code, out, err = place.run(*command, "--errored")
+        assert code == 0 and out.startswith("2 points: 2 finished; 1 were done before"), err
+    a, b = (Run(folder / str(name)) for name in sweeps.results(folder)["run"].values[0])
+    assert a.digest() == b.digest(), "both begin from zeros"
+
+
+def test_a_worker_that_cannot_run_a_point_is_named_and_nothing_is_left(place, words, monkeypatch):
+    monkeypatch.setattr(sweep_task, "fits", lambda out, identity: ("point seed 1: no data", 3))
+    with scheduler() as cluster:
+        to = ["--scheduler", cluster.scheduler_address]
+        code, err = place.refused(*words, "--seeds", "0..1", *to)
+    assert code == 3 and "relaxoscope: worker tcp://" in err and "point seed 1: no data" in err
+
+
+def test_two_commands_at_once_are_one_too_many(place, words):
+    about = said("seed=0,1")
+    about["amount"] = asdict(sweep_plan.Amount())
+    (place.folder / "all").mkdir()
+    sweep_store.write_plan(place.folder / "all", about, sweep_plan.made(about).identity)
+    lock = Lock(place.folder / "all")
+    code, err = place.refused(*words, "--seeds", "0..1")
+    lock.free()
+    assert code == 3 and "is being written by process" in err
+
+
+# What a worker finds of earlier attempts ---------------------------------------------------------
+
+
+def tried(made, folder, **amount):
+    """What a worker makes of the first point of a sweep."""
+    point = made.points[0]
+    task = {"out": str(folder), "call": 1, "name": point.name, "plugins": []}
+    task |= {"experiment": point.experiment.to_dict(), "amount": amount}
+    return sweep_task.attempt(task), folder / point.name
+
+
+@pytest.mark.parametrize("left", ["nothing", "a lock", "no checkpoint", "no manifest", "rows"])
+@pytest.mark.parametrize("amount", [{"batches": 3, "level": "lean"}, {}], ids=["train", "relax"])
+def test_whatever_an_attempt_has_left_the_next_one_ends_with_the_same_bits(tmp_path, left, amount):
+    made = swept(tmp_path / "s", "seed=3", **amount)
+    point = made.points[0]
+    path = tmp_path / "s" / point.name
+    if left == "a lock":
+        path.mkdir()
+        (path / "lock").touch()
+    elif left != "nothing":
+        writer = Writer(path, experiment=point.experiment.to_dict(), about={})
+        if left == "rows":  # of the other kind, and then it died
+            trace = prepared(point.experiment, 0, "lean", False)[1]
+            writer.lane(trace.layout)
+        writer.leave()
+        if left == "no manifest":
+            (path / "manifest.json").unlink()
+    ended, path = tried(made, tmp_path / "s", **amount)
+    assert ended == {"how": "finished", "why": ""}
+    if amount:
+        alone = train(point.experiment, tmp_path / "alone", batches=3)
+    else:
+        alone = relaxed.relax(point.experiment, tmp_path / "alone", align=True)
+    assert bits(Run(path)) == bits(alone)
+    before = [path.stat().st_mtime_ns for path in sorted(path.rglob("*.sqlite"))]
+    assert tried(made, tmp_path / "s", **amount)[0] == ended
+    assert before == [path.stat().st_mtime_ns for path in sorted(path.rglob("*.sqlite"))]
+
+
 # Workers that are processes ----------------------------------------------------------------------
 
 
@@ -439,7 +524,7 @@ def test_killed_workers_change_no_bit_and_a_poison_point_is_named(
 
 @pytest.mark.row(66)
 @pytest.mark.slow
-@pytest.mark.skipif(not WHOLE, reason="missing: time, make reliability has it")
+@pytest.mark.skipif(not WHOLE, reason="missing: RELIABILITY=whole, as make reliability sets it")
 def test_a_killed_client_goes_on_and_runs_nothing_again(place, words):
     folder = place.folder / "all"
     more = ["--seeds", "0..11", "--batches", 200, "--workers", 2]
