@@ -360,7 +360,7 @@ def test_what_was_under_way_goes_on_after_ctrl_c_and_after_the_scheduler_has_gon
 
     with scheduler() as cluster, beside(interrupt):
         code, out, err = place.run(*words, *more, "--scheduler", cluster.scheduler_address)
-    assert code == 130 and "the same command goes on" in err, err
+    assert code == 130 and "interrupted, 1 of 3 points are done; the same" in err, err
     assert out.startswith("3 points: 1 finished, 2 left"), out
     cluster = scheduler()
     opened = cluster.__enter__()

@@ -18,6 +18,7 @@ from typing import Any
 from core.catalogue import BadInput, from_dict, shown, unknown
 from core.experiment import SCALARS, Experiment
 from core.poke import Poke
+from core.runs.shelf import name_of
 from workbench.beginning import Begin
 from workbench.lanes_moves import Moves
 from workbench.session import Session
@@ -92,7 +93,7 @@ def packed(log: Mapping[str, Any], layout: Mapping[str, str]) -> str:
             "kept; a recording keeps the rows"
         )
     if log.get("begin"):  # runs are found by their names: paths say nothing elsewhere
-        log["begin"] = {**log["begin"], "run": Path(log["begin"]["run"]).name}
+        log["begin"] = {**log["begin"], "run": name_of(Path(log["begin"]["run"]))}
     text = json.dumps({"log": log, "layout": dict(layout)}, separators=(",", ":"))
     body = base64.urlsafe_b64encode(zlib.compress(text.encode(), 9)).rstrip(b"=").decode()
     made = f"{VERSION}.{body}"

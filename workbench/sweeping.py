@@ -349,7 +349,7 @@ def _ended(out: Path, plan: "Plan", journal: "Journal", asked: list[int], second
     sys.stdout.flush()
     if asked:
         line = f"sweep: {out.name}; interrupted, {len(held):,} of {len(plan.points):,} points are"
-        raise Refused(f"{line} kept; the same command goes on", 128 + asked[0])
+        raise Refused(f"{line} done; the same command goes on with the rest", 128 + asked[0])
     errored = [p.name for p in plan.points if held.get(p.name, {}).get("how") == ERRORED]
     if errored:
         named = "; ".join(f"{one} ({held[one]['why']})" for one in errored[:NAMED])

@@ -85,6 +85,13 @@ def run_named(name: str, root: Path | None = None) -> Path:
     return path
 
 
+def name_of(path: Path, root: Path | None = None) -> str:
+    """The name by which `run_named` finds a run in a folder, or in a sweep in it."""
+    root = folder() if root is None else Path(root)
+    above = Path(path).resolve().parent
+    return f"{above.name}/{path.name}" if above.parent == root.resolve() else path.name
+
+
 def rename(path: Path, name: str) -> Path:
     """Give a run another name; returns where it lies now.
 

@@ -98,6 +98,20 @@ def test_a_link_that_leads_out_is_no_run_and_is_not_touched(tmp_path):
     assert snapshot(tmp_path) == before
 
 
+def test_a_run_of_a_sweep_is_found_by_both_names_and_no_further_down(tmp_path):
+    root = tmp_path / "runs"
+    inside = run(root / "rates" / "a-1")
+    (root / "link").symlink_to(run(tmp_path / "away" / "a-1").parent)
+    assert (
+        shelf.run_named("rates/a-1", root) == inside and shelf.name_of(inside, root) == "rates/a-1"
+    )
+    assert shelf.name_of(run(root / "b"), root) == "b"
+    run(root / "rates" / "deep" / "a-1")
+    for name in ("rates/../b", "rates/deep/a-1", "../away/a-1", "link/a-1", "rates/", "/a-1", "/"):
+        with pytest.raises(BadInput, match=r"^run: "):
+            shelf.run_named(name, root)
+
+
 def test_an_unknown_name_offers_the_nearest(tmp_path):
     run(tmp_path / "spiking")
     with pytest.raises(BadInput, match=r"run: spikin; one of spiking \(did you mean spiking\?\)"):
