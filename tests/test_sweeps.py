@@ -26,7 +26,15 @@ from core.runs.train import train
 from core.theory import smm
 from tests.commands import RECIPE
 from tests.faults.share import WHOLE
-from workbench import sweep_check, sweep_engine, sweep_plan, sweep_store, sweep_task, sweeps
+from workbench import (
+    grid_sweep,
+    sweep_check,
+    sweep_engine,
+    sweep_plan,
+    sweep_store,
+    sweep_task,
+    sweeps,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -262,6 +270,25 @@ def test_a_point_that_is_given_up_is_errored_until_it_begins_anew(tmp_path):
     assert read["why"].values[0] == "killed its worker 4 times"
     sweep_store.Journal(tmp_path / "s", 2).note("anew", a)
     assert list(sweep_store.ends(sweep_store.lines(tmp_path / "s"))) == [b]
+
+
+def test_a_map_is_over_two_choices_with_the_mean_over_seeds(tmp_path):
+    made = swept(tmp_path / "s", "dynamics.rate=0.1,0.2", "steps=3,4", "init=Zero,Null", "seed=0,1")
+    found = sweeps.results(tmp_path / "s")
+    found["F"][:] = np.arange(16.0).reshape(2, 2, 2, 2)  # rate, steps, init, seed
+    found["F"][1, 1, 1, 0] = np.nan
+    found["F"][0, 0, 1] = np.nan
+    found["state"][0, 0, 1], found["why"][0, 0, 1] = "errored", "no luck"
+    grid = grid_sweep.swept(found, "steps", "dynamics.rate", {"init": "Null"})
+    assert (grid.x.values, grid.y.values, grid.size) == ((3, 4), (0.1, 0.2), 4)
+    totals = {at: one.values.get("total") for at, one in grid.cells.items()}
+    assert totals == {(0, 0): None, (1, 0): 6.5, (0, 1): 10.5, (1, 1): 15.0}
+    assert (grid.cells[0, 0].why, grid.cells[0, 0].word) == ("no luck", "errored")
+    row = grid_sweep.swept(found, "init", "", {"dynamics.rate": 0.1, "steps": 4})
+    assert [one.values["total"] for one in row.cells.values()] == [4.5, 6.5]
+    assert grid_sweep.axes(found) == [one.name for one in made.axes]
+    with pytest.raises(BadInput, match=r"axes: steps, size; two of dynamics\.rate, steps, init"):
+        grid_sweep.swept(found, "steps", "size", {})
 
 
 def test_a_plan_that_was_changed_is_not_read(tmp_path):

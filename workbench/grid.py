@@ -89,11 +89,13 @@ class Cell:
         experiment: that was relaxed; None where it is refused.
         values: by the names of `MEASURES`, nan where there is no number.
         why: the sentence that refuses it, or how it failed; "" otherwise.
+        word: that stands in its place then.
     """
 
     experiment: Experiment | None
     values: Mapping[str, float]
     why: str = ""
+    word: str = "refused"
 
 
 def axes(experiment: Experiment) -> dict[str, str]:

@@ -18,7 +18,7 @@ from bokeh.models import (
 from workbench.axes import PLAIN, POWERS
 from workbench.blank import blank, title_line
 from workbench.colour_bar import colour_bar
-from workbench.grid import MEASURES, Grid
+from workbench.grid import MEASURES, Cell, Grid
 from workbench.look import FONT, Palette, shades, short
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class GridPlot:
             "x": [i for i, _ in places],
             "y": [j for _, j in places],
             "value": drawn,
-            "said": [_said(grid.cells[p].why, v) for p, v in zip(places, raw, strict=True)],
+            "said": [_said(grid.cells[p], v) for p, v in zip(places, raw, strict=True)],
             "ink": inks,
         }
         bar: Any = self._bar
@@ -177,8 +177,8 @@ def _decades(value: float) -> float:
     return math.log10(value) if value > 0 else math.nan
 
 
-def _said(why: str, value: float) -> str:
+def _said(cell: Cell, value: float) -> str:
     """What stands in a cell."""
-    if why:
-        return "refused"
+    if cell.why:
+        return cell.word
     return "–" if math.isnan(value) else short(value).replace("-", "−")

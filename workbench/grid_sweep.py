@@ -100,12 +100,14 @@ def _cell(one: xr.Dataset) -> Cell:
     state = one["state"].values.ravel().tolist()
     if not any(map(math.isfinite, values.values())):
         whys = [why for why in one["why"].values.ravel().tolist() if why]
-        return Cell(None, {}, (whys or [next(filter(None, state), "not begun")])[0])
+        word = next(filter(None, state), "not begun")
+        return Cell(None, {}, (whys or [word])[0], word)
     return Cell(None, values)
 
 
 def _least(cosines: xr.DataArray) -> xr.DataArray:
-    return cosines.min("layer", skipna=True)
+    """The least of all layers; nothing before any point has layers."""
+    return cosines.min("layer", skipna=True) if cosines.sizes["layer"] else cosines
 
 
 def _mean(values: xr.DataArray) -> float:
