@@ -326,7 +326,7 @@ def scheduler(workers=1):
 @contextmanager
 def beside(act):
     """Do something in a thread, while the block runs."""
-    thread = threading.Thread(target=act)
+    thread = threading.Thread(target=act, daemon=True)
     thread.start()
     yield
     thread.join(60)
@@ -377,7 +377,7 @@ def test_relaxations_are_those_of_the_core_and_are_not_done_twice(place, words):
 def test_what_was_under_way_goes_on_after_ctrl_c_and_after_the_scheduler_has_gone(
     place, words, monkeypatch
 ):
-    folder, more = place.folder / "all", ["--seeds", "0..2", "--batches", 60]
+    folder, more = place.folder / "all", ["--seeds", "0..2", "--batches", 100]
     monkeypatch.setattr(sweep_engine, "GONE", 1.0)
     monkeypatch.setitem(sweep_engine.LOCAL, "distributed.comm.timeouts.connect", "1s")
 
@@ -403,7 +403,7 @@ def test_what_was_under_way_goes_on_after_ctrl_c_and_after_the_scheduler_has_gon
         code, out, err = place.run(*words, *more, "--scheduler", last.scheduler_address)
     assert code == 0 and out.startswith("3 points: 3 finished"), err
     for seed, name in enumerate(sweeps.results(folder)["run"].values):
-        alone = train(BASE.changed(seed=seed), place.folder / f"alone{seed}", batches=60)
+        alone = train(BASE.changed(seed=seed), place.folder / f"alone{seed}", batches=100)
         assert bits(Run(folder / str(name))) == bits(alone)
     code, err = place.refused(*words, "--seeds", "0..1", "--scheduler", "tcp://127.0.0.1:9")
     assert code == 2  # another sweep, before anybody is asked
