@@ -32,7 +32,10 @@ class Energy(Protocol):
 
 
 class Init(Protocol):
-    """First states; may have `observe(start, final, memory) -> memory` to learn from a batch."""
+    """First states; may have `observe(start, final, memory) -> memory` to learn from a batch.
+
+    One that shall learn from the share of each of several ranks is a `core.summing.Summing`.
+    """
 
     def __call__(self, start: Start) -> States:
         """h^(0) of every state; clamped ones are overwritten afterwards."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from core.energies.squared_error import SquaredError
 from core.normalization import BATCH, BatchNorm, Moments, Statistics
+from core.ranks import ALONE
 
 if TYPE_CHECKING:
     from core.kinds import Energy
@@ -73,6 +74,7 @@ class Network(nn.Module):
         self.nodes = list(nodes)
         self.image = image
         self.version = 0
+        self.ranks = ALONE
         self._swept: list[weakref.ref[Tensor]] = []
         self._swept_by: tuple[int, ...] = ()
         for i, node in enumerate(self.nodes):
@@ -255,13 +257,13 @@ class Network(nn.Module):
         states = cast(States, [roots.get(i) for i in range(len(self.nodes))])
         with torch.no_grad():
             for one in self.norms:
-                one.measures = True
+                one.measures = self.ranks
             try:
                 for i in self.order():
                     states[i] = self._value(i, states, self.prediction)
             finally:
                 for one in self.norms:
-                    one.measures = False
+                    one.measures = None
         found = Statistics(tuple(cast(Moments, one.given) for one in self.norms))
         self.normalise_by(before)
         return found

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from core.ranks import Ranks
+
 NONE, FROZEN, BATCH = "none", "frozen", "batch"
 
 NORMS = (NONE, FROZEN, BATCH)
@@ -43,6 +45,15 @@ class Moments(NamedTuple):
         over = [d for d in range(a.dim()) if d != 1]
         variance, mean = torch.var_mean(a, over, correction=0)
         return cls(mean, variance, a.numel() // a.shape[1])
+
+    def over(self, ranks: Ranks) -> "Moments":
+        """Those of the global batch, from what each rank has of its equally large share."""
+        if ranks.count == 1:
+            return self
+        both = ranks.gathered(torch.stack([self.mean, self.variance])[None])  # (count, 2, C)
+        means, variances = both.unbind(1)
+        variance = variances.mean(0) + means.var(0, correction=0)
+        return Moments(means.mean(0), variance, self.values * ranks.count)
 
 
 @dataclass(frozen=True)
@@ -86,12 +97,12 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
         self.given: Moments | None = None
         self.relaxes = False
-        self.measures = False
+        self.measures: Ranks | None = None
 
     def forward(self, a: Tensor) -> Tensor:
         """Normalised, (B, C, ...)."""
-        if self.measures:
-            self.given = Moments.of(a.detach())
+        if self.measures is not None:
+            self.given = Moments.of(a.detach()).over(self.measures)
         if self.relaxes and self.how == BATCH:
             mean, variance, _ = Moments.of(a)
         elif self.given is not None:

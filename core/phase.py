@@ -1,7 +1,8 @@
 """What is held, pulled and awaited while states relax?"""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,6 +55,23 @@ class Phase:
         values = [*self.clamped.values(), *(v for v, _ in self.held.values()), *self.given.values()]
         values += [] if self.target is None else [self.target]
         return len(values[0]) if values else 0
+
+    def rows(self, rows: slice) -> "Phase":
+        """That of some of its samples."""
+
+        def taken(x: Any) -> Any:
+            return x[rows] if isinstance(x, Tensor) and x.dim() else x
+
+        return replace(
+            self,
+            clamped={i: taken(h) for i, h in self.clamped.items()},
+            nudge=taken(self.nudge),
+            target=taken(self.target),
+            share=taken(self.share),
+            held={i: (taken(value), taken(mask)) for i, (value, mask) in self.held.items()},
+            given={i: taken(h) for i, h in self.given.items()},
+            pinned={i: taken(mask) for i, mask in self.pinned.items()},
+        )
 
     def begun(self, states: Sequence[Tensor]) -> list[Tensor]:
         """States at its beginning: given ones, held units and clamps in their place.

@@ -192,6 +192,7 @@ class Relaxation:
             moved = self._kept(moved, step.free_energy)
             self._adapt(step.free_energy)
         if gradients is not None:
+            self.network.ranks.add(gradients)
             self._apply(gradients)
         self.before, self.states = self.states, moved
 
@@ -221,14 +222,20 @@ class Relaxation:
     def _moment(self, *, ended: bool) -> Moment:
         return Moment(self.t, self.phase.name, ended, ended and self._phase == len(self.phases) - 1)
 
-    def learn(self) -> None:
-        """The weight update of rules that wait for the end; running statistics follow the batch."""
-        if self.optimiser is None or self.held:
-            return
-        if not self.recipe.learning.every_step:
-            self._apply(self.recipe.learning.gradients(self.step()))
-        self.network.follow(self._statistics)
-        self._step = None
+    def learn(self, also: Sequence[Tensor] = ()) -> None:
+        """The weight update of rules that wait for the end; running statistics follow the batch.
+
+        Args:
+            also: summed over all ranks in the same exchange as the gradients, in place.
+        """
+        learns, rule = self.optimiser is not None and not self.held, self.recipe.learning
+        found = rule.gradients(self.step()) if learns and not rule.every_step else ()
+        self.network.ranks.add([*found, *also])
+        if found:
+            self._apply(found)
+        if learns:
+            self.network.follow(self._statistics)
+            self._step = None
 
     def __iter__(self) -> Iterator[Step]:
         """Steps from here to the end of the last phase."""
@@ -300,10 +307,7 @@ class Relaxation:
         self._saved = weights
 
     def _adopt(self) -> None:
-        """Take over a changed recipe: what it disturbs is derived from the states as they stand.
-
-        Samples that had stopped are judged anew.
-        """
+        """Take over a changed recipe; what it disturbs is derived from the states as they stand."""
         self.network.normalise_by(self._statistics)
         old, new = self._adopted, self.recipe
         if old is new:
@@ -330,11 +334,7 @@ class Relaxation:
         self._step = None
 
     def _schedule(self) -> None:
-        """Lay out the precisions: a schedule's for all steps, adaptive ones as they have learnt.
-
-        What adaptive precisions have learnt is kept with their type, so that another type begins
-        anew.
-        """
+        """Lay out the precisions; what adaptive ones have learnt is kept with their type."""
         precision, depth = self.recipe.precision, self.network.depth
         self._rows = None
         if isinstance(precision, kinds.Adaptive):
@@ -387,14 +387,14 @@ class Relaxation:
     def _kept(self, moved: States, free_energy: FreeEnergy) -> States:
         """The moved states, but for held units and for samples that have stopped by themselves."""
         moved = [self.phase.with_held(i, h) for i, h in enumerate(moved)]
-        if not self.recipe.tolerance or self.recipe.stop == "batch":
-            return moved
-        moves = self._goes_on(free_energy)
-        self._stopped = ~moves
-        return only(moves, moved, self.states)
+        if self.recipe.tolerance and self.recipe.stop == "sample":
+            self._stopped = ~(moves := self._goes_on(free_energy))
+            moved = only(moves, moved, self.states)
+        return moved
 
     def _apply(self, gradients: Sequence[Tensor | None]) -> None:
-        """One optimiser step on the mean over the batch."""
+        """One optimiser step on the mean over the global batch."""
         assert self.optimiser is not None
-        weight_step(self.network, self.optimiser, gradients, len(self.states[0]))
+        samples = len(self.states[0]) * self.network.ranks.count
+        weight_step(self.network, self.optimiser, gradients, samples)
         self._step = None

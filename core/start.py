@@ -53,11 +53,11 @@ class Start:
         return self.network.example.new_zeros((self.batch, *self.network.nodes[i].shape))
 
     def noise(self, i: int) -> Tensor:
-        """A state of standard normal noise, (B, *shape)."""
-        like = self.network.example
-        shape = (self.batch, *self.network.nodes[i].shape)
+        """Standard normal noise, (B, *shape); of several ranks each has its rows of one draw."""
+        like, ranks = self.network.example, self.network.ranks
+        shape = (self.batch * ranks.count, *self.network.nodes[i].shape)
         drawn = torch.randn(shape, generator=self.generator, dtype=like.dtype)
-        return drawn.to(like.device)
+        return drawn[ranks.rows].to(like.device)
 
     def first_guess(self) -> States:
         """A forward sweep, or zeros where a free root or a cycle rules it out: without a past."""

@@ -3,7 +3,7 @@
 The batch gear of a session and the training of first weights are this one loop.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from core.experiment import Experiment
 from core.network import Network, States
 from core.phase import Phase
 from core.relaxation import Relaxation
+from core.summing import Summing
 from core.weights.schedules import follow
 
 Phases = tuple[Phase, ...]
@@ -71,13 +72,15 @@ class Training:
                 where the weights have moved since.
         """
         experiment = self.experiment
-        generator = noise(experiment.seed, batch.number)
+        generator, rows = noise(experiment.seed, batch.number), self.network.ranks.rows
         phases = experiment.task.phases(self.network, batch, self.images.classes, generator)
+        if self.network.ranks.count > 1:  # lots are drawn for the global batch
+            phases = tuple(one.rows(rows) for one in phases)
         return Relaxation(
             self.network,
             phases if clamps is None else clamps(phases),
             experiment.recipe,
-            labels=batch.y.to(self.network.example.device),
+            labels=batch.y[rows].to(self.network.example.device),
             classes=self.images.classes,
             memory=self.memory,
             previous=self.previous,
@@ -108,15 +111,25 @@ class Training:
             follow(new, self.experiment.weights.schedule, self.experiment.weights.span)
         self.optimiser = new
 
-    def finish(self, relaxation: Relaxation) -> None:
-        """Update the weights, unless they are held, and let the init remember the final states."""
-        relaxation.learn()
-        self.previous = relaxation.states
-        self.precisions = relaxation.precisions
-        observe = getattr(relaxation.recipe.init, "observe", None)
-        if observe is not None:
+    def finish(self, relaxation: Relaxation, also: Sequence[Tensor] = ()) -> None:
+        """Update the weights, unless they are held, and let the init remember the final states.
+
+        Args:
+            relaxation: at its end.
+            also: summed over all ranks in the same exchange as all else, in place.
+        """
+        init, start, states = relaxation.recipe.init, relaxation.start, relaxation.states
+        sums: list[Tensor] = []
+        if isinstance(init, Summing):
             with torch.no_grad():
-                self.memory = observe(relaxation.start, relaxation.states, self.memory)
+                sums = init.sums(start, states, self.memory)
+        relaxation.learn([*sums, *also])
+        self.previous, self.precisions = states, relaxation.precisions
+        with torch.no_grad():
+            if isinstance(init, Summing):
+                self.memory = init.remember(start, states, sums, self.memory)
+            elif (observe := getattr(init, "observe", None)) is not None:
+                self.memory = observe(start, states, self.memory)
 
 
 def noise(seed: int, number: int) -> torch.Generator:
@@ -147,19 +160,24 @@ def accuracies(
 ) -> list[float]:
     """Shares of images whose class is among the first places by the scores of a forward pass.
 
+    Where several ranks hold the network each looks at its share of the images.
+
     Args:
         network: with one root, the image.
         images: (n, C, H, W).
         labels: (n,).
         places: how many classes count, of each share; 5 gives the papers' top-5 accuracy.
     """
-    like = network.example
+    like, ranks, count = network.example, network.ranks, len(images)
+    if ranks.count > 1:
+        images, labels = images[ranks.rows], labels[ranks.rows]
     x = images.flatten(1).reshape(-1, *network.nodes[0].shape).to(like)
     with torch.no_grad(), network.evaluating():
         scores = network.sweep({0: x})[network.top]
     truth = labels.to(like.device)[:, None]
-    found = []
-    for k in places:
+    found = torch.empty(len(places), dtype=torch.float64)
+    for n, k in enumerate(places):
         first = scores.argmax(1, keepdim=True) if k == 1 else scores.topk(k, dim=1).indices
-        found.append(float((first == truth).any(1).double().mean()))
-    return found
+        found[n] = (first == truth).any(1).sum()
+    ranks.add([found])
+    return found.div_(count).tolist()

@@ -80,19 +80,13 @@ ROWS = {
     72: "a package that is not installed",
 }
 
-NOT_HERE = {
-    67: "missing: ranks",
-    68: "missing: ranks",
-}
-"""Rows of what this version does not have."""
-
 
 def give_rows(items: list[pytest.Item]) -> None:
     """Give the report of each test its rows."""
     for item in items:
         for mark in item.iter_markers("row"):
             for number in mark.args:
-                if number not in ROWS or number in NOT_HERE:
+                if number not in ROWS:
                     raise pytest.UsageError(f"{item.nodeid}: row({number}); see tests/rows.py")
                 item.user_properties.append(("row", number))
 
@@ -109,8 +103,7 @@ def told(terminalreporter: pytest.TerminalReporter) -> list[str]:
     lines = [f"bad inputs refused: {len(refused)} of {len(ROWS)} rows of the catalogue"]
     for name, numbers in (
         ("not refused", failed),
-        ("not provoked in this run", set(ROWS) - passed - failed - set(NOT_HERE)),
-        ("of what this version does not have (ranks)", set(NOT_HERE)),
+        ("not provoked in this run", set(ROWS) - passed - failed),
     ):
         if numbers:
             lines.append(f"  {name}: {', '.join(map(str, sorted(numbers)))}")

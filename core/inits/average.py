@@ -9,6 +9,7 @@ from torch import Tensor
 from core.catalogue import BadInput, dial, entry
 from core.network import States
 from core.start import Start
+from core.summing import Summing
 
 
 @entry(
@@ -18,7 +19,7 @@ from core.start import Start
     source="pinchetti2026",
 )
 @dataclass(frozen=True)
-class Average:
+class Average(Summing):
     r"""The mean of the last batch's final states over the samples of one's class.
 
     $h_\ell^{(0)}[i] = \langle h_\ell^{(T)}[j] \rangle_{y_j = y_i}$ over the batch before for
@@ -59,19 +60,32 @@ class Average:
             states.append(torch.where(seen.reshape(shape), means[i][start.labels], h))
         return states
 
-    def observe(
+    def sums(
         self, start: Start, final: States, memory: tuple[States, Tensor] | None
-    ) -> tuple[States, Tensor]:
-        """Class means of the final states: ((C, *shape) for each state, (C,) which are known)."""
+    ) -> list[Tensor]:
+        """Samples of each class, (C,), and the sum over them of each state, (C, *shape)."""
         if start.labels is None:
             raise ValueError("init.Average: the batch has no labels; class means need them")
         classes = start.classes
-        counts = torch.bincount(start.labels, minlength=classes)  # (C,)
+        counts = torch.bincount(start.labels, minlength=classes).to(final[0])
+        return [
+            counts,
+            *(h.new_zeros((classes, *h.shape[1:])).index_add_(0, start.labels, h) for h in final),
+        ]
+
+    def remember(
+        self,
+        start: Start,
+        final: States,
+        sums: list[Tensor],
+        memory: tuple[States, Tensor] | None,
+    ) -> tuple[States, Tensor]:
+        """Class means of the final states: ((C, *shape) for each state, (C,) which are known)."""
+        counts, *totals = sums
         present = counts > 0
         means = []
-        for i, h in enumerate(final):
-            total = h.new_zeros((classes, *h.shape[1:])).index_add_(0, start.labels, h)
-            shape = (-1,) + (1,) * (h.dim() - 1)
+        for i, total in enumerate(totals):
+            shape = (-1,) + (1,) * (total.dim() - 1)
             mean = total / counts.clamp(min=1).reshape(shape)
             if memory is not None:
                 old, known = memory[0][i], memory[1]

@@ -10,6 +10,7 @@ from torch import Tensor
 from core.catalogue import dial, entry
 from core.network import States
 from core.start import Start
+from core.summing import Summing
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Learnt:
     source="pinchetti2026",
 )
 @dataclass(frozen=True)
-class Memory:
+class Memory(Summing):
     r"""A small Hopfield memory that learns where relaxations end.
 
     $h_\ell^{(0)}[i] = \mathrm{softmax}(\delta\,(o_i Q_\ell + b_\ell) K_\ell^\top)\,V_\ell$ with
@@ -122,12 +123,26 @@ class Memory:
             return [states[i] for i in range(start.count)]
         return start.network.sweep(states)
 
-    def observe(self, start: Start, final: States, memory: Learnt | None) -> Learnt:
+    def sums(self, start: Start, final: States, memory: Learnt | None) -> list[Tensor]:
+        """Gradients of the loss by Q, b, K and V of every state; none where it begins anew."""
+        if memory is None or memory.form != self._form(start):
+            return []
+        o, everyone = _observation(start), start.batch * start.network.ranks.count
+        now = _leaves(memory)
+        with torch.enable_grad():
+            loss = o.new_zeros(())
+            for i, one in now.items():
+                off = self._recalled(o, one) - final[i].detach().flatten(1)
+                loss = loss + off.square().sum(1).sum() / everyone
+        return list(torch.autograd.grad(loss, [p for one in now.values() for p in one.parts]))
+
+    def remember(
+        self, start: Start, final: States, sums: list[Tensor], memory: Learnt | None
+    ) -> Learnt:
         """The memory after one more batch, the first one or one step of AdamW from the last."""
-        form = self._form(start)
-        if memory is None or memory.form != form:
-            return self._fitted(start, final, form)
-        return self._stepped(start, final, memory)
+        if memory is None or not sums:
+            return self._fitted(start, final, self._form(start))
+        return self._stepped(sums, memory)
 
     def _form(self, start: Start) -> tuple[Any, ...]:
         clamped = tuple((i, tuple(h.shape[1:])) for i, h in sorted(start.clamped.items()))
@@ -155,7 +170,7 @@ class Memory:
         roots = [i for i in free if i in network.roots]
         recalled = roots if roots and start.acyclic else free
         target = final if roots or not start.acyclic else network.sweep(start.clamped)
-        o = _observation(start)
+        o = network.ranks.gathered(_observation(start))
         generator = start.generator or torch.Generator().manual_seed(0)
 
         def normal(rows: int, fan_in: int) -> Tensor:
@@ -171,7 +186,7 @@ class Memory:
                 normal(self.patterns, self.embedding),
                 like.new_zeros(self.patterns, network.nodes[i].size),
             )
-            wanted = target[i].flatten(1).tensor_split(self.heads, dim=1)
+            wanted = network.ranks.gathered(target[i]).flatten(1).tensor_split(self.heads, dim=1)
             heads = zip(self._attention(o, one), wanted, strict=True)
             V = torch.cat([self._least_squares(A, h) for A, h in heads], dim=1)
             found[i] = Patterns(one.Q, one.b, one.K, V)
@@ -183,26 +198,27 @@ class Memory:
         floor = max(A.shape) * torch.finfo(A.dtype).eps
         return (torch.linalg.pinv(A, rtol=max(self.cutoff, floor)) @ wanted).to(H)
 
-    def _stepped(self, start: Start, final: States, memory: Learnt) -> Learnt:
+    def _stepped(self, gradients: list[Tensor], memory: Learnt) -> Learnt:
         """All four tensors of every state, one step of AdamW later."""
-        o = _observation(start)
-        now = {
-            i: Patterns(*[part.clone().requires_grad_() for part in one.parts])
-            for i, one in memory.patterns.items()
-        }
-        optimiser = torch.optim.AdamW([p for one in now.values() for p in one.parts], lr=self.rate)
+        now = _leaves(memory)
+        parts = [p for one in now.values() for p in one.parts]
+        optimiser = torch.optim.AdamW(parts, lr=self.rate)
         group = optimiser.state_dict()["param_groups"]
         held = copy.deepcopy(memory.optimiser)
         optimiser.load_state_dict({"state": held, "param_groups": group})
-        with torch.enable_grad():
-            loss = o.new_zeros(())
-            for i, one in now.items():
-                off = self._recalled(o, one) - final[i].detach().flatten(1)
-                loss = loss + off.square().sum(1).mean()
-            loss.backward()
+        for part, gradient in zip(parts, gradients, strict=True):
+            part.grad = gradient
         optimiser.step()
         found = {i: Patterns(*[p.detach() for p in one.parts]) for i, one in now.items()}
         return Learnt(memory.form, found, optimiser.state_dict()["state"])
+
+
+def _leaves(memory: Learnt) -> dict[int, Patterns]:
+    """Copies of all that was learnt, to be differentiated by."""
+    return {
+        i: Patterns(*[part.clone().requires_grad_() for part in one.parts])
+        for i, one in memory.patterns.items()
+    }
 
 
 def _observation(start: Start) -> Tensor:

@@ -5,7 +5,7 @@ It can stand still between any two steps and be gone on with from there, with th
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -17,15 +17,15 @@ from core.experiment import Experiment
 from core.layout import Layout
 from core.network import Network
 from core.pretraining import Progress, first_weights
-from core.recorder import LEAN
+from core.recorder import LEAN, Chunk
 from core.recording import Guard, about, fits_alignment
-from core.relaxation import Relaxation
 from core.runs import standing
 from core.runs.changes import in_force
 from core.runs.checkpoint import Checkpoint, Checkpoints
 from core.runs.known import Known
 from core.runs.looks import Every, entire, flat, parts, ringed, tested, until
 from core.runs.memories import NotKept, Packed
+from core.runs.standing import Running
 from core.runs.steering import Log, Steering, Stopped
 from core.runs.writer import FINISHED, INTERRUPTED, Writer
 from core.theory.accounts import accounts
@@ -44,27 +44,8 @@ SHOWN = 8
 Asked = Callable[[], bool]
 
 
-class _Ended(Exception):
+class Ended(Exception):
     """The training ends before its last batch; says how."""
-
-
-@dataclass
-class _Running:
-    """One batch while it relaxes.
-
-    Args:
-        number: of the batch.
-        relaxation: of it.
-        begun: seconds of the training at which it began.
-        before: all weights with which it began, where their update shall be measured.
-        steps: updates of each phase so far.
-    """
-
-    number: int
-    relaxation: Relaxation
-    begun: float
-    before: Tensor | None
-    steps: dict[str, int]
 
 
 class Course:
@@ -109,7 +90,7 @@ class Course:
         self.tested: float | None = None
         self.seen: dict[str, float] = {}  # of the batch that is next or under way
         self.row = self.number = 0
-        self.running: _Running | None = None
+        self.running: Running | None = None
         self.back: int | None = None
         self.period, self.share, self.spent = period, SHARE, 0.0
 
@@ -141,13 +122,13 @@ class Course:
             for number in range(self.number, total):
                 self.number = number
                 if self.running is None:
-                    self.steering.before(number)
+                    self._before(number)
                 self._batch(number)
                 tell(self._line(number, total), (number + 1) / total)
             self.number = total
             self._look(total, end=True)
             self.keep()
-        except _Ended as ended:
+        except Ended as ended:
             return str(ended)
         except Stopped:
             return INTERRUPTED
@@ -155,19 +136,21 @@ class Course:
 
     def begin(self, first: Mapping[str, Tensor] | None) -> None:
         """Take first weights, those that are given or those that the experiment asks for."""
+        self._take_weights(first)
+        self._open()
+        self.keep()
 
+    def _take_weights(self, first: Mapping[str, Tensor] | None) -> None:
         def told(line: str, share: float) -> None:
             self.tell(line, share)
             if self.asked():
-                raise _Ended(INTERRUPTED)
+                raise Ended(INTERRUPTED)
 
         if first is None:
             first_weights(self.experiment, self.images, self.network, told)
         else:
             self.network.load_state_dict(dict(first))
             self.network.touch()
-        self._open()
-        self.keep()
 
     def go_on(self, found: Checkpoint, *, again: bool, log: Log) -> None:
         """Stand where a training stood when it wrote a checkpoint.
@@ -192,8 +175,8 @@ class Course:
         if (half := said["running"]) is not None:
             stand = standing.relaxation_of(self.training, self.number, half["relaxation"], unpacked)
             before = unpacked.get(half["before"])
-            self.running = _Running(self.number, stand, half["begun"], before, dict(half["steps"]))
-        self.steering = Steering(self, self.writer, log)
+            self.running = Running(self.number, stand, half["begun"], before, dict(half["steps"]))
+        self._listen(log)
 
     def _open(self) -> None:
         """Describe the lane; from here on time counts."""
@@ -204,8 +187,12 @@ class Course:
         self.checkpoints = Checkpoints(self.writer.path)
         self.begun = self.flushed = self.kept = time.perf_counter()
         self.apart = 0.0
+        self._listen()
+
+    def _listen(self, log: Log | None = None) -> None:
+        """Let others steer it from here on."""
         self.writer.say(listens=True)
-        self.steering = Steering(self, self.writer)
+        self._before = Steering(self, self.writer, log).before
 
     def adopt(self, experiment: Experiment) -> None:
         """Go on under other choices from the next batch on.
@@ -229,7 +216,7 @@ class Course:
             before = flat(self.network) if self._is_due("updates", number) else None
             batch = self.training.batches.batch(number)
             relaxation = self.training.relaxation(batch, train=True)
-            now = self.running = _Running(number, relaxation, begun, before, {})
+            now = self.running = Running(number, relaxation, begun, before, {})
             self._take(now)
         else:  # its newest row was taken before
             now = self.running
@@ -238,7 +225,7 @@ class Course:
         compares = self.experiment.task.has_loss and self.network.acyclic
         if self._is_due("alignment", number) and compares:
             known["update_alignment"] = alignment(now.relaxation.step())
-        self.training.finish(now.relaxation)
+        self._finish(now)
         self.running, self.seen = None, {}
         if now.before is not None:
             known["update_norm"] = self._moved(now.before)
@@ -246,18 +233,26 @@ class Course:
             known["smm"] = cost
         known["seconds"] = self._clock() - now.begun
 
-    def _relax(self, now: _Running) -> None:
+    def _finish(self, now: Running) -> None:
+        """Learn from a batch that has relaxed."""
+        self.training.finish(now.relaxation)
+
+    def _relax(self, now: Running) -> None:
         """To the end, every row recorded."""
         while not now.relaxation.done:
-            if self.asked():
-                self.keep()
-                raise _Ended(INTERRUPTED)
-            if self._is_time(2 * self.period):
-                self.keep()
+            self._between()
             now.relaxation.advance()
             self._take(now)
 
-    def _take(self, now: _Running) -> None:
+    def _between(self) -> None:
+        """What may have to be done between two steps: end here, or keep where it stands."""
+        if self.asked():
+            self.keep()
+            raise Ended(INTERRUPTED)
+        if self._is_time(2 * self.period):
+            self.keep()
+
+    def _take(self, now: Running) -> None:
         """Record the step at which a batch stands."""
         at, relaxation = self._clock(), now.relaxation
         recipe = len(self.trace.recipes) - 1
@@ -346,10 +341,10 @@ class Course:
         """Store what has happened since.
 
         Raises:
-            _Ended: where the relaxation has diverged; what came after that row is not stored.
+            Ended: where the relaxation has diverged; what came after that row is not stored.
         """
         begun = time.perf_counter()
-        chunk = self.recorder.drain()
+        chunk = self._drained()
         line = ""
         if chunk is not None:
             chunk, line = self.guard.look(chunk)
@@ -363,7 +358,11 @@ class Course:
         self.flushed = time.perf_counter()
         self.apart += self.flushed - begun
         if line:
-            raise _Ended(line)
+            raise Ended(line)
+
+    def _drained(self) -> Chunk | None:
+        """The rows since the last call."""
+        return self.recorder.drain()
 
     def _moved(self, before: Tensor) -> Tensor:
         """Norm of what each layer's weights have moved, (L,)."""

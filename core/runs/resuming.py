@@ -58,7 +58,7 @@ class Ready:
             raise Locked(f"run: {writer.path}; another process has just gone on with it")
         at = {name: self.checkpoint.said[name] for name in ("number", "row")}
         resumed = [*self.said, at | {"notes": self.notes}]
-        writer.say(resumed=resumed, listens=True, paused=False)
+        writer.say(resumed=resumed, paused=False)
 
 
 def ready(path: Path) -> Ready:

@@ -2,7 +2,10 @@
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from torch import Tensor
 
 from core.catalogue import BadInput, cards, unknown
 from core.experiment import Experiment
@@ -18,6 +21,25 @@ OF_PHASE = ("steps", "clamped", "nudge", "target", "share", "held", "given", "pi
 
 OF_RELAXATION = ("t", "phase", "clock", "states", "before", "first", "generator", "stopped")
 """What a snapshot holds as plain data and tensors."""
+
+
+@dataclass
+class Running:
+    """One batch while it relaxes.
+
+    Args:
+        number: of the batch.
+        relaxation: of it.
+        begun: seconds of the training at which it began.
+        before: all weights with which it began, where their update shall be measured.
+        steps: updates of each phase so far.
+    """
+
+    number: int
+    relaxation: Relaxation
+    begun: float
+    before: Tensor | None
+    steps: dict[str, int]
 
 
 def of_training(training: Training, packed: Packed) -> dict[str, Any]:

@@ -62,13 +62,9 @@ def train(
         BadInput: for an illegal name, a run that exists, or choices that do not fit the data.
         Locked, NotWritten: if the run cannot be written; what was stored is readable.
     """
-    if (batches is None) == (epochs is None):
-        raise BadInput(f"batches: {batches}, epochs: {epochs}; one of the two")
-    _check(batches, epochs, checkpoint)
+    check_counts(batches, epochs, checkpoint)
     path = Path(path)
-    shelf.check_name(path.name)
-    if path.exists() and any(path.iterdir()):
-        raise BadInput(f"run: {path}; exists, choose another name")
+    check_new(path)
     images = experiment.dataset()
     footprint.check(experiment, images.shape, images.classes)
     network = experiment.build(images.shape, images.classes)
@@ -77,7 +73,7 @@ def train(
     assert total is not None
     with Writer(path, experiment=experiment.to_dict(), about=course.about()) as writer:
         begin = partial(course.begin, first)
-        writer.close(course.record(writer, total, begin, progress or _tell, stop or _stop))
+        writer.close(course.record(writer, total, begin, progress or silent, stop or unasked))
     return Run(path)
 
 
@@ -112,9 +108,7 @@ def resume(
         Damaged: if the run or every checkpoint is damaged.
         Locked, NotWritten: if the run cannot be written; what was stored is readable.
     """
-    _check(batches, epochs, checkpoint)
-    if batches is not None and epochs is not None:
-        raise BadInput(f"batches: {batches}, epochs: {epochs}; one of the two")
+    check_counts(batches, epochs, checkpoint, needed=False)
     path = Path(path)
     found = ready(path)
     said = found.checkpoint.said
@@ -133,7 +127,7 @@ def resume(
     with Writer(path, resume=True) as writer:
         found.claim(writer)
         go_on = partial(course.go_on, found.checkpoint, again=found.again, log=found.log)
-        writer.close(course.record(writer, total, go_on, progress or _tell, stop or _stop))
+        writer.close(course.record(writer, total, go_on, progress or silent, stop or unasked))
     return Run(path)
 
 
@@ -158,8 +152,20 @@ def left(path: str | Path) -> Training:
     return training
 
 
-def _check(batches: int | None, epochs: int | None, checkpoint: float) -> None:
-    """Refuse what is no number of batches, or of seconds."""
+def check_new(path: Path) -> None:
+    """Refuse the folder of a new run whose name is illegal, or where something lies."""
+    shelf.check_name(path.name)
+    if path.exists() and any(path.iterdir()):
+        raise BadInput(f"run: {path}; exists, choose another name")
+
+
+def check_counts(
+    batches: int | None, epochs: int | None, checkpoint: float, *, needed: bool = True
+) -> None:
+    """Refuse what is no number of batches, or of seconds; and both, or none where one is needed."""
+    given = (batches is not None) + (epochs is not None)
+    if given > 1 or given < needed:
+        raise BadInput(f"batches: {batches}, epochs: {epochs}; one of the two")
     for name, value in (("batches", batches), ("epochs", epochs)):
         if value is not None and (type(value) is not int or not 1 <= value <= 10**9):
             raise BadInput(f"{name}: {value}; an integer 1..1000000000")
@@ -167,10 +173,10 @@ def _check(batches: int | None, epochs: int | None, checkpoint: float) -> None:
         raise BadInput(f"checkpoint: {checkpoint}; seconds, 0..1000000000")
 
 
-def _tell(line: str, share: float) -> None:
+def silent(line: str, share: float) -> None:
     """Nobody wants to know how far it is."""
 
 
-def _stop() -> bool:
+def unasked() -> bool:
     """Nobody asks it to stop."""
     return False

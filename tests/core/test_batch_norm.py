@@ -21,6 +21,7 @@ from core.networks.vgg import VGG
 from core.normalization import BatchNorm
 from core.phase import Phase
 from core.precisions.identity import Identity
+from core.ranks import ALONE
 from core.relaxation import Relaxation
 from core.tasks.clamped_nudge import ClampedNudge
 from core.tasks.dream import Dream
@@ -369,7 +370,7 @@ def test_a_dream_has_batch_statistics_of_its_present_images():
 
 def test_a_batch_of_one_value_a_channel_stays_finite():
     norm = BatchNorm(3)
-    norm.measures = True
+    norm.measures = ALONE
     norm(torch.randn(1, 3, 1, 1))
     norm.take(norm.given)
     assert bool(torch.isfinite(norm.running_var).all())

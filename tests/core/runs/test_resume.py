@@ -518,11 +518,14 @@ def test_what_is_no_plain_data_is_not_kept(value):
 def test_an_entry_whose_memory_cannot_be_kept_ends_checkpoints_and_not_the_training(
     memory, monkeypatch
 ):
-    observe = Average.observe
+    remember = Average.remember
     monkeypatch.setattr(
         Average,
-        "observe",
-        lambda self, start, final, memory: (*observe(self, start, final, None), object()),
+        "remember",
+        lambda self, start, final, sums, memory: (
+            *remember(self, start, final, sums, None),
+            object(),
+        ),
     )
     monkeypatch.setattr(Average, "__call__", lambda self, start: start.first_guess())
     run = train(experiment(init="Average"), memory / "a", batches=BATCHES)
