@@ -226,5 +226,5 @@ def _plain(module: nn.Module) -> nn.Module:
     made = copy.deepcopy(module)
     for one in made.modules():
         if isinstance(one, BatchNorm):
-            one.given, one.relaxes, one.measures = None, False, False
+            one.given, one.relaxes, one.measures = None, False, None
     return cast(nn.Module, made.to("cpu", torch.float64))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.experiment import Experiment
+    from core.ranks import Ranks
     from core.runs import Run
 
 WHAT = """\
@@ -36,8 +37,12 @@ killed. All choices are the run's; --batches or --epochs may ask for more of the
 same machine, with as many threads, rows and weights get the bits that they would have had.
 Checkpoints take at most a hundredth of the time; the last two are kept, in the run's folder.
 
+Started by torchrun, its ranks train into one run: each relaxes its share of every batch, rank 0
+records. Where a rank fails, torchrun's own restarts go on from the last checkpoint.
+
 Example:
   relaxoscope train --recipe r.toml --epochs 5 --out runs/spiking
+  torchrun --nproc-per-node 2 --max-restarts 3 -m workbench.cli train --recipe r.toml --out runs/two
   relaxoscope train --resume spiking
   relaxoscope weights spiking --batch 400 --out w.safetensors
 
@@ -61,67 +66,98 @@ def train(args: argparse.Namespace) -> int:
     if batches is not None and epochs is not None:
         raise Refused("--batches and --epochs: give one of them")
     keep = _count(args, "checkpoint_every", 0)
-    trained = _trained if args.resume is None else _resumed
     keep_memory()
-    with stopping() as asked, Progress() as progress:
-        run = trained(
+    with _together() as ranks, stopping() as asked, Progress() as progress:
+        run = (_trained if args.resume is None else _resumed)(
             args,
+            ranks,
             batches=batches,
             epochs=epochs,
             checkpoint=PERIOD if keep is None else keep,
-            progress=progress,
+            progress=progress if ranks is None or ranks.first else None,
             stop=lambda: bool(asked),
         )
-    return _ended(run, asked, time.perf_counter() - begun)
+    seconds = time.perf_counter() - begun
+    return 0 if run is None else _ended(run, asked, seconds)
+
+
+@contextmanager
+def _together() -> "Iterator[Ranks | None]":
+    """The ranks that torchrun has started; None where it has not."""
+    from core import ranks
+
+    if not ranks.launched():
+        yield None
+        return
+    with ranks.joined() as found:
+        yield found
 
 
 def _trained(
-    args: argparse.Namespace, *, batches: int | None, epochs: int | None, **more: Any
-) -> "Run":
-    """The run of a training from its beginning."""
+    args: argparse.Namespace,
+    ranks: "Ranks | None",
+    *,
+    batches: int | None,
+    epochs: int | None,
+    **more: Any,
+) -> "Run | None":
+    """The run of a training from its beginning; None in ranks that do not write it."""
     from core import FULL, LEAN
+    from core.ranks import restarts
+    from core.runs import Run, together
     from core.runs.train import Every, train
     from workbench.relaxing import experiment_of, short_of_memory
 
+    path = Path(args.out).expanduser()
+    if ranks is not None and restarts():
+        return _gone_on(path, ranks, batches=batches, epochs=epochs, **more)
     level = args.level or LEAN
     if level not in (LEAN, FULL):
         raise Refused(f"level: {near(level, (LEAN, FULL))}")
+    if ranks is not None and level != LEAN:
+        raise Refused(f"level: {level}; ranks record {LEAN}")
     every = {name: _count(args, f"{name}_every", 0) for name in ("weights", "test", "align")}
     whole = _count(args, "relaxations", 0) or 0
     experiment, _ = experiment_of(args)
     check_device(experiment.device)
     align = every["align"] or 0
-    looks = Every(every["weights"], every["test"], alignment=align, relaxations=whole)
+    more |= {
+        "batches": batches,
+        "epochs": 1 if batches is None and epochs is None else epochs,
+        "every": Every(every["weights"], every["test"], alignment=align, relaxations=whole),
+        "first": _first(args, experiment),
+    }
     try:
-        return train(
-            experiment,
-            Path(args.out).expanduser(),
-            batches=batches,
-            epochs=1 if batches is None and epochs is None else epochs,
-            level=level,
-            every=looks,
-            first=_first(args, experiment),
-            **more,
-        )
+        if ranks is None:
+            return train(experiment, path, level=level, **more)
+        together.train(experiment, path, ranks, **more)
+        return Run(path) if ranks.first else None
     except (MemoryError, RuntimeError) as failed:
         raise short_of_memory(experiment, failed) from failed
 
 
-def _resumed(args: argparse.Namespace, **more: Any) -> "Run":
-    """The run of a training that was gone on with."""
-    from core.runs.train import resume
+def _resumed(args: argparse.Namespace, ranks: "Ranks | None", **more: Any) -> "Run | None":
+    """The run of a training that was gone on with; None in ranks that do not write it."""
     from workbench.running import place
 
     for name in OF_THE_RUN:
         if getattr(args, name) is not None:
             word = name.replace("_", "-")
             raise Refused(f"--{word} and --resume: the run's own choices are gone on with")
-    path = place(args.resume, None)
+    return _gone_on(place(args.resume, None), ranks, **more)
+
+
+def _gone_on(path: Path, ranks: "Ranks | None", **more: Any) -> "Run | None":
+    from core.runs import Run, together
+    from core.runs.train import resume
 
     def note(line: str) -> None:
         print(f"{path.name}: {line}", file=sys.stderr, flush=True)
 
-    return resume(path, note=note, **more)
+    if ranks is None:
+        return resume(path, note=note, **more)
+    together.resume(path, ranks, note=note, **more)
+    return Run(path) if ranks.first else None
 
 
 def _ended(run: "Run", asked: list[int], seconds: float) -> int:
