@@ -124,7 +124,8 @@ class Training:
             with torch.no_grad():
                 sums = init.sums(start, states, self.memory)
         relaxation.learn([*sums, *also])
-        self.previous, self.precisions = states, relaxation.precisions
+        self.previous = relaxation.states
+        self.precisions = relaxation.precisions
         with torch.no_grad():
             if isinstance(init, Summing):
                 self.memory = init.remember(start, states, sums, self.memory)

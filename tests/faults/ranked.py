@@ -26,8 +26,8 @@ ENTRIES = ("init", "network", "dataset", "weights", "dynamics", "learning", "pre
 PLAIN = {"batch_size": 20, "steps": 4, "pretraining": "random", "seed": 3}
 
 
-MORTAL = "Average float64"
-"""The case in which a rank dies."""
+MORTAL = "null"
+"""The case in which a rank dies: one whose every sample has a past."""
 
 
 def looks(name):
@@ -82,7 +82,7 @@ def cases():
     return found | {name: experiment(**one, **double) for name, one in others.items()}
 
 
-def train_all(pipe, rank, count, port, folder, names):
+def train_all(pipe, rank, count, port, folder, names, checkpoint=60.0):
     """One of several ranks: train the named cases with the others.
 
     Args:
@@ -92,6 +92,7 @@ def train_all(pipe, rank, count, port, folder, names):
         port: at which rank 0 listens.
         folder: takes the runs, and the weights that each rank ends with.
         names: of the cases.
+        checkpoint: seconds between two of them, whatever they cost.
     """
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
@@ -103,6 +104,7 @@ def train_all(pipe, rank, count, port, folder, names):
 
         def __init__(self, *args):
             super().__init__(*args)
+            self.share = 1e9
             courses.append(self)
 
     together.Joint = Kept
@@ -111,7 +113,8 @@ def train_all(pipe, rank, count, port, folder, names):
         with joined() as ranks:
             for name in names:
                 run = Path(folder) / name.replace(" ", "-")
-                how = together.train(known[name], run, ranks, batches=BATCHES, every=looks(name))
+                more = {"every": looks(name), "checkpoint": checkpoint}
+                how = together.train(known[name], run, ranks, batches=BATCHES, **more)
                 assert how == "finished", how
                 held = courses.pop().network.state_dict()
                 save_file(held, run.with_name(f"{run.name}.{rank}.safetensors"))
@@ -136,4 +139,4 @@ def die_at(pipe, rank, count, port, folder, batch):
             begin(self, number)
 
         Joint._batch = until
-    train_all(pipe, rank, count, port, folder, [MORTAL])
+    train_all(pipe, rank, count, port, folder, [MORTAL], 1e-9)

@@ -116,6 +116,7 @@ def test_a_rank_that_dies_is_named_and_the_ranks_go_on_to_the_same_bits(shared, 
     assert run.state.startswith("failed: RankLost: ranks: rank 1 of 2")
     for one in started(ranked.die_at, 2, str(tmp_path), 2):
         assert one.end()[1:] == [ranked.MORTAL]
+    assert Run(run.path).said["resumed"][0]["number"] == 1
     for rank in range(2):
         found, expected = (weights(folder, ranked.MORTAL, rank) for folder in (tmp_path, shared))
         assert all(torch.equal(found[key], expected[key]) for key in expected)
