@@ -5,7 +5,7 @@ when it says so, also of a run that another process is writing.
 """
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -34,6 +34,9 @@ MAPS = {f"map: {text} of the rows": name for name, text in SHOWN.items()}
 
 OF_A_BATCH = {f"map: {name} in one batch": name for name in QUANTITIES}
 """Where relaxations were kept whole."""
+
+MOST_SWEEPS = 4
+"""Newest sweeps whose points are offered to be compared."""
 
 MOST_STEPS = 12
 """Steps of a batch among which one is chosen; of a longer batch, evenly spread ones."""
@@ -320,15 +323,21 @@ class RunsPage:
     def _offer(self) -> None:
         """The link that compares what is ticked."""
         ticked = self.table.chosen
-        text = "<small>tick runs to compare them</small>"
+        names = self._now.sweeps[:MOST_SWEEPS] if self._now is not None else ()
+        links = [self._comparing([name], f"sweep {name}") for name in names]
+        text = " · ".join(["<small>tick runs to compare them</small>", *links])
         if ticked and not self._away.value:
-            asked = [("page", "compare"), *(("run", name) for name in ticked)]
-            asked.append(("theme", self.look.name))
-            text = f'<a href="?{html.escape(urlencode(asked))}">compare {len(ticked)}</a>'
+            text = self._comparing(ticked, f"compare {len(ticked)}")
         if self._away.value:
             text = ""
         if self._compare.object != text:
             self._compare.object = text
+
+    def _comparing(self, names: Sequence[str], words: str) -> str:
+        """The link that compares runs, or the points of a sweep."""
+        asked = [("page", "compare"), *(("run", name) for name in names)]
+        asked.append(("theme", self.look.name))
+        return f'<a href="?{html.escape(urlencode(asked))}">{html.escape(words)}</a>'
 
     def _say(self, found: Found) -> None:
         """Tell the page, and whoever reads it, what is shown."""
@@ -345,6 +354,7 @@ class RunsPage:
             "frame": self._frame,
             "runs": self.table.names,
             "count": len(found.entries),
+            "sweeps": list(found.sweeps),
             "none": none,
             "asked": wanted.name,
             "open": detail.name if detail is not None else "",

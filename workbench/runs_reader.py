@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from workbench import sweeps
 from workbench.runs_course import Course, Follower
 from workbench.runs_relaxation import Relaxed, offered, relaxed
 from workbench.runs_shelf import Entry, Shelf
@@ -92,12 +93,14 @@ class Found:
     Args:
         wanted: for which it was read.
         entries: of the table.
+        sweeps: names of those beside the runs.
         detail: the run that is open; None where none is, or where it cannot be.
         message: why it cannot be.
     """
 
     wanted: Wanted
     entries: tuple[Entry, ...] = ()
+    sweeps: tuple[str, ...] = ()
     detail: Detail | None = None
     message: str = ""
 
@@ -159,7 +162,8 @@ class Reader:
 
     def _looks(self, wanted: Wanted) -> Iterator[Found]:
         """The table, then the run that is open, again and again while more of it is read."""
-        shown = Found(wanted, tuple(self._entries(wanted)))
+        beside = () if wanted.put_away else tuple(one.name for one in sweeps.found())
+        shown = Found(wanted, tuple(self._entries(wanted)), beside)
         before = self.newest
         if before is not None and before.wanted.name == wanted.name:  # until it is read anew
             yield replace(shown, detail=before.detail, message=before.message)

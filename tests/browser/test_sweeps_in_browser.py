@@ -67,6 +67,10 @@ def test_a_sweep_is_a_parameter_map_whose_cells_lead_to_their_runs(visit, sweep)
         page, lambda r: r.get("page") == "compare" and len(r.get("lanes", ())) == 2, 60
     )
     assert shown["lanes"] == [f"rates: rate0.05-Forward-seed{k}" for k in (0, 1)]
+    page.get_by_role("link", name="Runs").click()
+    wait_for(page, lambda r: r.get("page") == "runs" and r["sweeps"] == ["rates"], 60)
+    page.get_by_role("link", name="sweep rates").click()
+    wait_for(page, lambda r: r.get("page") == "compare" and len(r.get("lanes", ())) == 7, 60)
 
 
 def test_a_sweep_is_compared_by_its_name(visit, sweep):
