@@ -1,8 +1,17 @@
 """How many faults does a test make? An eighth in every run, all of them in `make reliability`."""
 
 import os
+from collections.abc import Sequence
+from typing import TypeVar
 
 WHOLE = os.environ.get("RELIABILITY") == "whole"
+
+Case = TypeVar("Case")
+
+
+def few(cases: Sequence[Case], nth: int = 3) -> list[Case]:
+    """The first of every `nth` like cases; all of them in `make reliability`."""
+    return list(cases if WHOLE else cases[::nth])
 
 
 def share(count: int) -> int:
