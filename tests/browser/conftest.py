@@ -81,6 +81,70 @@ def visit(chromium: Browser, server: Server) -> Iterator[Visit]:
     assert server.complaints() == []
 
 
+class Kept:
+    """A page that the tests of a file share, and what it complains about."""
+
+    def __init__(self, chromium: Browser, server: Server) -> None:
+        self.chromium, self.server = chromium, server
+        self.context: BrowserContext | None = None
+
+    def open(self) -> Page:
+        self.close()
+        self.context = self.chromium.new_context(viewport={"width": 1280, "height": 800})
+        self.page = self.context.new_page()
+        self.witness = Witness(self.page)
+        self.page.goto(self.server.url, wait_until="commit")
+        driving.wait_ready(self.page)
+        return self.page
+
+    def again(self) -> Page:
+        """The page in a new lane at row 0, its drawer shut; a new one where there is none."""
+        if self.context is None:
+            return self.open()
+        page = self.page
+        page.mouse.move(5, 5)
+        before = driving.readout(page)
+        if before["drawer"]:
+            driving.press(page, "c")
+        driving.press(page, "r")
+        driving.wait_for(
+            page,
+            lambda r: r["lane"] >= before["lanes"] and r["cursor"] == 0 and not r["drawer"],
+            what="a new lane",
+        )
+        return page
+
+    def close(self) -> None:
+        if self.context is not None:
+            self.context.close()
+        self.context = None
+
+
+@pytest.fixture(scope="module")
+def kept(chromium: Browser, server: Server) -> Iterator[Kept]:
+    """What the tests of this file share."""
+    held = Kept(chromium, server)
+    yield held
+    held.close()
+
+
+@pytest.fixture
+def used(kept: Kept, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page at row 0 of a new lane, which earlier tests of the file have used.
+
+    Opening one costs seconds of three processes. For tests that leave the choices as they were, or
+    set them all alike. After a test that failed comes another page.
+    """
+    kept.server.complaints()
+    failed = request.session.testsfailed
+    page = kept.again()
+    yield page
+    witness = kept.witness
+    if request.session.testsfailed > failed:
+        kept.close()
+    assert (witness.left, witness.errors, kept.server.complaints()) == ([], [], [])
+
+
 @pytest.fixture
 def page(visit: Visit) -> Page:
     """A page that shows its first row."""

@@ -256,9 +256,15 @@ class Witness:
 # What is shown -----------------------------------------------------------------------------------
 
 
+def pause(begun: float) -> None:
+    """Sleep until the next look: what takes long is looked for less often, a look is dear."""
+    time.sleep(0.02 if time.monotonic() - begun < 1 else 0.1)
+
+
 def until(look: Callable[[], Found], what: str = "", timeout: float = PATIENCE) -> Found:
     """What a look finds, once it finds something that is true; else an AssertionError."""
-    end = time.monotonic() + timeout
+    begun = time.monotonic()
+    end = begun + timeout
     while True:
         late = time.monotonic() >= end
         try:
@@ -267,7 +273,7 @@ def until(look: Callable[[], Found], what: str = "", timeout: float = PATIENCE) 
         except Error:  # a part of the page is just being replaced
             found = None
         assert not late, f"not within {timeout:g} s: {what or look}; it is {found!r}"
-        time.sleep(0.03)
+        pause(begun)
 
 
 def readout(page: Page) -> Json:
@@ -280,7 +286,8 @@ def wait_for(
     page: Page, predicate: Callable[[Json], Any], timeout: float = PATIENCE, what: str = ""
 ) -> Json:
     """The first readout of which the predicate is true; AssertionError after `timeout` seconds."""
-    end = time.monotonic() + timeout
+    begun = time.monotonic()
+    end = begun + timeout
     shown: Json = {}
     while time.monotonic() < end:
         try:
@@ -289,7 +296,7 @@ def wait_for(
             shown = {}
         if shown and predicate(shown):
             return shown
-        time.sleep(0.02)
+        pause(begun)
     brief = {k: v for k, v in shown.items() if k not in ("experiment", "recipe")}
     raise AssertionError(f"not within {timeout:g} s: {what or 'the readout'}; it shows {brief}")
 
@@ -301,7 +308,8 @@ def progress(page: Page) -> str:
 
 def wait_ready(page: Page, timeout: float = 120) -> Json:
     """The first readout with a row; reloads while too many sessions of other tests are open."""
-    end = time.monotonic() + timeout
+    begun = time.monotonic()
+    end = begun + timeout
     while time.monotonic() < end:
         try:
             shown = readout(page)
@@ -312,7 +320,7 @@ def wait_ready(page: Page, timeout: float = 120) -> Json:
                 page.reload(wait_until="commit")
         except Error:
             pass
-        time.sleep(0.02)
+        pause(begun)
     raise AssertionError(f"not ready within {timeout:g} s: {progress(page) or 'no progress line'}")
 
 

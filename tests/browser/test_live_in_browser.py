@@ -7,7 +7,6 @@ import time
 from contextlib import contextmanager
 
 import numpy as np
-import pytest
 from driving import all_pixels, press, readout, set_speed, settle, step, wait_for
 
 HELD = "() => ({row: frameBoard.cursor, confirmed: frameBoard.head.cursor})"
@@ -39,7 +38,8 @@ def places(page, section="heat"):
     )
 
 
-def test_a_drag_looks_back_while_the_server_is_silent(page, server):
+def test_a_drag_looks_back_while_the_server_is_silent(used, server):
+    page = used
     newest = step(page, 12)
     settle(page)
     before, at = all_pixels(page), places(page)
@@ -64,7 +64,8 @@ def test_a_drag_looks_back_while_the_server_is_silent(page, server):
         assert apart.max() <= 8, f"{name}: the server's row is what was drawn before it answered"
 
 
-def test_an_arrow_key_moves_at_once_among_rows_that_are_there(page, server):
+def test_an_arrow_key_moves_at_once_among_rows_that_are_there(used, server):
+    page = used
     step(page, 6)
     settle(page)
     with stopped(server):
@@ -78,7 +79,8 @@ def test_an_arrow_key_moves_at_once_among_rows_that_are_there(page, server):
     wait_for(page, lambda r: r["cursor"] == r["row"] == 6 and r["following"])
 
 
-def test_a_page_that_nobody_sees_is_sent_next_to_nothing_and_catches_up(page):
+def test_a_page_that_nobody_sees_is_sent_next_to_nothing_and_catches_up(used):
+    page = used
     set_speed(page, "40 /s")
     page.evaluate(HIDE, True)
     time.sleep(0.5)
@@ -95,7 +97,8 @@ def test_a_page_that_nobody_sees_is_sent_next_to_nothing_and_catches_up(page):
     assert hidden <= 6, "at 30 a second there would be 90"
 
 
-def test_a_press_on_a_picture_chooses_its_sample(page):
+def test_a_press_on_a_picture_chooses_its_sample(used):
+    page = used
     step(page, 1)
     settle(page)
     before = all_pixels(page)["images"]
@@ -113,7 +116,8 @@ def test_a_press_on_a_picture_chooses_its_sample(page):
     wait_for(page, lambda r: r["sample"] is None)
 
 
-def test_a_browser_that_has_missed_a_frame_is_sent_all_of_it(page):
+def test_a_browser_that_has_missed_a_frame_is_sent_all_of_it(used):
+    page = used
     step(page, 3)
     page.evaluate("() => { frameBoard.head = {frame: frameBoard.head.frame - 1}; }")
     press(page, "ArrowRight")  # what this brings has nothing to stand on, nor what follows it
@@ -123,7 +127,8 @@ def test_a_browser_that_has_missed_a_frame_is_sent_all_of_it(page):
     assert held == [0, 1, 2, 3, 4, 5] and not page.evaluate("() => frameBoard.lost")
 
 
-def test_the_pointer_is_told_the_value_under_it_and_follows_the_rows(page):
+def test_the_pointer_is_told_the_value_under_it_and_follows_the_rows(used):
+    page = used
     step(page, 6)
     settle(page)
     at = places(page)
@@ -152,10 +157,14 @@ def test_the_pointer_is_told_the_value_under_it_and_follows_the_rows(page):
     assert words.is_hidden()
 
 
-@pytest.mark.parametrize("panel", ["total", "imbalance", "errors", "precision", "alignment"])
-def test_every_plot_over_rows_says_what_is_under_the_pointer(page, panel):
-    step(page, 6)
-    settle(page)
+def test_every_plot_over_rows_says_what_is_under_the_pointer(used):
+    step(used, 6)
+    settle(used)
+    for panel in ("total", "imbalance", "errors", "precision", "alignment"):
+        assert_told_under_the_pointer(used, panel)
+
+
+def assert_told_under_the_pointer(page, panel):
     at = places(page, panel)
     x = at["zero"] + 5 * (at["one"] - at["zero"])
     inside = page.evaluate(
