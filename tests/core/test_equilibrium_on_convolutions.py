@@ -229,7 +229,7 @@ def relative(made, expected):
     return float((flat - expected).norm() / expected.norm())
 
 
-def errors(layout, rule, beta, cost, sweeps=60):
+def errors(layout, rule, beta, cost, sweeps=36):
     """Relative errors of the estimates by +beta, by -beta and by both, and W_1's part."""
     network, x, y = built(layout, (2, 32, 32) if layout != "VGG5" else (2, 16, 16), gain=1.5)
     model = ByHand(network, layout, 5)
