@@ -183,7 +183,7 @@ def test_held_units_stay_and_the_others_rest_where_descent_leaves_them():
     value = torch.linspace(-0.5, 0.5, 32).double().reshape(4, 8)
     ends = []
     for rule in (GradientDescent(0.1), ErrorBased(0.1)):
-        recipe = relaxation((network, clamped), dynamics=rule, steps=1500).recipe
+        recipe = relaxation((network, clamped), dynamics=rule, steps=700).recipe
         phase = Phase("held", clamped=clamped, held={2: (value, mask)})
         made = Relaxation(network, [phase], recipe)
         made.run()
