@@ -29,7 +29,7 @@ hidden = [8, 8]
 name = "HeavyBall"
 """
 
-BATCHES = 1500
+BATCHES = 400
 
 
 def train(place, root, name, batches):
@@ -143,7 +143,7 @@ def stored(path, rows, process):
 def test_one_that_was_killed_and_then_stopped_ends_with_the_bits_of_one_that_was_not(place, root):
     path = root / "a"
     words = ["--recipe", place.write("r.toml", RECIPE), "--batches", BATCHES]
-    words += ["--weights-every", 100]  # before which rows are stored
+    words += ["--weights-every", 40]  # before which rows are stored
     process = begun(*words, "--out", path)
     stored(path, 0, process)
     os.kill(process.pid, signal.SIGKILL)
