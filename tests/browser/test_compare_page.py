@@ -109,6 +109,7 @@ def test_two_runs_are_drawn_side_by_side_with_what_differs(compare):
     for name in ("maps", "difference"):
         until(lambda n=name: colours(drawn(n)) > 40, name)
     assert_whole(page)
+    assert_a_box_selects_rows(page)
 
 
 def test_one_cursor_is_moved_by_click_and_key_and_stands_in_the_address(compare):
@@ -155,8 +156,8 @@ def test_zoom_is_shared_and_stays_while_a_run_grows(compare, root):
     writer.close()
 
 
-def test_a_box_in_the_difference_selects_rows_of_the_table(compare):
-    page = compare("plain", "slow")
+def assert_a_box_selects_rows(page):
+    """A box in the difference selects rows of the table."""
     shown = wait_for(page, lambda r: r["points"] > 40, what="the points")
     points = shown["points"]
     assert shown["selected"] == points

@@ -124,7 +124,7 @@ def test_without_a_run_the_page_says_how_to_get_one(visit):
         expect(page.locator("#none")).to_contain_text(words)
 
 
-def test_a_run_is_found_opened_and_drawn(visit, runs, tmp_path):
+def test_a_run_is_found_opened_drawn_and_exported(visit, runs, tmp_path):
     page = visit("?page=runs&theme=dark", ready=False)
     said = shown(page)
     assert sorted(said["runs"]) == ["bad", "own", "whole"] and not said["none"]
@@ -146,6 +146,7 @@ def test_a_run_is_found_opened_and_drawn(visit, runs, tmp_path):
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
     assert page.evaluate("() => document.documentElement.scrollHeight") <= 800
     assert_whole(page)
+    assert_an_export_has_the_rows(page, tmp_path)
 
 
 def test_what_was_not_logged_is_greyed_with_the_reason_and_text_is_never_markup(visit, runs):
@@ -192,9 +193,11 @@ def test_the_address_names_the_run_that_is_open(visit, runs):
     until(lambda: "run=" not in page.url, "the address names no run")
 
 
-def test_words_narrow_the_table_and_its_heads_sort_it(visit, runs):
+def test_the_table_is_ticked_sorted_opened_by_a_click_and_narrowed_by_words(visit, runs):
     page = visit("?page=runs", ready=False)
     shown(page)
+    assert_ticked_runs_are_compared(page)
+    assert_a_click_opens_the_run_of_its_row(page)
     names = page.locator('#table .tabulator-cell[tabulator-field="run"]')
     sort(page, "rows")
     expect(names).to_have_text(["bad", "own", "whole"])
@@ -205,9 +208,8 @@ def test_words_narrow_the_table_and_its_heads_sort_it(visit, runs):
     assert choose(page, "whole")["open"] == "whole"
 
 
-def test_a_click_opens_the_run_of_its_row_when_the_table_is_sorted(visit, runs):
-    page = visit("?page=runs", ready=False)
-    shown(page)
+def assert_a_click_opens_the_run_of_its_row(page):
+    """However the table is sorted."""
     for _ in range(2):
         sort(page, "rows")
         for name in ("own", "whole"):
@@ -301,9 +303,7 @@ def test_a_run_goes_to_the_trash_and_comes_back(visit, runs):
     assert (runs / "whole").is_dir()
 
 
-def test_ticked_runs_are_compared(visit, runs):
-    page = visit("?page=runs", ready=False)
-    shown(page)
+def assert_ticked_runs_are_compared(page):
     for name in ("own", "whole"):
         tick(page, name)
     door = page.locator("#controls a", has_text="compare 2")
@@ -311,9 +311,7 @@ def test_ticked_runs_are_compared(visit, runs):
     assert sorted(door.get_attribute("href").split("&")[1:3]) == ["run=own", "run=whole"]
 
 
-def test_an_export_has_the_rows(visit, runs, tmp_path):
-    page = visit("?page=runs&run=whole", ready=False)
-    wait_for(page, lambda r: r.get("open") == "whole" and r["rows"], timeout=60)
+def assert_an_export_has_the_rows(page, tmp_path):
     page.locator("#desk .bk-tab", has_text="export").click()
     with page.expect_download() as got:
         page.get_by_text("export whole.nc").click()
