@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks.reproduce import __main__ as command
-from benchmarks.reproduce import cells, check, figures, report, search, tables
+from benchmarks.reproduce import cells, check, estimate, figures, report, search, tables
+from core.catalogue import BadInput
 from core.datasets.digits import Digits
 from core.reconstruction import reconstruction_error
 from core.runs import Run
@@ -275,7 +277,122 @@ def test_the_cells_of_a_table_are_experiments_of_different_names(name, short):
     assert len({one.name for one in found}) == len(found) > 0
     for one in found:
         experiment = one.experiment("")
-        assert getattr(experiment.dataset, "validation", 0) == cells.VALIDATION
+        if hasattr(experiment.dataset, "validation"):
+            assert experiment.dataset.validation == cells.VALIDATION
+
+
+FULL = {"init-cifar": 24, "deep-vgg": 30, "deep-resnet": 30, "pcx-vgg5": 50, "ep-cifar": 100}
+"""Epochs as the works print them; qi2026: of its example."""
+
+
+@pytest.mark.oracle("paper")
+@pytest.mark.parametrize("name", FULL)
+def test_a_convolutional_table_has_the_published_choices(name):
+    for one in tables.TABLES[name].cells(False, {}):
+        experiment = one.experiment("")
+        assert one.epochs == FULL[name] and experiment.network.width == 1.0
+        batches = 50_000 * experiment.dataset.fraction // experiment.batch_size * one.epochs
+        updates = experiment.steps if experiment.learning.every_step else 1
+        if experiment.weights.schedule != "constant":
+            assert experiment.weights.span == batches * updates
+
+
+def test_a_short_schedule_ends_with_the_short_training():
+    for one in tables.TABLES["deep-vgg"].cells(True, {}):
+        experiment = one.experiment("")
+        updates = experiment.steps if experiment.learning.every_step else 1
+        assert experiment.weights.span == one.epochs * (5_000 // 128) * updates
+
+
+@pytest.mark.oracle("paper")
+def test_depths_and_methods_of_the_deeper_networks():
+    found = tables.TABLES["deep-vgg"].cells(False, {})
+    layers = {one.row: one.experiment("").network.layers for one in found}
+    assert layers == {"VGG5": 5, "VGG7": 7, "VGG10": 10}  # qi2026, released code
+    norms = {one.experiment("").network.batch_norm for one in found}
+    assert norms == {"frozen", "batch", "none"}
+    assert {one.published for one in found if one.row == "VGG10"} == {
+        "",
+        "93.27 % best test accuracy",
+    }
+    skips = {
+        one.experiment("").network.skips for one in tables.TABLES["deep-resnet"].cells(True, {})
+    }
+    assert skips == {"relay", "none", "published"}
+
+
+def on_digits(short, points):
+    """Two seeds of a cell on the embedded digits, which need no root."""
+    choices = some(short, points)[1].choices | {"dataset": {"name": "Digits"}}
+    return [
+        cells.Cell(f"digits-{seed}", "digits", "PC", choices | {"seed": seed}, 3) for seed in (0, 1)
+    ]
+
+
+@pytest.mark.oracle("closed form")
+def test_an_estimate_is_the_batches_by_their_seconds(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(estimate, "_seconds", lambda *args: seen.append(args) or 2.0)
+    table, place = tables.Table("digits", on_digits, ""), cells.Folder(tmp_path, "")
+    told, found = estimate.lines(table, place, "", batches=1, samples=25)
+    assert len(found) == len(seen) == 2  # short and full
+    for one in found:
+        assert (one.seconds, one.samples, one.seeds) == (2.0 * 100 / 25, 25, 2)
+        assert one.batches == 3 * (4_000 // 100)
+        assert one.hours == pytest.approx(2 * (8.0 * 120 + one.tests) / 3600)
+    assert any(
+        line.startswith("| short | digits | PC | 8 | 25 of 100 | 120 | 2 |") for line in told
+    )
+
+
+def test_estimates_are_measured_where_the_images_are_not(capsys):
+    threads = torch.get_num_threads()
+    asked = ["--only", "vgg5-(pc|bp)-short", "--batches", "1", "--samples", "2"]
+    assert command.main(["estimate", "deep-vgg", *asked, "--data", "/nowhere"]) == 0
+    torch.set_num_threads(threads)
+    rows = [one for one in capsys.readouterr().out.splitlines() if one.startswith("| short | VGG5")]
+    assert [row.split(" | ")[2] for row in rows] == ["BP", "PC"]
+    assert all(float(row.split(" | ")[3]) > 0 for row in rows)
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory):
+    """A file of noise in the place of CIFAR-10: 60 images of each class to train on."""
+    path, lots = tmp_path_factory.mktemp("arrays") / "noise.npz", np.random.default_rng(0)
+    x = lots.integers(0, 256, (800, 32, 32, 3), dtype=np.uint8)
+    y = np.arange(800) % 10
+    np.savez(path, x_train=x[:600], y_train=y[:600], x_test=x[600:], y_test=y[600:])
+    return path
+
+
+def test_a_file_takes_the_place_of_cifar_and_its_accuracies_are_computed_again(arrays, tmp_path):
+    (cell,) = (one for one in tables.TABLES["deep-vgg"].cells(True, {}) if one.name == VGG7)
+    small = tables.replaced(cell, choices=cell.choices | {"batch_size": 50, "steps": 2}, epochs=1)
+    small.choices["dataset"] = small.choices["dataset"] | {"fraction": 0.002}
+    folder = cells.Folder(tmp_path, "", str(arrays))
+    found = cells.train_cell(small, folder, lambda line: None)
+    assert found["batches"] == 100 // 50 and found["experiment"]["dataset"]["path"] == ""
+    with np.load(tmp_path / "images" / "noise-0.002.npz") as part, np.load(arrays) as whole:
+        assert np.bincount(part["y_train"]).tolist() == [10] * 10
+        assert (part["x_train"] == whole["x_train"][:100]).all()
+    (line,) = check.check(tmp_path, tmp_path)
+    assert line.startswith(f"{VGG7} epoch 1 test")
+    with pytest.raises(BadInput, match=r"^images: .*; 60 images of a class where 500 are asked"):
+        folder.experiment(cell)
+
+
+VGG7 = "deep-vgg-vgg7-pc-spiking-forward-update-short-0"
+
+
+def test_a_folder_of_photographs_has_the_classes_that_lie_there(tmp_path):
+    for name in ("cat", "dog", "owl"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "val" / name).mkdir(parents=True)
+        for split in ("train", "val"):
+            Image.new("RGB", (9, 9)).save(tmp_path / split / name / "a.png")
+    cell = tables.TABLES["ep-imagenet"].cells(True, {})[0]
+    assert cell.experiment(str(tmp_path)).dataset.classes == 3
+    assert cell.experiment("").dataset.classes == 1000
 
 
 def test_the_command_line_reports_what_there_is(done, root, monkeypatch, capsys):

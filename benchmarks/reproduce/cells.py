@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks import machine
-from benchmarks.reproduce import decoders
+from benchmarks.reproduce import decoders, images
 from core import cache
 from core.catalogue import BadInput
 from core.datasets.fetch import root_folder, torchvision_set
@@ -60,11 +60,19 @@ class Cell:
     budget: str = ""
     point: dict[str, Any] = field(default_factory=dict)
 
-    def experiment(self, data: str) -> Experiment:
-        """Its experiment, where the images lie at `data`."""
-        choices = dict(self.choices)
-        if choices["dataset"]["name"] != "Digits":
-            choices["dataset"] = {**choices["dataset"], "root": data}
+    def experiment(
+        self, data: str, *, file: str = "", out: Path | None = None, device: str = "cpu"
+    ) -> Experiment:
+        """Its experiment, where the images lie at `data`, or in a file of arrays.
+
+        Args:
+            data: root of the image sets, or a folder of images by class.
+            file: that takes the place of CIFAR-10.
+            out: where a part of the file is left.
+            device: that computes.
+        """
+        choices: dict[str, Any] = {**self.choices, "device": device}
+        choices["dataset"] = images.placed(choices["dataset"], data, file, out)
         return Experiment.from_dict(choices)
 
 
@@ -75,10 +83,18 @@ class Folder:
     Args:
         out: the folder.
         data: root of the image sets, "" for the usual place.
+        file: of arrays that take the place of CIFAR-10, "" for none.
+        device: that computes.
     """
 
     out: Path
     data: str
+    file: str = ""
+    device: str = "cpu"
+
+    def experiment(self, cell: Cell) -> Experiment:
+        """That of a cell with the images that are here."""
+        return cell.experiment(self.data, file=self.file, out=self.out, device=self.device)
 
     def result(self, cell: Cell | str) -> Path:
         """The JSON file of a cell, which is there when the cell is done."""
@@ -107,7 +123,7 @@ def train_cell(cell: Cell, folder: Folder, tell: Tell, *, weights: bool = True) 
     if path.exists():
         return json.loads(path.read_text("utf-8"))
     begun, run = time.perf_counter(), folder.run(cell)
-    experiment = cell.experiment(folder.data)
+    experiment = folder.experiment(cell)
     if (run / "manifest.json").exists():
         _go_on(run, cell)
     else:
@@ -219,7 +235,8 @@ def _rootless(experiment: Experiment) -> Any:
     from dataclasses import replace
 
     held = experiment.dataset
-    return replace(held, root="") if hasattr(held, "root") else held  # type: ignore[type-var]
+    places = {name: "" for name in ("root", "path") if hasattr(held, name)}
+    return replace(held, **places) if places else held  # type: ignore[type-var]
 
 
 def _about(cell: Cell) -> dict[str, Any]:
@@ -244,9 +261,14 @@ def _leave_weights(cell: Cell, folder: Folder, found: dict[str, Any]) -> dict[st
 
 
 def _leave_split(experiment: Experiment, folder: Folder) -> str:
-    """Write which raw training images were trained on and held out; returns the file's name."""
+    """Write which raw training images were trained on and held out; returns the file's name.
+
+    Of a file of arrays that is the part of it that was trained on.
+    """
     held: Any = experiment.dataset
     name = type(held).__name__
+    if name == "Npz":
+        return Path(held.path).name
     if not hasattr(held, "validation"):
         return ""
     part = f"{name}-{held.fraction:g}-{held.validation:g}"
