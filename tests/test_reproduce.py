@@ -331,18 +331,15 @@ def on_digits(short, points):
 
 @pytest.mark.oracle("closed form")
 def test_an_estimate_is_the_batches_by_their_seconds(tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(estimate, "_seconds", lambda *args: seen.append(args) or 2.0)
+    monkeypatch.setattr(estimate, "_seconds", lambda of, *_: 1 + 0.04 * of.experiment.batch_size)
     table, place = tables.Table("digits", on_digits, ""), cells.Folder(tmp_path, "")
     told, found = estimate.lines(table, place, "", batches=1, samples=25)
-    assert len(found) == len(seen) == 2  # short and full
+    assert [one.samples for one in found] == [100, 25]  # short and full
     for one in found:
-        assert (one.seconds, one.samples, one.seeds) == (2.0 * 100 / 25, 25, 2)
+        assert one.seconds == pytest.approx(1 + 0.04 * 100) and one.seeds == 2
         assert one.batches == 3 * (4_000 // 100)
-        assert one.hours == pytest.approx(2 * (8.0 * 120 + one.tests) / 3600)
-    assert any(
-        line.startswith("| short | digits | PC | 8 | 25 of 100 | 120 | 2 |") for line in told
-    )
+        assert one.hours == pytest.approx(2 * (5 * 120 + one.tests) / 3600)
+    assert any(line.startswith("| full | digits | PC | 5 | 25 of 100 | 120 | 2 |") for line in told)
 
 
 def test_estimates_are_measured_where_the_images_are_not(capsys):

@@ -24,7 +24,7 @@ from core.datasets.pixels import image_set
 from core.experiment import Experiment
 from core.training import Training, accuracy
 
-PATIENCE = 20.0
+PATIENCE = 5.0
 """Seconds: where the first batch takes longer, it is not taken for a rehearsal but measured."""
 
 
@@ -35,7 +35,8 @@ class Estimate:
     Args:
         cell: what would be trained.
         seconds: of a whole batch.
-        samples: that were measured of it; where they are fewer, the seconds are scaled by samples.
+        samples: that were measured of it; where they are fewer, so were twice as many, and the
+            seconds are those of a straight line through both.
         batches: of all epochs.
         tests: seconds of all tests, after each epoch and before the first.
         seeds: cells that differ by their seed only.
@@ -64,7 +65,7 @@ def lines(
         place: where images that have to be read lie, and what computes.
         wanted: regular expression that names of cells match.
         batches: measured of each cell.
-        samples: of a batch that are measured; 0 for all.
+        samples: of a batch of the full table that are measured; 0 for all.
     """
     head = ["", "row", "method", "s a batch", "samples", "batches", "seeds", "hours"]
     rows, found, every = [], [], []
@@ -75,7 +76,7 @@ def lines(
                 groups.setdefault(cell.name.rpartition("-")[0], []).append(cell)
         size = "short" if short else "full"
         found = [
-            measured(cells[0], place, len(cells), batches=batches, samples=samples)
+            measured(cells[0], place, len(cells), batches=batches, samples=0 if short else samples)
             for cells in groups.values()
         ]
         rows += [[size, *_row(one)] for one in found]
@@ -84,7 +85,8 @@ def lines(
     said = machine.about()
     threads = torch.get_num_threads()
     by = place.device if place.device != "cpu" else f"{said['processor']}, {threads} thread(s)"
-    ends = f"Measured: medians of {batches} batches on {by}, torch {said['versions']['torch']}."
+    count = f"{batches} batch{'es' if batches > 1 else ''}"
+    ends = f"Measured: medians of {count} on {by}, torch {said['versions']['torch']}."
     return [f"### {of.title}: estimate", "", *table(head, rows).splitlines(), "", ends], every
 
 
@@ -114,18 +116,27 @@ def measured(cell: Cell, place: Folder, seeds: int, *, batches: int, samples: in
     whole = cell.experiment(place.data, device=place.device)
     count, tested, images = _images(whole)
     size = whole.batch_size
-    if samples and samples < size:
-        classes = images.classes
-        size = math.ceil(samples / classes) * classes if _aligned(whole) else samples
-        size = min(size, whole.batch_size)
-    training = _training(whole.changed(batch_size=size), images)
-    seconds = _seconds(training, batches, place.device) * whole.batch_size / size
+    if 0 < 2 * samples < size:
+        size = _few(whole, samples, images.classes)
+        one, two = (
+            _seconds(_training(whole.changed(batch_size=n), images), batches, place.device)
+            for n in (size, 2 * size)
+        )
+        seconds = one + max(0.0, two - one) * (whole.batch_size - size) / size
+    else:
+        seconds = _seconds(_training(whole, images), batches, place.device)
+    network = whole.build(images.shape, images.classes)
     x, y = images.test_x[:size], images.test_y[:size]
     begun = time.perf_counter()
-    accuracy(training.network, x, y)
+    accuracy(network, x, y)
     a_test = (time.perf_counter() - begun) * tested / len(y)
     done = cell.epochs * count
     return Estimate(cell, seconds, size, done, a_test * (cell.epochs + 1), seeds)
+
+
+def _few(experiment: Experiment, samples: int, classes: int) -> int:
+    """Samples of a smaller batch, of every class where batches are aligned."""
+    return math.ceil(samples / classes) * classes if _aligned(experiment) else samples
 
 
 def _aligned(experiment: Experiment) -> bool:
