@@ -73,7 +73,7 @@ def run_named(name: str, root: Path | None = None) -> Path:
     """
     root = folder() if root is None else Path(root)
     within, slash, own = name.partition("/") if isinstance(name, str) else ("", "", name)
-    if slash and _stays(root / check_name(within), root):
+    if slash and NAME.fullmatch(within) and _stays(root / within, root):
         root, name = root / within, own
     path = root / check_name(name)
     if not (path.is_dir() and _stays(path, root) and is_run(path)):
