@@ -74,7 +74,7 @@ class Network(nn.Module):
         self.nodes = list(nodes)
         self.image = image
         self.version = 0
-        self.ranks = ALONE
+        self.ranks = ALONE  # whoever trains it together with others says so
         self._swept: list[weakref.ref[Tensor]] = []
         self._swept_by: tuple[int, ...] = ()
         for i, node in enumerate(self.nodes):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from core.batches import ImageSet
+from core.catalogue import BadInput
 from core.diagnostics import alignment
 from core.experiment import Experiment
 from core.layout import Layout
@@ -94,9 +95,16 @@ class Course:
         self.back: int | None = None
         self.period, self.share, self.spent = period, SHARE, 0.0
 
-    def total(self, batches: int | None, epochs: int | None) -> int | None:
-        """How many batches that is, by batches or epochs."""
-        return batches if epochs is None else self.epoch * epochs
+    def total(self, batches: int | None, epochs: int | None, before: int = 0) -> int:
+        """How many batches in all that is, by batches or epochs; by neither as many as before.
+
+        Raises:
+            BadInput: if it was to have more before.
+        """
+        total = (batches or before) if epochs is None else self.epoch * epochs
+        if total < before:
+            raise BadInput(f"batches: {total}; the run is of {before}: more, or none")
+        return total
 
     def about(self) -> dict[str, Any]:
         """What the run says about where it comes from, beside the experiment."""

@@ -9,7 +9,6 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -48,18 +47,6 @@ class Silent:
 
     append = batch = batches = go_back = sample = recipes = events = nothing
     say = weights = settle = leave = close = nothing
-
-    def __enter__(self) -> "Silent":
-        """The writer itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """There is nothing to be closed."""
 
 
 class Joint(Course):

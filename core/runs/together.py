@@ -5,13 +5,13 @@ was started again after a rank had failed.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from torch import Tensor
 
-from core import footprint
 from core.catalogue import BadInput
 from core.experiment import Experiment
 from core.pretraining import Progress
@@ -67,12 +67,10 @@ def train(
     if ranks.first:
         check_new(path)
     images = experiment.dataset()
-    footprint.check(experiment, images.shape, images.classes)
     network = experiment.build(images.shape, images.classes)
     network.ranks = ranks
     course = Joint(experiment, images, network, every or Every(), checkpoint)
     total = course.total(batches, epochs)
-    assert total is not None
     told: Any = {"experiment": experiment.to_dict(), "about": course.about()}
     with _writer(path, ranks, **told) as writer:
         begin = partial(course.begin, first)
@@ -127,9 +125,7 @@ def resume(
     network = experiment.build(images.shape, images.classes)
     network.ranks = ranks
     course = Joint(experiment, images, network, Every(**said["every"]), checkpoint)
-    total = course.total(batches, epochs) or said["total"]
-    if total < said["total"]:
-        raise BadInput(f"batches: {total}; the run is of {said['total']}: more, or none")
+    total = course.total(batches, epochs, said["total"])
     if said["number"] >= total:
         return FINISHED
     with _writer(path, ranks, resume=True) as writer:
@@ -144,6 +140,6 @@ def resume(
     return how
 
 
-def _writer(path: Path, ranks: Ranks, **told: Any) -> Writer:
+def _writer(path: Path, ranks: Ranks, **told: Any) -> AbstractContextManager[Writer]:
     """The writer of rank 0; that of the others keeps nothing."""
-    return Writer(path, **told) if ranks.first else cast(Writer, Silent())
+    return Writer(path, **told) if ranks.first else nullcontext(cast(Writer, Silent()))

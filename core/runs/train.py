@@ -70,7 +70,6 @@ def train(
     network = experiment.build(images.shape, images.classes)
     course = Course(experiment, images, network, level, every or Every(), checkpoint)
     total = course.total(batches, epochs)
-    assert total is not None
     with Writer(path, experiment=experiment.to_dict(), about=course.about()) as writer:
         begin = partial(course.begin, first)
         writer.close(course.record(writer, total, begin, progress or silent, stop or unasked))
@@ -116,9 +115,7 @@ def resume(
     network = experiment.build(images.shape, images.classes)
     level, every = said["level"], Every(**said["every"])
     course = Course(experiment, images, network, level, every, checkpoint)
-    total = course.total(batches, epochs) or said["total"]
-    if total < said["total"]:
-        raise BadInput(f"batches: {total}; the run is of {said['total']}: more, or none")
+    total = course.total(batches, epochs, said["total"])
     if found.ended and total == said["total"]:
         raise BadInput(f"run: {path}; finished after {total} batches: ask for more of them")
     if note is not None:

@@ -150,8 +150,8 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.skipif(not WHOLE, reason="missing: RELIABILITY=whole, for it takes a minute")
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.row(68)
+@pytest.mark.parametrize("rank", [0, 1] if WHOLE else [1])
 def test_torchrun_s_restart_goes_on_to_the_same_bits(rank, shared, tmp_path):
     name = ranked.MORTAL
     (tmp_path / "killed.py").write_text(KILLED.format(rank=rank))
