@@ -498,6 +498,13 @@ def test_whatever_an_attempt_has_left_the_next_one_ends_with_the_same_bits(tmp_p
 # Workers that are processes ----------------------------------------------------------------------
 
 
+def test_a_relaxation_whose_name_is_taken_is_refused_before_it_begins(tmp_path, monkeypatch):
+    (tmp_path / "taken" / "of").mkdir(parents=True)
+    monkeypatch.setattr(relaxed, "prepared", lambda *given: pytest.fail("it began"))
+    with pytest.raises(BadInput, match="taken; exists, choose another name"):
+        relaxed.relax(BASE, tmp_path / "taken")
+
+
 def kill_workers(folder, count, dead):
     """Kill so many workers by signal 9, each while it computes a point."""
     while len(dead) < count:

@@ -7,6 +7,7 @@ A lane is named as in the page's address: `NAME` or `NAME:lane` of a run in the 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import xarray as xr
@@ -182,11 +183,11 @@ def offered() -> list[Offer]:
             offers.append(Offer(one.key, one.title, one.experiment))
     swept = sweeps()
     offers += [Offer(one.name, f"sweep {one.name}, its points", None) for one in swept]
-    inside = [path for one in swept for path in sorted(found(one))]
-    for path in [*found()[:MOST_OFFERED], *inside[:MOST_OFFERED]]:
+    points = ((f"{one.name}/{path.name}", path) for one in swept for path in sorted(found(one)))
+    runs = ((path.name, path) for path in found())
+    for name, path in chain(islice(runs, MOST_OFFERED), islice(points, MOST_OFFERED)):
         try:
             run = Run(path)
-            name = f"{path.parent.name}/{run.name}" if path in inside else run.name
             lanes = [RunLane(run, k, _key(run, name, k)) for k in run.lanes]
         except (BadInput, Damaged, OSError):
             continue  # the Runs page tells what is wrong with it

@@ -3,11 +3,11 @@
 import time
 from pathlib import Path
 
-from core import footprint
 from core.experiment import Experiment
 from core.pretraining import Progress
 from core.recorder import FULL
 from core.recording import prepared, record
+from core.runs import shelf
 from core.runs.changes import in_force
 from core.runs.run import Run
 from core.runs.writer import FINISHED, Writer
@@ -40,8 +40,8 @@ def relax(
         BadInput: for an illegal name, a run that exists, or choices that do not fit the data.
         Locked, NotWritten: if the run cannot be written.
     """
-    images = experiment.dataset()
-    footprint.check(experiment, images.shape, images.classes)
+    path = Path(path)
+    shelf.check_new(path)
     relaxation, trace, recorder = prepared(experiment, batch, level, align, progress)
     begun = time.perf_counter()
     diverged = record(relaxation, trace, recorder, batch=batch)

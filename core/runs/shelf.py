@@ -53,6 +53,13 @@ def check_name(name: str, field: str = "run") -> str:
     return name
 
 
+def check_new(path: Path) -> None:
+    """Refuse the folder of a new run whose name is illegal, or where something lies."""
+    check_name(path.name)
+    if path.exists() and any(path.iterdir()):
+        raise BadInput(f"run: {path}; exists, choose another name")
+
+
 def found(root: Path | None = None) -> list[Path]:
     """The runs of a folder, newest first; damaged ones too, links that lead out of it not."""
     root = folder() if root is None else Path(root)

@@ -17,10 +17,11 @@ from core.experiment import Experiment
 from core.pretraining import Progress
 from core.ranks import Ranks
 from core.recorder import LEAN
+from core.runs import shelf
 from core.runs.joint import Joint, Silent
 from core.runs.looks import Every
 from core.runs.resuming import ready
-from core.runs.train import PERIOD, check_counts, check_new, silent, unasked
+from core.runs.train import PERIOD, check_counts, silent, unasked
 from core.runs.writer import FINISHED, Writer
 
 
@@ -65,7 +66,7 @@ def train(
     check_counts(batches, epochs, checkpoint)
     path = Path(path)
     if ranks.first:
-        check_new(path)
+        shelf.check_new(path)
     images = experiment.dataset()
     network = experiment.build(images.shape, images.classes)
     network.ranks = ranks

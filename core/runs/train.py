@@ -64,7 +64,7 @@ def train(
     """
     check_counts(batches, epochs, checkpoint)
     path = Path(path)
-    check_new(path)
+    shelf.check_new(path)
     images = experiment.dataset()
     footprint.check(experiment, images.shape, images.classes)
     network = experiment.build(images.shape, images.classes)
@@ -147,13 +147,6 @@ def left(path: str | Path) -> Training:
     unpacked = found.checkpoint.unpacked(network.example.device)
     standing.into_training(training, said["training"], unpacked)
     return training
-
-
-def check_new(path: Path) -> None:
-    """Refuse the folder of a new run whose name is illegal, or where something lies."""
-    shelf.check_name(path.name)
-    if path.exists() and any(path.iterdir()):
-        raise BadInput(f"run: {path}; exists, choose another name")
 
 
 def check_counts(
