@@ -1,6 +1,7 @@
-"""One server and one Chromium for all browser tests; a new page with a new session for each."""
+"""One server, one Chromium and, for most browser tests, one page."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,63 +83,85 @@ def visit(chromium: Browser, server: Server) -> Iterator[Visit]:
 
 
 class Kept:
-    """A page that the tests of a file share, and what it complains about."""
+    """The page that the tests share, and what it complains about.
+
+    Opening one costs seconds of three processes, so a test gets the page of the one before, at row
+    0 of a new lane. What it cannot be led back from, another batch or gear, gets a new page.
+    """
+
+    MANY = 30
+    """Lanes after which the page is opened anew."""
 
     def __init__(self, chromium: Browser, server: Server) -> None:
         self.chromium, self.server = chromium, server
         self.context: BrowserContext | None = None
 
     def open(self) -> Page:
+        """A new page."""
         self.close()
-        self.context = self.chromium.new_context(viewport={"width": 1280, "height": 800})
+        viewport: Any = {"width": 1280, "height": 800}
+        self.context = self.chromium.new_context(viewport=viewport, accept_downloads=True)
         self.page = self.context.new_page()
         self.witness = Witness(self.page)
         self.page.goto(self.server.url, wait_until="commit")
-        driving.wait_ready(self.page)
+        self.first = driving.wait_ready(self.page)
         return self.page
 
     def again(self) -> Page:
-        """The page in a new lane at row 0, its drawer shut; a new one where there is none."""
-        if self.context is None:
+        """The page with its first choices, its drawer shut; a new one where there is none."""
+        if self.context is None or self._spoiled():
             return self.open()
         page = self.page
         page.mouse.move(5, 5)
-        before = driving.readout(page)
-        if before["drawer"]:
+        if driving.readout(page)["speed"] != self.first["speed"]:
+            driving.set_speed(page, f"{self.first['speed']:g} /s")
+        if driving.readout(page)["experiment"] != self.first["experiment"]:
+            self._choose_first()
+        if driving.readout(page)["drawer"]:
+            driving.open_drawer(page)
             driving.press(page, "c")
+        before = driving.readout(page)["lanes"]
         driving.press(page, "r")
         driving.wait_for(
             page,
-            lambda r: r["lane"] >= before["lanes"] and r["cursor"] == 0 and not r["drawer"],
+            lambda r: r["lane"] >= before and r["cursor"] == 0 and not r["drawer"],
             what="a new lane",
         )
         return page
 
+    def _spoiled(self) -> bool:
+        shown = driving.readout(self.page)
+        kept = all(shown[name] == self.first[name] for name in ("batch", "gear", "playing"))
+        return not kept or shown["lanes"] > self.MANY
+
+    def _choose_first(self) -> None:
+        """All choices of the preset with which a page opens."""
+        page, wanted = self.page, self.first["experiment"]
+        driving.open_drawer(page)
+        driving.push(page, "back to this preset")
+        driving.wait_for(page, lambda r: r["experiment"] == wanted, what="the first choices")
+
     def close(self) -> None:
+        """Give the page back."""
         if self.context is not None:
             self.context.close()
         self.context = None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kept(chromium: Browser, server: Server) -> Iterator[Kept]:
-    """What the tests of this file share."""
+    """What all tests share."""
     held = Kept(chromium, server)
     yield held
     held.close()
 
 
-@pytest.fixture
-def used(kept: Kept, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page at row 0 of a new lane, which earlier tests of the file have used.
-
-    Opening one costs seconds of three processes. For tests that leave the choices as they were, or
-    set them all alike. After a test that failed comes another page.
-    """
+@contextmanager
+def _watched(kept: Kept, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Afterwards nobody may have complained; what failed has used up its page."""
     kept.server.complaints()
     failed = request.session.testsfailed
-    page = kept.again()
-    yield page
+    yield
     witness = kept.witness
     if request.session.testsfailed > failed:
         kept.close()
@@ -146,6 +169,14 @@ def used(kept: Kept, request: pytest.FixtureRequest) -> Iterator[Page]:
 
 
 @pytest.fixture
-def page(visit: Visit) -> Page:
-    """A page that shows its first row."""
-    return visit()
+def page(kept: Kept, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page at row 0 of a new lane, with its first choices; earlier tests have used it."""
+    with _watched(kept, request):
+        yield kept.again()
+
+
+@pytest.fixture
+def fresh(kept: Kept, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page that nobody has used; later tests will."""
+    with _watched(kept, request):
+        yield kept.open()

@@ -22,11 +22,11 @@ def test_a_grid_is_relaxed_and_a_cell_is_opened(page):
     push(page, "relax the grid")
     wait_in_drawer(page, "dynamics.rate: fast; a number")
     wait_refused(page, "fast")
-    assert readout(page)["lanes"] == 1
+    assert readout(page)["lanes"] == before["lanes"]
     turn(page, "values", "0.05, 0.3", 0)
     turn(page, "values", "4, 8, 12", 1)
     push(page, "relax the grid")
-    wait_in_drawer(page, "from the beginning of lane 0, batch 0")
+    wait_in_drawer(page, f"from the beginning of lane {before['lane']}, batch 0")
     shown = step(page, 2)
     assert shown["row"] == before["row"] + 2, "the page goes on"
     page.wait_for_function(
@@ -37,7 +37,7 @@ def test_a_grid_is_relaxed_and_a_cell_is_opened(page):
     settle(page)
     box = still(page.locator("#drawer .bk-Figure").filter(visible=True).first)
     page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + 0.15 * box["height"])
-    shown = wait_for(page, lambda r: r["lanes"] == 2 and r["row"] == 12, what="the cell's lane")
+    shown = wait_for(page, lambda r: r["lanes"] > before["lanes"] and r["row"] == 12, what="the cell's lane")
     assert shown["experiment"]["dynamics"]["rate"] == 0.3 and shown["experiment"]["steps"] == 12
     said = wait_in_drawer(page, r"dynamics\.rate 0\.3, T 12 : imbalance \(decades\) ([\d.]+)")
     assert shown["imbalance"] == pytest.approx(float(said[1]), rel=0.01)

@@ -38,8 +38,7 @@ def places(page, section="heat"):
     )
 
 
-def test_a_drag_looks_back_while_the_server_is_silent(used, server):
-    page = used
+def test_a_drag_looks_back_while_the_server_is_silent(page, server):
     newest = step(page, 12)
     settle(page)
     before, at = all_pixels(page), places(page)
@@ -64,8 +63,7 @@ def test_a_drag_looks_back_while_the_server_is_silent(used, server):
         assert apart.max() <= 8, f"{name}: the server's row is what was drawn before it answered"
 
 
-def test_an_arrow_key_moves_at_once_among_rows_that_are_there(used, server):
-    page = used
+def test_an_arrow_key_moves_at_once_among_rows_that_are_there(page, server):
     step(page, 6)
     settle(page)
     with stopped(server):
@@ -79,8 +77,7 @@ def test_an_arrow_key_moves_at_once_among_rows_that_are_there(used, server):
     wait_for(page, lambda r: r["cursor"] == r["row"] == 6 and r["following"])
 
 
-def test_a_page_that_nobody_sees_is_sent_next_to_nothing_and_catches_up(used):
-    page = used
+def test_a_page_that_nobody_sees_is_sent_next_to_nothing_and_catches_up(page):
     set_speed(page, "40 /s")
     page.evaluate(HIDE, True)
     time.sleep(0.5)
@@ -97,8 +94,7 @@ def test_a_page_that_nobody_sees_is_sent_next_to_nothing_and_catches_up(used):
     assert hidden <= 6, "at 30 a second there would be 90"
 
 
-def test_a_press_on_a_picture_chooses_its_sample(used):
-    page = used
+def test_a_press_on_a_picture_chooses_its_sample(page):
     step(page, 1)
     settle(page)
     before = all_pixels(page)["images"]
@@ -116,8 +112,7 @@ def test_a_press_on_a_picture_chooses_its_sample(used):
     wait_for(page, lambda r: r["sample"] is None)
 
 
-def test_a_browser_that_has_missed_a_frame_is_sent_all_of_it(used):
-    page = used
+def test_a_browser_that_has_missed_a_frame_is_sent_all_of_it(page):
     step(page, 3)
     page.evaluate("() => { frameBoard.head = {frame: frameBoard.head.frame - 1}; }")
     press(page, "ArrowRight")  # what this brings has nothing to stand on, nor what follows it
@@ -127,8 +122,7 @@ def test_a_browser_that_has_missed_a_frame_is_sent_all_of_it(used):
     assert held == [0, 1, 2, 3, 4, 5] and not page.evaluate("() => frameBoard.lost")
 
 
-def test_the_pointer_is_told_the_value_under_it_and_follows_the_rows(used):
-    page = used
+def test_the_pointer_is_told_the_value_under_it_and_follows_the_rows(page):
     step(page, 6)
     settle(page)
     at = places(page)
@@ -157,11 +151,11 @@ def test_the_pointer_is_told_the_value_under_it_and_follows_the_rows(used):
     assert words.is_hidden()
 
 
-def test_every_plot_over_rows_says_what_is_under_the_pointer(used):
-    step(used, 6)
-    settle(used)
+def test_every_plot_over_rows_says_what_is_under_the_pointer(page):
+    step(page, 6)
+    settle(page)
     for panel in ("total", "imbalance", "errors", "precision", "alignment"):
-        assert_told_under_the_pointer(used, panel)
+        assert_told_under_the_pointer(page, panel)
 
 
 def assert_told_under_the_pointer(page, panel):

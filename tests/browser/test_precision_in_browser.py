@@ -55,8 +55,7 @@ def place(page, t, layer, T=20, L=10):
     return across, box["y"] + inner[0] + inner[1] * (L - layer + 0.5) / L
 
 
-def test_a_cell_is_clicked_changed_and_applied_and_acts(visit):
-    page = visit()
+def test_a_cell_is_clicked_changed_and_applied_and_acts(page):
     open_drawer(page, "precision")
     wait_in_drawer(page, "this acts: Identity")
     menu(page, "starting point").select_option(label="Spiking")
@@ -90,7 +89,8 @@ def test_a_cell_is_clicked_changed_and_applied_and_acts(visit):
     assert (np.abs(after.astype(int) - colour.astype(int)).sum(2) < 9).sum() > 20
 
 
-def test_a_block_is_dragged_over_and_spikes_are_shifted(page):
+def test_a_block_is_dragged_over_and_spikes_are_shifted(fresh):
+    page = fresh
     open_drawer(page, "precision")
     menu(page, "starting point").select_option(label="Spiking")
     wait_in_drawer(page, "not applied yet")

@@ -94,7 +94,8 @@ def test_a_run_of_own_code_is_watched_within_a_second_and_the_rest_is_grey(visit
         settle(page)
 
 
-def test_a_session_is_recorded_from_the_drawer_and_gone_on_with_from_there(page, server, visit):
+def test_a_session_is_recorded_from_the_drawer_and_gone_on_with_from_there(fresh, server, visit):
+    page = fresh
     step(page, 3)
     open_drawer(page, "export")
     turn(page, "name of the run", "taped")
