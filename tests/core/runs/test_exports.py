@@ -164,13 +164,13 @@ def test_a_large_run_is_never_held_whole(made, tmp_path, monkeypatch, suffix):
     with Writer(tmp_path / "large") as writer:
         lane = writer.lane(wide)
         for part in range(20):
-            step = np.arange(500) + 500 * part
+            step = np.arange(100) + 100 * part
             index = dict.fromkeys(("t", "batch", "recipe_id", "T"), step * 0) | {"step": step}
-            values = {"energy_sample": rng.random((500, 1, 300), np.float32)}
-            energy = {"energy": rng.random((500, 1), np.float32)}
-            phase = {"phase": np.full(500, "relax")}
+            values = {"energy_sample": rng.random((100, 1, 1500), np.float32)}
+            energy = {"energy": rng.random((100, 1), np.float32)}
+            phase = {"phase": np.full(100, "relax")}
             writer.append(lane, Chunk(index | values | energy | phase, {}))
-    run = Run(tmp_path / "large")  # 10,000 rows of 1,200 bytes, 12 MB
+    run = Run(tmp_path / "large")  # 2,000 rows of 6,000 bytes, 12 MB
     exports.export(Run(made[0]), tmp_path / f"small{suffix}")  # imports what it needs
     tracemalloc.start()
     exports.export(run, tmp_path / f"x{suffix}")

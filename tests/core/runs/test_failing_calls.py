@@ -281,7 +281,8 @@ def test_an_export_that_fails_leaves_nothing_and_the_run_as_it_was(suffix, base,
     calls = faults.calls
     assert len(calls) > 3
     first = [calls.index(what) for what in set(calls)]
-    for at in sorted({*first, *range(0, len(calls), max(1, len(calls) // 12))}):
+    others = range(0, len(calls), max(1, len(calls) // (12 if WHOLE else 3)))
+    for at in sorted({*first, *others}):
         to = memory / f"out-{at}{suffix}"
         with faults.armed(at, FAILING[at % len(FAILING)]):
             _, error = tried(export, run, to)
