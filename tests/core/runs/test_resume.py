@@ -111,6 +111,10 @@ KINDS = {
 }
 
 
+BETWEEN = [*KINDS] if WHOLE else [*KINDS][1::3]
+"""Those that are interrupted between two batches as well."""
+
+
 class Stop:
     """Says so when it is asked for the n-th time."""
 
@@ -154,6 +158,9 @@ def test_a_training_that_was_stopped_between_two_steps_has_the_same_bits(
     assert (run.state, run.recovered) == ("finished", "")
     assert bits(run) == bits(whole)
     assert len(run.said["resumed"]) == 2
+    record_property("count: faults: resumes bit for bit", 2)
+    if name not in BETWEEN:
+        return
 
     last = draw.randint(2, BATCHES - 1)
 
@@ -169,7 +176,7 @@ def test_a_training_that_was_stopped_between_two_steps_has_the_same_bits(
     run = resume(path)
     assert run.said["resumed"][0]["number"] > 0
     assert bits(run) == bits(whole)
-    record_property("count: faults: resumes bit for bit", 3)
+    record_property("count: faults: resumes bit for bit", 1)
 
 
 def test_a_checkpoint_at_every_step_changes_nothing(memory, monkeypatch):
