@@ -249,7 +249,8 @@ def test_one_that_was_killed_at_any_row_has_the_same_bits(memory, record_propert
     child = Elsewhere(killed_and_gone_on_with, str(memory), rows)
     _, *said = child.end()
     assert [one[:2] for one in said] == [(signal.SIGKILL, "interrupted")] * len(rows)
-    assert sum(behind > 0 for *_, behind in said) > len(rows) // 2  # rows were stored behind the checkpoint
+    # Rows were stored behind the checkpoint.
+    assert sum(behind > 0 for *_, behind in said) > len(rows) // 2
     whole = Run(memory / "whole")
     for at in rows:
         run = Run(memory / f"run-{at}")
