@@ -88,7 +88,8 @@ reliability: $(TEST)
 	  tests/test_bad_input_stored.py tests/test_attacks.py tests/test_fuzzed_readers.py \
 	  tests/test_serving.py tests/test_cli.py tests/test_cli_many.py tests/test_cli_resume.py \
 	  tests/test_cli_runs.py tests/test_files.py tests/test_data_npz.py tests/test_data_cifar.py \
-	  tests/core/test_determinism.py tests/test_sweeps.py tests/test_product.py $(ARGS)
+	  tests/core/test_determinism.py tests/core/test_rounding.py tests/test_sweeps.py \
+	  tests/test_product.py $(ARGS)
 	$(BIN) -m tests.reliability .pytest_cache/reliability.json --minutes $(MINUTES)
 
 docs: $(DOCS)

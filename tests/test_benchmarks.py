@@ -1,5 +1,6 @@
 """Do the benchmarks count what they say, see who disturbs them, and time equal things?"""
 
+import gc
 import json
 import os
 
@@ -79,6 +80,12 @@ class Fake:
         return 0.5
 
 
+@pytest.fixture
+def light(monkeypatch):
+    """Without the collection of garbage before each round: here it takes the time of a test."""
+    monkeypatch.setattr(gc, "collect", lambda: 0)
+
+
 class Loads:
     """A watch that says these shares, asked at the beginning and the end of each round."""
 
@@ -89,7 +96,7 @@ class Loads:
         return next(self.shares)
 
 
-def test_every_round_times_each_case_once_in_an_order_of_its_own():
+def test_every_round_times_each_case_once_in_an_order_of_its_own(light):
     log: list[str] = []
     cases = [Fake(name, log) for name in "abcde"]
     rounds = measure(cases, 6, limit=0.05, watch=Loads([0.0] * 6))
@@ -101,19 +108,19 @@ def test_every_round_times_each_case_once_in_an_order_of_its_own():
     assert [tuple(one["seconds"]) for one in rounds] == orders
 
 
-def test_disturbed_rounds_are_kept_in_the_file_and_made_up_for():
+def test_disturbed_rounds_are_kept_in_the_file_and_made_up_for(light):
     shares = [0.0, 0.2, 0.04, 0.06, 0.05]
     rounds = measure([Fake("a", [])], 3, limit=0.05, watch=Loads(shares))
     assert [one["kept"] for one in rounds] == [True, False, True, False, True]
     assert [one["others"] for one in rounds] == shares
 
 
-def test_a_machine_that_is_never_quiet_ends_the_run():
+def test_a_machine_that_is_never_quiet_ends_the_run(light):
     rounds = measure([Fake("a", [])], 2, limit=0.05, watch=Loads([0.5] * 100))
     assert len(rounds) == 2 * PATIENCE and not any(one["kept"] for one in rounds)
 
 
-def test_nothing_is_dropped_where_nobody_can_tell():
+def test_nothing_is_dropped_where_nobody_can_tell(light):
     rounds = measure([Fake("a", [])], 2, limit=0.05, watch=Loads([None] * 100))
     assert [one["kept"] for one in rounds] == [True, True]
 

@@ -229,7 +229,7 @@ def relative(made, expected):
     return float((flat - expected).norm() / expected.norm())
 
 
-def errors(layout, rule, beta, cost, sweeps=36):
+def errors(layout, rule, beta, cost, sweeps=24):
     """Relative errors of the estimates by +beta, by -beta and by both, and W_1's part."""
     network, x, y = built(layout, (2, 32, 32) if layout != "VGG5" else (2, 16, 16), gain=1.5)
     model = ByHand(network, layout, 5)
@@ -378,5 +378,5 @@ def test_it_learns_the_digits(tmp_path):
     network = EquilibriumVGG(width=1 / 16, pools=2, gain=2.4)
     weights = SGD(rate=0.02, momentum=0.9, decay=3e-4, nesterov=True)
     experiment = EP.changed(network=network, weights=weights, batch_size=20)
-    run = train(experiment, tmp_path / "run", batches=60)
+    run = train(experiment, tmp_path / "run", batches=45)
     assert float(run.batches()["accuracy"].values[-1]) > 0.6

@@ -24,7 +24,7 @@ from tests.problems import equilibrium, linear_chain, linear_net, relaxation, ta
 FAST = HeavyBall(0.3, 0.6)
 
 
-def nudged(problem, *nudges, cost="squared error", steps=400, precision=None, dynamics=FAST):
+def nudged(problem, *nudges, cost="squared error", steps=200, precision=None, dynamics=FAST):
     """A free phase without steps, then a nudged phase for each beta, at its last step."""
     network, clamped = problem
     recipe = relaxation((network, {0: clamped[0]}), dynamics=dynamics, steps=steps).recipe
@@ -110,8 +110,8 @@ def test_one_nudge_errs_in_proportion_to_beta_and_a_pair_to_its_square(cost):
 @pytest.mark.parametrize("beta", [0.01, 0.25, 4.0])
 def test_v6_b_a_nudge_is_a_clamp_of_output_precision_beta_over_one_plus_beta(beta):
     problem = tanh_mlp((4, 6, 6, 3), batch=5)
-    made = nudged(problem, beta, steps=600)
-    clamp = relaxation(problem, dynamics=FAST, steps=600)
+    made = nudged(problem, beta, steps=300)
+    clamp = relaxation(problem, dynamics=FAST, steps=300)
     clamp.recipe = replace(clamp.recipe, output_precision=beta / (1 + beta))
     clamp.run()
     assert_close(made.states[:-1], clamp.states[:-1], rtol=1e-12, atol=1e-12)
@@ -131,7 +131,7 @@ def test_v6_c_a_weak_clamp_does_not_tend_to_backprop_and_a_weak_nudge_does():
 
     for beta, clamp, nudge in ((1.0, 0.864, 0.88), (0.01, 0.9534, 0.999), (1e-4, 0.9533, 0.99999)):
         ends = {0: clamped[0], 3: (1 - beta) * mu + beta * clamped[3]}
-        made = relaxation((network, ends), dynamics=FAST, steps=400)
+        made = relaxation((network, ends), dynamics=FAST, steps=200)
         made.run()
         weak = torch.cat([g.flatten() for g in PredictiveCoding().gradients(made.step())]) / beta
         assert cosine(weak) == pytest.approx(clamp, abs=6e-4)
@@ -199,7 +199,7 @@ def test_the_derivative_of_f_carries_the_precisions():
 def test_weighted_by_precision_a_weak_nudge_gives_the_gradient_whatever_the_precisions():
     # d/dtheta of min_h F = dF/dtheta, and min_h F = beta C + O(beta^2) for every precision.
     problem = tanh_mlp((4, 6, 6, 3), batch=5)
-    made = nudged(problem, 1e-3, -1e-3, precision=Table(rows=((0.5, 2.0, 0.25),)), steps=1000)
+    made = nudged(problem, 1e-3, -1e-3, precision=Table(rows=((0.5, 2.0, 0.25),)), steps=500)
     assert relative(estimate(made), loss_gradient(problem)) < 1e-4
     assert relative(estimate(made, weighted=False), loss_gradient(problem)) > 0.5
 
@@ -225,7 +225,7 @@ def test_a_training_step_moves_the_weights_as_backprop_would(scheme, cost):
         learning=EquilibriumPropagation(),
         network=MLP(hidden=(5, 4)),
         dynamics=FAST,
-        steps=300,
+        steps=120,
         batch_size=10,
         dtype="float64",
         pretraining="random",

@@ -130,11 +130,11 @@ def test_the_energy_of_the_errors_is_that_of_the_states(pull):
 @pytest.mark.parametrize("pull", PULLS)
 def test_it_comes_to_rest_where_descent_does(pull):
     ends = []
-    for rule in (GradientDescent(0.1), ErrorBased(0.1)):
+    for rule in (GradientDescent(0.3), ErrorBased(0.3)):
         f, states = pulled(pull)
         memory = rule.init(f, states, None)
         with torch.no_grad():
-            for _ in range(1500):
+            for _ in range(500):
                 states, memory = rule.step(f, states, memory)
         assert max(float(g.abs().max()) for g in f.forces(states)) < 1e-9
         ends.append(states)
@@ -160,7 +160,7 @@ def test_cross_entropy_at_a_clamped_output():
     network.give_output_energy(CrossEntropy())
     clamped[3] = torch.eye(3).double()[[0, 1, 2, 0]]
     a, b = (
-        end((network, clamped), dynamics=rule, steps=800)
+        end((network, clamped), dynamics=rule, steps=400)
         for rule in (GradientDescent(0.2), ErrorBased(0.2))
     )
     assert_close(a.states, b.states, rtol=0, atol=1e-9)
@@ -169,7 +169,7 @@ def test_cross_entropy_at_a_clamped_output():
 def test_a_clamped_state_in_the_middle_and_a_free_root():
     network, clamped = linear_net()
     ends = {1: torch.tensor([[0.3, -0.2]]).double(), 3: clamped[3]}
-    made = end((network, ends), dynamics=ErrorBased(0.1), steps=2000, init=Zero())
+    made = end((network, ends), dynamics=ErrorBased(0.1), steps=400, init=Zero())
     assert_close(
         made.states[2], equilibrium(network, {0: clamped[0], **ends})[2], atol=1e-9, rtol=0
     )
@@ -182,8 +182,8 @@ def test_held_units_stay_and_the_others_rest_where_descent_leaves_them():
     mask = (torch.arange(32) % 3 == 0).reshape(4, 8)
     value = torch.linspace(-0.5, 0.5, 32).double().reshape(4, 8)
     ends = []
-    for rule in (GradientDescent(0.1), ErrorBased(0.1)):
-        recipe = relaxation((network, clamped), dynamics=rule, steps=700).recipe
+    for rule in (GradientDescent(0.3), ErrorBased(0.3)):
+        recipe = relaxation((network, clamped), dynamics=rule, steps=300).recipe
         phase = Phase("held", clamped=clamped, held={2: (value, mask)})
         made = Relaxation(network, [phase], recipe)
         made.run()
@@ -243,7 +243,7 @@ def test_a_graph_with_a_skip_rests_where_descent_does():
     ]
     problem = Network(nodes), {0: torch.ones(1, 1).double(), 4: torch.ones(1, 1).double()}
     a, b = (
-        end(problem, dynamics=rule, steps=800) for rule in (GradientDescent(0.2), ErrorBased(0.2))
+        end(problem, dynamics=rule, steps=400) for rule in (GradientDescent(0.2), ErrorBased(0.2))
     )
     assert_close(a.states, b.states, rtol=0, atol=1e-10)
 

@@ -124,7 +124,7 @@ def test_hidden_pixels_of_an_image_that_the_decoder_can_draw_are_found(amount):
     network, W = line()
     x = torch.outer(torch.tensor([1.5, -0.5], dtype=torch.float64), W).reshape(2, *SHAPE)
     task = Recall(corruption="mask", amount=amount)
-    states, _ = relaxed(network, task, x, dynamics=GradientDescent(0.1), steps=4000)
+    states, _ = relaxed(network, task, x, dynamics=GradientDescent(0.1), steps=1000)
     assert_close(states[0][:, 0], torch.tensor([1.5, -0.5]).double(), rtol=1e-6, atol=1e-6)
     assert_close(states[1], x.reshape(2, 6), rtol=1e-6, atol=1e-6)
 
@@ -135,7 +135,7 @@ def test_known_pixels_stay_and_the_hidden_ones_are_those_of_the_best_latent_stat
     network, W = line()
     x = pixels()
     task = Recall(corruption="mask", amount=0.5)
-    states, _ = relaxed(network, task, x, dynamics=GradientDescent(0.1), steps=4000)
+    states, _ = relaxed(network, task, x, dynamics=GradientDescent(0.1), steps=1000)
     flat = x.reshape(4, 6)
     latent = flat[:, :3] @ W[:3] / (W[:3] @ W[:3])
     assert torch.equal(states[1][:, :3], flat[:, :3])

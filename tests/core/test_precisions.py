@@ -181,8 +181,8 @@ def test_states_and_precisions_together_come_to_equal_shares_of_each_unit(sizes)
         problem,
         init=Normal(sd=1.0),
         precision=Learned(rate=0.2, bound=3.0),
-        dynamics=GradientDescent(0.02),
-        steps=4000,
+        dynamics=GradientDescent(0.03),
+        steps=1500,
         generator=torch.Generator().manual_seed(0),
     )
     made.run()

@@ -149,7 +149,8 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_file_is_made_anew(damage, cache):
+def test_a_damaged_file_is_made_anew(damage, cache, monkeypatch):
+    monkeypatch.setattr(pretraining, "EPOCHS", {"classifier": 1})
     network, course = first(CLASSIFIER)
     whole = tensors(course.path)
     course.path.write_bytes(damage(course.path.read_bytes()))
@@ -162,7 +163,8 @@ def test_a_damaged_file_is_made_anew(damage, cache):
     assert all(torch.equal(mended[name], whole[name]) for name in whole)
 
 
-def test_what_decides_the_training_decides_the_file(cache):
+def test_what_decides_the_training_decides_the_file(cache, monkeypatch):
+    monkeypatch.setattr(pretraining, "EPOCHS", {"classifier": 1, "decoder": 1})
     paths = {
         name: trained(experiment, experiment.dataset(), quiet).path
         for name, experiment in {

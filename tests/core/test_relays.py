@@ -209,7 +209,7 @@ def experiment(skips, **choices):
 @pytest.mark.oracle("closed form")
 @pytest.mark.parametrize("dynamics", [Sweeping(rate=0.3), ExactBlocks()])
 def test_rules_that_take_layers_in_turn_end_at_the_same_equilibrium(dynamics):
-    made = relaxation(skipping("relay"), dynamics=dynamics, init=Zero(), steps=400)
+    made = relaxation(skipping("relay"), dynamics=dynamics, init=Zero(), steps=150)
     made.run()
     assert_close(made.states[S].flatten()[0], torch.tensor(2 / 7).double())
 

@@ -1,6 +1,7 @@
 """The terms of a recipe, each against mathematics; what V27 and V28 say; frozen parameters."""
 
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -158,7 +159,9 @@ def test_output_precision_multiplies_that_of_the_schedule():
 @pytest.mark.parametrize("scale", [0.1, 3.0])
 def test_with_it_a_linear_network_comes_to_rest_where_the_linear_solve_says(scale):
     problem = linear_chain()
-    made = with_terms(problem, {"output_precision": scale}, steps=4000)
+    # Eigenvalues between 0.58 and 2.3: the slowest mode shrinks by 0.71 a step.
+    dynamics = GradientDescent(0.5)
+    made = with_terms(problem, {"output_precision": scale}, dynamics=dynamics, steps=120)
     made.run()
     expected = equilibrium(*problem, precision=(1.0, 1.0, scale))
     assert_close(made.states, expected, rtol=1e-9, atol=1e-10)
@@ -166,8 +169,9 @@ def test_with_it_a_linear_network_comes_to_rest_where_the_linear_solve_says(scal
 
 @pytest.mark.oracle("closed form")
 def test_v23_output_precision_of_10_has_the_printed_least_energy():
+    # Eigenvalues between 2.1 and 23.6: the slowest mode shrinks by 0.89 a step.
     made = with_terms(
-        linear_net(), {"output_precision": 10.0}, dynamics=GradientDescent(0.03), steps=4000
+        linear_net(), {"output_precision": 10.0}, dynamics=GradientDescent(0.08), steps=300
     )
     made.run()
     step = made.step()
@@ -212,7 +216,7 @@ def test_decay_adds_c_to_every_eigenvalue_and_moves_the_rest_as_the_linear_solve
     problem = linear_net()
     plain = relaxation(problem, init=Zero())
     made = with_terms(
-        problem, {"activity_decay": c}, init=Zero(), dynamics=GradientDescent(0.1), steps=1500
+        problem, {"activity_decay": c}, init=Zero(), dynamics=GradientDescent(0.3), steps=200
     )
     identity = torch.eye(4, dtype=torch.float64)
     assert_close(hessian(made), hessian(plain) + c * identity, rtol=1e-12, atol=1e-12)
@@ -273,12 +277,18 @@ def first_below(values, tolerance):
     return next(t for t, value in enumerate(values) if float(value) <= tolerance)
 
 
+@cache
+def rms_of_each_row(dynamics):
+    """RMS over the batch and all free units, row by row, without a tolerance."""
+    problem = tanh_mlp()
+    rows = far(dynamics=dynamics, steps=600)
+    return [float(rms_by_hand(step, problem[1]).square().mean().sqrt()) for step in rows]
+
+
 @pytest.mark.parametrize("dynamics", DYNAMICS[:3], ids=lambda one: type(one).__name__)
 @pytest.mark.parametrize("tolerance", [0.3, 0.1, 1e-3])
 def test_a_batch_stops_at_the_first_row_that_is_within_the_tolerance(dynamics, tolerance):
-    problem = tanh_mlp()
-    rows = [rms_by_hand(step, problem[1]) for step in far(dynamics=dynamics, steps=600)]
-    expected = first_below([r.square().mean().sqrt() for r in rows], tolerance)
+    expected = first_below(rms_of_each_row(dynamics), tolerance)
     made = far(dynamics=dynamics, steps=600, tolerance=tolerance)
     ends = [step.moment.phase_end for step in made]
     assert ends == [False] * expected + [True]
@@ -315,7 +325,10 @@ def scattered():
     return network, {i: scale * h for i, h in clamped.items()}
 
 
-@pytest.mark.parametrize("dynamics", DYNAMICS[:3], ids=lambda one: type(one).__name__)
+QUICK = [GradientDescent(0.3), HeavyBall(0.2, 0.5), Nesterov(0.2, 0.5)]
+
+
+@pytest.mark.parametrize("dynamics", QUICK, ids=lambda one: type(one).__name__)
 @pytest.mark.parametrize("precision", [None, Spiking(rest=0.3), RISING])
 @pytest.mark.parametrize("window", [False, True])
 def test_each_sample_stops_as_if_it_relaxed_alone(dynamics, precision, window):
@@ -329,9 +342,10 @@ def test_each_sample_stops_as_if_it_relaxed_alone(dynamics, precision, window):
         for stop in ("sample", "batch"):
             alone = list(with_terms((network, one), {**terms, "stop": stop}, **choices))
             assert len(alone) <= len(rows)
-            for t, row in enumerate(rows):
-                own = alone[min(t, len(alone) - 1)].states
-                found = [h[k : k + 1] for h in row.states]
+            kept = [alone[min(t, len(alone) - 1)].states for t in range(len(rows))]
+            for i in range(len(network.nodes)):
+                found = torch.stack([row.states[i][k] for row in rows])
+                own = torch.stack([states[i][0] for states in kept])
                 assert_close(found, own, rtol=1e-9, atol=1e-11)
         lengths.append(len(alone))
     assert len(set(lengths)) > 2

@@ -157,9 +157,14 @@ def test_an_empty_trace_is_a_dataset_without_rows():
 # Growth ------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def whole():
+    """A trace whose rows came all at once."""
+    return recorded(steps=200, every=1000, **ALL)[0]
+
+
 @pytest.mark.parametrize("every", [1, 2, 5, 100])
-def test_many_small_chunks_are_one_big_one(every):
-    whole, _ = recorded(steps=200, every=1000, **ALL)
+def test_many_small_chunks_are_one_big_one(every, whole):
     parts, _ = recorded(steps=200, every=every, **ALL)
     xr.testing.assert_identical(parts.dataset(), whole.dataset())
 
@@ -336,7 +341,7 @@ def test_many_batches_keep_every_second_one_and_the_newest_whole(size):
 
 def test_the_last_row_of_the_newest_batch_is_always_there():
     trace = trace_of(limit=30)
-    for n in range(1000):
+    for n in range(400):
         trace.append(chunk([n], batch=n // 7, t=[n % 7], T=6))
         assert len(trace) <= 30
         assert int(trace.dataset().step[-1]) == n

@@ -155,23 +155,23 @@ def test_a_run_without_rows_leaves_as_what_it_is(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", exports.FORMATS)
-def test_a_large_run_is_never_held_whole(tmp_path, monkeypatch, suffix):
+def test_a_large_run_is_never_held_whole(made, tmp_path, monkeypatch, suffix):
     monkeypatch.setattr(tables, "EAGER", 0)
     monkeypatch.setattr(stored, "CACHED", 2**19)
     monkeypatch.setattr(exports, "SLAB", 2**19)
     rng = np.random.default_rng(0)
     wide = Layout((1,), ("x", "y"), (1,), (2, 2), (True,), 1e-7)
-    with Writer(tmp_path / "a") as writer:
+    with Writer(tmp_path / "large") as writer:
         lane = writer.lane(wide)
         for part in range(20):
-            step = np.arange(500) + 500 * part
+            step = np.arange(100) + 100 * part
             index = dict.fromkeys(("t", "batch", "recipe_id", "T"), step * 0) | {"step": step}
-            values = {"energy_sample": rng.random((500, 1, 300), np.float32)}
-            energy = {"energy": rng.random((500, 1), np.float32)}
-            phase = {"phase": np.full(500, "relax")}
+            values = {"energy_sample": rng.random((100, 1, 1500), np.float32)}
+            energy = {"energy": rng.random((100, 1), np.float32)}
+            phase = {"phase": np.full(100, "relax")}
             writer.append(lane, Chunk(index | values | energy | phase, {}))
-    run = Run(tmp_path / "a")  # 10,000 rows of 1,200 bytes, 12 MB
-    exports.export(run, tmp_path / f"first{suffix}")  # imports what it needs
+    run = Run(tmp_path / "large")  # 2,000 rows of 6,000 bytes, 12 MB
+    exports.export(Run(made[0]), tmp_path / f"small{suffix}")  # imports what it needs
     tracemalloc.start()
     exports.export(run, tmp_path / f"x{suffix}")
     peak = tracemalloc.get_traced_memory()[1]

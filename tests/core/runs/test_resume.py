@@ -29,7 +29,7 @@ from core.runs.memories import NotKept, Packed, Unpacked
 from core.runs.train import resume, train
 from tests.faults.failing import FAILING, Faults, python_calls
 from tests.faults.killing import Elsewhere, hold
-from tests.faults.share import WHOLE
+from tests.faults.share import WHOLE, few
 from tests.faults.sqlite import Unavailable, sqlite_calls
 from tests.missing import missing
 
@@ -111,6 +111,25 @@ KINDS = {
 }
 
 
+HANDED_ON = (
+    "forward",
+    "null",
+    "average",
+    "memory",
+    "Langevin",
+    "iPC after a clamped nudge",
+    "learned precision",
+    "nudged at random",
+    "SGD with a schedule",
+    "AdamW with a schedule",
+    "BatchNorm of the present states",
+)
+"""Kinds that hand each thing on from batch to batch: states, memories, moments, random numbers."""
+
+BETWEEN = tuple(KINDS) if WHOLE else HANDED_ON
+"""Those that are interrupted between two batches as well."""
+
+
 class Stop:
     """Says so when it is asked for the n-th time."""
 
@@ -154,6 +173,9 @@ def test_a_training_that_was_stopped_between_two_steps_has_the_same_bits(
     assert (run.state, run.recovered) == ("finished", "")
     assert bits(run) == bits(whole)
     assert len(run.said["resumed"]) == 2
+    record_property("count: faults: resumes bit for bit", 2)
+    if name not in BETWEEN:
+        return
 
     last = draw.randint(2, BATCHES - 1)
 
@@ -169,7 +191,7 @@ def test_a_training_that_was_stopped_between_two_steps_has_the_same_bits(
     run = resume(path)
     assert run.said["resumed"][0]["number"] > 0
     assert bits(run) == bits(whole)
-    record_property("count: faults: resumes bit for bit", 3)
+    record_property("count: faults: resumes bit for bit", 1)
 
 
 def test_a_checkpoint_at_every_step_changes_nothing(memory, monkeypatch):
@@ -223,11 +245,12 @@ def killed_and_gone_on_with(pipe, folder, rows):
 
 def test_one_that_was_killed_at_any_row_has_the_same_bits(memory, record_property):
     rows = range(2, BATCHES * (T + 1))
-    rows = random.Random(0).sample(rows, min(len(rows), 40 if WHOLE else 12))
+    rows = random.Random(0).sample(rows, min(len(rows), 40 if WHOLE else 6))
     child = Elsewhere(killed_and_gone_on_with, str(memory), rows)
     _, *said = child.end()
     assert [one[:2] for one in said] == [(signal.SIGKILL, "interrupted")] * len(rows)
-    assert sum(behind > 0 for *_, behind in said) > 6  # rows were stored behind the checkpoint
+    # Rows were stored behind the checkpoint.
+    assert sum(behind > 0 for *_, behind in said) > len(rows) // 2
     whole = Run(memory / "whole")
     for at in rows:
         run = Run(memory / f"run-{at}")
@@ -293,7 +316,7 @@ def mutilations(path):
     yield "numbers gone", numbers.unlink
     yield "no JSON", lambda: about.write_text("{")
     yield "JSON of another kind", lambda: about.write_text("[]")
-    for k in range(8):
+    for k in few(range(8), nth=2):
         yield f"numbers flipped {k}", lambda k=k: flipped(numbers, k / 7)
         yield f"JSON flipped {k}", lambda k=k: flipped(about, k / 7)
 
@@ -373,10 +396,12 @@ def test_every_call_that_fails_leaves_a_run_that_can_be_gone_on_with(memory, mon
         tried(memory / "counted")
         calls = list(faults.calls)
         assert {"os.fsync", "os.replace", "file.write"} <= set(calls)
-        for at in range(len(calls)):
+        first = {calls.index(what) for what in calls}
+        struck = sorted(first.union(few(range(len(calls)))))
+        for number, at in enumerate(struck):
             path = memory / f"run-{at}"
             try:
-                tried(path, at, FAILING[at % len(FAILING)])
+                tried(path, at, FAILING[number % len(FAILING)])
                 failed = False
             except NotWritten as said:
                 failed = True
