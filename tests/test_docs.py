@@ -109,6 +109,11 @@ def test_links_lead_to_files_and_to_pages_of_entries_that_there_are(path):
             assert (path.parent / file).exists(), target
 
 
+def test_pictures_of_pages_lie_where_the_site_takes_them_from():
+    shown = [re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", path.read_text("utf-8")) for path in DOCS]
+    assert {one.partition("/")[0] for found in shown for one in found} == set(pages.PICTURES)
+
+
 @pytest.mark.parametrize("path", DOCS, ids=named)
 def test_blocks_ask_for_what_there_is(path):
     for kind, argument, body in pages.BLOCK.findall(path.read_text("utf-8")):
