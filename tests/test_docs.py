@@ -134,6 +134,19 @@ def test_a_block_that_asks_for_what_there_is_not_is_refused_by_page(tmp_path):
             pages.filled(block, tmp_path, "index", lambda line: None)
 
 
+def test_the_concepts_page_tells_every_tour_of_the_workbench_with_its_numbers(
+    monkeypatch, tmp_path
+):
+    # The numbers of these sentences are measured again in the tests of the tours.
+    monkeypatch.setattr(pages.drawing, "once", lambda *_, **options: None)
+    text = (ROOT / "docs" / "concepts.md").read_text("utf-8")
+    page = pages.filled(text, tmp_path, "concepts", lambda line: None)
+    for tour in tours().values():
+        assert tour.title in page and tour.about in page
+        for stage in tour.stages:
+            assert stage.sentence in page and re.search(r"\d", stage.sentence)
+
+
 # Code --------------------------------------------------------------------------------------------
 
 
