@@ -68,8 +68,7 @@ def frozen(figure: Figure) -> Figure:
     figure.draw_without_rendering()  # ticks are made late, with the style of that moment
     figure.set_layout_engine("none")
     for part in figure.subfigs:
-        box = part.bbox_relative
-        box.p0, box.p1 = np.round(box.p0, 6), np.round(box.p1, 6)
+        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), 6))
     for ax in figure.axes:
         ax.set_position(np.round(ax.get_position(original=True).bounds, 6).tolist())
     return figure

@@ -42,7 +42,8 @@ def _bring_all(holoviews: Any) -> None:
         for model in root.select({"type": UIElement}):
             patch_inline_stylesheets(model)
 
-    panel.config.inline = True  # of widgets; elements are drawn past it
+    # Of widgets; elements are drawn past it. A property to type checkers, a parameter to Panel.
+    panel.config.inline = True  # type: ignore
     panel.viewable.Viewable._preprocessing_hooks.append(styles)
     holoviews.extension("bokeh", inline=True, logo=False)
 
