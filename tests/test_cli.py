@@ -633,6 +633,13 @@ def test_the_works_of_every_preset_are_printed(place, preset):
     assert list(read(out, "stdout")) == citations(experiment)
 
 
+def test_a_preset_is_relaxed_by_its_name_and_is_no_file(place):
+    words = ["--recipe", "spiking", "--dataset", "SmallDigits", "--pretraining", "random"]
+    trace = place.relax(*words, "--steps", 2)
+    assert json.loads(trace.attrs["files"]) == {}
+    assert json.loads(trace.attrs["experiment"])["precision"]["name"] == "Spiking"
+
+
 @pytest.mark.parametrize("name", ["spiking", "init-mnist-25-pc-avg"])
 def test_a_preset_is_a_recipe_by_its_name_and_by_its_file(place, name):
     (file,) = (assets() / "presets").glob(f"**/*{name}.toml")

@@ -74,6 +74,10 @@ def test_a_figure_over_seeds_and_one_over_files(place, sweep):
         logs = json.loads(held.read("events.json"))
     assert "n = 2 seeds" in said and "batches 0, 1" in said and "183 mm" in said
     assert [one["seed"] for one in logs["relaxations"]] == [0, 0, 1, 1]
+    both = ["--view", "total", "--over", "seed", "--over", "batch", "--out", place.folder / "both"]
+    assert place.run("figure", place.out, *both)[0] == 0
+    said = (place.folder / "both" / "README.txt").read_text()
+    assert "n = 4 seeds × batches (seeds 0, 1; batches 0, 1)" in said
     names = []
     for rate in (0.05, 0.2):
         names.append(place.folder / f"rate{rate}.nc")

@@ -109,6 +109,11 @@ def test_links_lead_to_files_and_to_pages_of_entries_that_there_are(path):
             assert (path.parent / file).exists(), target
 
 
+def test_pictures_of_pages_lie_where_the_site_takes_them_from():
+    shown = [re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", path.read_text("utf-8")) for path in DOCS]
+    assert {one.partition("/")[0] for found in shown for one in found} == set(pages.PICTURES)
+
+
 @pytest.mark.parametrize("path", DOCS, ids=named)
 def test_blocks_ask_for_what_there_is(path):
     for kind, argument, body in pages.BLOCK.findall(path.read_text("utf-8")):
@@ -127,6 +132,19 @@ def test_a_block_that_asks_for_what_there_is_not_is_refused_by_page(tmp_path):
     for block in ("```{tour}\nnowhere\n```\n", "```{section} README.md\nNowhere\n```\n"):
         with pytest.raises(ValueError, match=r"^index: (tour|section); "):
             pages.filled(block, tmp_path, "index", lambda line: None)
+
+
+def test_the_concepts_page_tells_every_tour_of_the_workbench_with_its_numbers(
+    monkeypatch, tmp_path
+):
+    # The numbers of these sentences are measured again in the tests of the tours.
+    monkeypatch.setattr(pages.drawing, "once", lambda *_, **options: None)
+    text = (ROOT / "docs" / "concepts.md").read_text("utf-8")
+    page = pages.filled(text, tmp_path, "concepts", lambda line: None)
+    for tour in tours().values():
+        assert tour.title in page and tour.about in page
+        for stage in tour.stages:
+            assert stage.sentence in page and re.search(r"\d", stage.sentence)
 
 
 # Code --------------------------------------------------------------------------------------------

@@ -48,6 +48,21 @@ def of_kind(cell, kind):
     return [out.data[kind] for out in cell.outputs if kind in out.get("data", {})]
 
 
+LOAD = "application/vnd.holoviews_load.v0+json"
+LOADED = re.compile(r"const (?:js_urls|js_modules|css_urls) = \[(.*?)\]|js_exports = \{(.*?)\}")
+"""What a script that loads a notebook's libraries fetches."""
+
+
+def fetched(cell):
+    """Addresses that a browser asks for to show what the cell shows."""
+    loads = of_kind(cell, LOAD)
+    found = ["".join(groups) for text in loads for groups in LOADED.findall(text)]
+    shown = "".join(of_kind(cell, "text/html"))
+    return re.findall(r"https?://[^\s\"]+", " ".join(found)) + re.findall(
+        r"""(?:"url":|(?:src|href)=)\s*\\?"(https?://[^"]+)""", shown
+    )
+
+
 def printed(cell):
     return "".join(out.text for out in cell.outputs if out.output_type == "stream")
 
@@ -67,6 +82,11 @@ def test_first_steps_show_figures_an_element_and_a_session_with_its_controls(run
     assert of_kind(element, "text/html")
     (session,) = [one for one in cells if one.source.endswith("\nsession")]
     assert "to the end" in "".join(of_kind(session, "text/html"))
+    assert sum(map(len, map(LOADED.findall, of_kind(element, LOAD)))) > 2
+    assert [fetched(one) for one in cells if fetched(one)] == []
+    (training,) = [one for one in cells if "accuracy" in one.source]
+    before, after = (int(one) for one in re.findall(r"(\d+)%", printed(training)))
+    assert before < 20 and after > 30, "chance is 10 %"
     (refusal,) = [one for one in cells if one.source.startswith("try:")]
     assert printed(refusal).startswith("steps: -1; ")
 

@@ -90,6 +90,13 @@ def test_several_views_are_panels_with_letters_and_none_lies_over_another():
             assert over < 3 or min(one.y1, other.y1) - max(one.y0, other.y0) < 3
 
 
+def test_panels_lie_where_the_last_digits_of_the_layout_do_not_matter():
+    figure = composing.figure(full_lane(), Plate(("energy_time", "total", "precision"), columns=2))
+    for part in figure.subfigs:
+        ends = part.bbox_relative.get_points()
+        np.testing.assert_array_equal(ends, np.round(ends, 6))
+
+
 def test_a_band_lies_between_its_ends_and_says_how_many(seeds):
     plate = Plate(("errors",), over=("seed",), spread="median")
     with look.paper_style():

@@ -323,7 +323,30 @@ def test_labels_that_would_overlap_move_apart_as_little_as_needed():
 def test_every_view_is_drawn_for_the_screen(name):
     holoviews = pytest.importorskip("holoviews")
     drawn = views()[name].view(full_lane(recipe_id=[0] * 4 + [1] * 5))
+    assert isinstance(drawn, holoviews.core.Dimensioned)  # what HoloViews shows in a notebook
     assert holoviews.renderer("bokeh").get_plot(drawn).state is not None
+
+
+@pytest.mark.parametrize("name", views())
+def test_screen_and_paper_draw_what_one_measure_gives(name, monkeypatch):
+    pytest.importorskip("holoviews")
+    module, asked = views()[name], []
+    source = "images" if name == "reconstruction" else "measure"
+    measure = getattr(module, source)
+
+    def told(*args, **options):
+        asked.append(measure(*args, **options))
+        return asked[-1]
+
+    monkeypatch.setattr(module, source, told)
+    trace = full_lane(rows=3, L=3)
+    for draw in (module.view, module.figure):
+        before = len(asked)
+        draw(trace)
+        assert len(asked) > before, draw.__name__
+    first, *others = ({k: np.asarray(v) for k, v in one.items()} for one in asked)
+    for one in others:
+        np.testing.assert_equal(one, first)
 
 
 def test_views_do_not_change_the_trace():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import panel as pn
-from bokeh.models import ColumnDataSource, Span
+from bokeh.models import BasicTicker, ColumnDataSource, Span
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
@@ -27,7 +27,7 @@ SPEED = 20.0
 RECIPE = ("init", "precision", "dynamics", "learning")
 """Kinds whose menus are shown; a session takes all others by `change`."""
 
-WIDE, HIGH = 420, 300
+WIDE, HIGH = 340, 270
 """Size of a plot in pixels."""
 
 SHEET = ":host { font-size: 13px; } .refused { color: #b91c1c; }"
@@ -48,8 +48,9 @@ class Controls:
             session.start()
         self._drawn: Any = None
         self._told: Any = None
-        self._quiet = False
-        self._line = pn.pane.HTML("", sizing_mode="stretch_width", stylesheets=[SHEET])
+        self._quiet = self._seen = False
+        # Not a pane: those ask for their styles anew, from elsewhere, with each text.
+        self._line = pn.widgets.StaticText(sizing_mode="stretch_width", stylesheets=[SHEET])
         self._row = pn.widgets.IntSlider(label="row", start=0, end=1, value=0, width=WIDE)
         self._row.param.watch(self._sought, "value")
         self.kinds = {kind: Kind(kind, self._send, look.LIGHT, SHEET) for kind in RECIPE}
@@ -61,20 +62,18 @@ class Controls:
         self._over.multi_line("x", "y", color="colour", source=self._lines, line_width=2)
         self._depth.line("x", "y", source=self._points, color=look.LIGHT.ghost)
         self._depth.scatter("x", "y", source=self._points, color="colour", size=8)
-        self._plots = pn.Row(pn.pane.Bokeh(self._over), pn.pane.Bokeh(self._depth))
+        # What a narrow cell has no room for stands below.
         menus = pn.Accordion(*[(name, one.view) for name, one in self.kinds.items()], width=300)
-        self.view = pn.Column(
-            pn.Row(*self.buttons.values()),
-            self._line,
-            pn.Row(pn.Column(self._row, self._plots), menus),
-        )
+        self._plots = pn.FlexBox(pn.pane.Bokeh(self._over), pn.pane.Bokeh(self._depth), menus)
+        buttons = pn.FlexBox(*self.buttons.values())
+        self.view = pn.Column(buttons, self._line, self._row, self._plots)
         self.look()
         self._beat = self._begin()
 
     @property
     def line(self) -> str:
         """What is said above the plots."""
-        return str(self._line.object)
+        return str(self._line.value)
 
     @property
     def points(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -91,7 +90,7 @@ class Controls:
             return
         self._drawn = now
         data = None if showing is None else showing.lane.trace.dataset()
-        self._line.object = self._said(showing, data)
+        self._line.value = self._said(showing, data)
         if showing is None:
             return
         self.buttons["play"].label = "pause" if showing.playing else "play"
@@ -134,12 +133,12 @@ class Controls:
         try:
             act()
         except BadInput as refused:
-            self._line.object = f'<span class="refused">{html.escape(str(refused))}</span>'
+            self._line.value = f'<span class="refused">{html.escape(str(refused))}</span>'
 
     # What is shown -------------------------------------------------------------------------------
 
     def _begin(self) -> Any:
-        """Look again and again while there is a loop that can call, until the session is closed."""
+        """Look again and again while there is a loop that can call, and somebody who sees it."""
         try:
             return pn.state.add_periodic_callback(self._again, period=BEAT)
         except RuntimeError:  # a script has no loop, and looks when it wants to
@@ -147,7 +146,9 @@ class Controls:
 
     def _again(self) -> None:
         self.look()
-        if self._session._closing and self._beat is not None:
+        shown = bool(self.view._models)  # one for each place
+        gone, self._seen = self._seen and not shown, shown
+        if (self._session._closing or gone) and self._beat is not None:
             self._beat.stop()
 
     def _said(self, showing: Any, data: Any) -> str:
@@ -196,6 +197,7 @@ class Controls:
             y_axis_label=look.LABELS["energy"].plain,
             toolbar_location=None,
         )
+        drawn.xaxis.ticker = BasicTicker(min_interval=1, num_minor_ticks=0)  # nothing is between
         return drawn, ColumnDataSource({"x": [], "y": [], "colour": []})
 
     def _draw(self, showing: Any, data: Any) -> None:

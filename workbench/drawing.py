@@ -122,7 +122,7 @@ def _plate(args: argparse.Namespace, trace: "xr.Dataset", step: int | None) -> "
 
     if args.paper not in PAPERS:
         raise Refused(f"paper: {near(args.paper, list(PAPERS))}")
-    over = many.dims(trace) if args.over is None else tuple(args.over.split(","))
+    over = many.dims(trace) if args.over is None else tuple(",".join(args.over).split(","))
     columns = as_number(args.columns)
     return Plate(tuple(args.view), step, args.paper, columns, over, args.spread)
 

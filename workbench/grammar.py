@@ -282,7 +282,7 @@ def _figure(grammar: Grammar) -> None:
     one.add_argument("--paper", default="ICML", help=f"{', '.join(PAPERS)} (default: ICML)")
     one.add_argument("--columns", default="1", help="1 (default) or 2")
     line = "draw centre and band over run, seed, batch, sample (default: all that TRACE has)"
-    one.add_argument("--over", metavar="DIM,DIM", help=line)
+    one.add_argument("--over", action="append", metavar="DIM,DIM", help=line)
     line = "mean and standard deviation (default: mean), or median and quartiles"
     one.add_argument("--spread", default="mean", metavar="mean|median", help=line)
     one.add_argument("--out", help="a folder, or a path that ends in .zip")

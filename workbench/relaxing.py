@@ -304,13 +304,17 @@ def _note_memory(experiment: "Experiment") -> None:
 
 
 def _files(args: argparse.Namespace) -> dict[str, dict[str, str]]:
-    """Name and SHA-256 of each file that was handed in."""
+    """Name and SHA-256 of each file that was handed in; a preset is none."""
     from workbench import files
+    from workbench.presets import named
 
+    given = {name: getattr(args, name) for name in ("network", "weights", "data", "recipe")}
+    if given["recipe"] in named():
+        given["recipe"] = None
     return {
         name: {"name": Path(path).name, "sha256": files.sha256(path)}
-        for name in ("network", "weights", "data", "recipe")
-        if (path := getattr(args, name)) not in (None, files.STDIN)
+        for name, path in given.items()
+        if path not in (None, files.STDIN)
     }
 
 

@@ -28,6 +28,17 @@ def tell(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
 
+def copy(source: Path) -> None:
+    """What is used as it is: pictures, styles and a font."""
+    for name in ("figures", "_static"):
+        (source / name).mkdir(parents=True, exist_ok=True)
+    for name in pages.PICTURES:
+        shutil.copytree(DOCS / name, source / name, dirs_exist_ok=True)
+    shutil.copy(DOCS / "site" / "site.css", source / "_static")
+    shutil.copy(MATH_FONT, source / "_static")
+    shutil.copy(DOCS / "site" / "conf.py", source)
+
+
 def write_sources(source: Path, keep: bool) -> None:
     """All that Sphinx reads.
 
@@ -37,12 +48,7 @@ def write_sources(source: Path, keep: bool) -> None:
     """
     if not keep:
         shutil.rmtree(source, ignore_errors=True)
-    for name in ("figures", "_static"):
-        (source / name).mkdir(parents=True, exist_ok=True)
-    shutil.copytree(DOCS / "pages", source / "pages", dirs_exist_ok=True)
-    shutil.copy(DOCS / "site" / "site.css", source / "_static")
-    shutil.copy(MATH_FONT, source / "_static")
-    shutil.copy(DOCS / "site" / "conf.py", source)
+    copy(source)
     entries.write(source, tell, keep)
     gallery.write(source, tell, keep)
     api.write(source)

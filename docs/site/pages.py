@@ -19,6 +19,9 @@ from workbench.tours import Stage, tours
 
 ROOT = Path(__file__).resolve().parents[2]
 
+PICTURES = ("pages", "results")
+"""Folders of docs/ with pictures that pages show as they are."""
+
 BLOCK = re.compile(r"^```\{(relaxation|tour|section)\}[ ]?(\S*)\n(.*?)^```$", re.M | re.S)
 
 

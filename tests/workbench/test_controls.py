@@ -4,18 +4,18 @@ import re
 
 import numpy as np
 import pytest
+from bokeh.models import Plot
 from sessions import SMALL, opened, settle
 
 from core import make
-from workbench.controls import RECIPE
+from workbench.controls import RECIPE, Controls
 
 
 @pytest.fixture(scope="module")
 def shown():
     """A session and its controls, built once; each test leaves it as it likes."""
     session = opened(SMALL)
-    session.controls()
-    return session, session._controls
+    return session, Controls(session)
 
 
 def after(session, controls):
@@ -94,6 +94,11 @@ def test_a_session_shows_itself_and_fetches_nothing(shown):
     text = bundle["text/html"]
     assert "to the end" in text
     assert not re.findall(r"""(?:src|href)\s*=\s*\\?["']https?://""", text)
-    assert session.controls() is session.controls(), (
-        "one set of controls, however often it is shown"
-    )
+
+
+def test_a_session_that_is_shown_twice_has_plots_in_both_places(shown):
+    session, _ = shown
+    # A plot of Bokeh is in one place: where it is shown next it leaves the one before.
+    roots = [session.controls().get_root() for _ in range(2)]
+    first, second = ({one.id for one in root.select({"type": Plot})} for root in roots)
+    assert len(first) == len(second) == 2 and not first & second

@@ -149,7 +149,7 @@ def view(module: ModuleType, trace: xr.Dataset, plate: Plate) -> Any:
             drawn.append(band.opts(color=colour, alpha=ALPHA, line_width=0))
             drawn.append(hv.Curve((x, y[:, k]), axis.plain, label, label=said).opts(color=colour))
         over = hv.Overlay(drawn)
-        panels.append(over.opts(logy=curve.log, responsive=True, min_height=240))
+        panels.append(over.opts(logy=curve.log, responsive=True, height=240))
     return hv.Layout(panels).cols(1)
 
 

@@ -90,7 +90,7 @@ def view(trace: xr.Dataset) -> Any:
         hollow = hv.Scatter(below, *axes, label=said)
         drawn *= hv.Curve(floor, *axes).opts(**style, line_dash="dotted", line_width=1)
         drawn *= hollow.opts(**style, fill_alpha=0, size=7, tools=["hover"])
-    return drawn.opts(logy=True, padding=0.05, responsive=True, min_height=300)
+    return drawn.opts(logy=True, padding=0.05, responsive=True, height=300)
 
 
 @marks.on_paper

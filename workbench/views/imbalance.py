@@ -40,7 +40,7 @@ def view(trace: xr.Dataset) -> Any:
         x, y = marks.broken(trace, found[name].values)
         curve = hv.Curve((x, y), axis, look.LABELS[name].plain).opts(color=look.LIGHT.accent)
         drawn = hv.Overlay([curve, *screen.change_lines(trace)])
-        panels.append(drawn.opts(responsive=True, min_height=150))
+        panels.append(drawn.opts(responsive=True, height=150))
     return hv.Layout(panels).cols(1)
 
 

@@ -67,6 +67,8 @@ def frozen(figure: Figure) -> Figure:
     """The figure with its axes where the layout has put them."""
     figure.draw_without_rendering()  # ticks are made late, with the style of that moment
     figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), 6))
     for ax in figure.axes:
         ax.set_position(np.round(ax.get_position(original=True).bounds, 6).tolist())
     return figure

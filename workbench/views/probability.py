@@ -50,13 +50,17 @@ def view(trace: xr.Dataset) -> Any:
     x, y = marks.steps(trace)[0], found["probability"].values
     true = _label(trace, 0)
     curves = [
-        hv.Curve((x, y[:, k]), axis, label, label=f"class {k}").opts(
+        hv.Curve((x, y[:, k]), axis, label).opts(
             color=look.LIGHT.accent if k == true else look.LIGHT.ghost
         )
         for k in range(y.shape[1])
     ]
-    drawn = hv.Overlay([*curves, *screen.change_lines(trace)])
-    return drawn.opts(responsive=True, min_height=300, legend_position="right")
+    ends = [x[-1]] * y.shape[1], y[-1], [f" {k}" for k in range(y.shape[1])]
+    names = hv.Labels(ends, [axis, label], "class").opts(
+        text_font_size="8pt", text_align="left", text_color=look.LIGHT.muted
+    )
+    drawn = hv.Overlay([*curves, names, *screen.change_lines(trace)])
+    return drawn.opts(responsive=True, height=300, padding=0.04)
 
 
 @marks.on_paper

@@ -1,5 +1,6 @@
 """What do all views draw alike on a screen? Curves and maps of layers, marks of changes."""
 
+import builtins
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,29 @@ def bokeh() -> Any:
     """Holoviews with a backend: imported only when a notebook asks, because it is slow."""
     import holoviews
 
-    if not holoviews.Store.renderers:
+    if hasattr(builtins, "__IPYTHON__"):
+        # A backend may be there without this: Panel brings it, but leaves elements as text.
+        if not holoviews.extension._loaded:
+            _bring_all(holoviews)
+    elif not holoviews.Store.renderers:
         holoviews.extension("bokeh")
     return holoviews
+
+
+def _bring_all(holoviews: Any) -> None:
+    """Put scripts and styles into the notebook, which would fetch them from elsewhere."""
+    import panel
+    from bokeh.models import UIElement
+    from panel.io.notebook import patch_inline_stylesheets
+
+    def styles(_: Any, root: Any) -> None:
+        for model in root.select({"type": UIElement}):
+            patch_inline_stylesheets(model)
+
+    # Of widgets; elements are drawn past it. A property to type checkers, a parameter to Panel.
+    panel.config.inline = True  # type: ignore
+    panel.viewable.Viewable._preprocessing_hooks.append(styles)
+    holoviews.extension("bokeh", inline=True, logo=False)
 
 
 def layer_curves(trace: xr.Dataset, values: NDArray[Any], name: str, *, log: bool) -> Any:
@@ -40,7 +61,7 @@ def layer_curves(trace: xr.Dataset, values: NDArray[Any], name: str, *, log: boo
         )
     ]
     drawn = hv.Overlay([*curves, *change_lines(trace)])
-    return drawn.opts(logy=log, responsive=True, min_height=300, legend_position="right")
+    return drawn.opts(logy=log, responsive=True, height=300, legend_position="right")
 
 
 def layer_mesh(trace: xr.Dataset, values: NDArray[Any], name: str, cmap: str) -> Any:
@@ -59,7 +80,7 @@ def layer_mesh(trace: xr.Dataset, values: NDArray[Any], name: str, cmap: str) ->
         bgcolor=look.LIGHT.unreached,
         clipping_colors={"NaN": look.LIGHT.unreached},
         responsive=True,
-        min_height=300,
+        height=300,
         tools=["hover"],
         yticks=[(int(layers[k]), layer_names(trace)[k]) for k in layer_ticks(layers)],
     )

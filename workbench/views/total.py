@@ -47,7 +47,7 @@ def view(trace: xr.Dataset) -> Any:
                 curves.append(curve.opts(color=colour))
         if curves:
             drawn = hv.Overlay([*curves, *screen.change_lines(trace)])
-            panels.append(drawn.opts(logy=True, title="", responsive=True, min_height=200))
+            panels.append(drawn.opts(logy=True, title="", responsive=True, height=200))
     return hv.Layout(panels).cols(1)
 
 
