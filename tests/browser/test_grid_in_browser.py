@@ -37,7 +37,9 @@ def test_a_grid_is_relaxed_and_a_cell_is_opened(page):
     settle(page)
     box = still(page.locator("#drawer .bk-Figure").filter(visible=True).first)
     page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + 0.15 * box["height"])
-    shown = wait_for(page, lambda r: r["lanes"] > before["lanes"] and r["row"] == 12, what="the cell's lane")
+    shown = wait_for(
+        page, lambda r: r["lanes"] > before["lanes"] and r["row"] == 12, what="the cell's lane"
+    )
     assert shown["experiment"]["dynamics"]["rate"] == 0.3 and shown["experiment"]["steps"] == 12
     said = wait_in_drawer(page, r"dynamics\.rate 0\.3, T 12 : imbalance \(decades\) ([\d.]+)")
     assert shown["imbalance"] == pytest.approx(float(said[1]), rel=0.01)
