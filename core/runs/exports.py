@@ -65,7 +65,7 @@ def export(
     Args:
         run: to be written.
         to: a path that ends in .zarr, .nc or .csv; its folder must be there.
-        lane: which one; the first by default.
+        lane: which one; by default the one that was last written.
         force: whether what lies there is replaced.
         progress: called after each piece.
 

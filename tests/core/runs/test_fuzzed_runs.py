@@ -120,13 +120,14 @@ class Runs(RuleBasedStateMachine):
         self.judged()
 
     @precondition(lambda self: self.next[0] > 0)
-    @rule(suffix=st.sampled_from([".zarr", ".nc"]), force=st.booleans())
-    def export(self, suffix, force):
+    @rule(suffix=st.sampled_from([".zarr", ".nc"]), at=st.integers(0, 2), force=st.booleans())
+    def export(self, suffix, at, force):
+        lane = at % len(self.next)
         run, to = Run(self.path), self.folder / f"x{suffix}"
         if to.exists() and not force:
             return
-        exports.export(run, to, force=force)
-        held = run.dataset(0).load()
+        exports.export(run, to, lane, force=force)
+        held = run.dataset(lane).load()
         opened = xr.open_zarr(to) if suffix == ".zarr" else xr.open_dataset(to, engine="netcdf4")
         with opened as found:
             for name in ("energy", "energy_sample", "force", "precision", "step", "batch", "t"):
