@@ -285,6 +285,7 @@ GOOD = {"x": np.zeros((3, 2)), "y": np.array([0, 1, 1])}
         ({"classes": 0}, ("data.classes", "0", "1..65536")),
         ({"classes": 2.0}, ("data.classes", "float64")),
         ({"X": np.zeros(2)}, ("data.X", "x, y, classes", "mean x?")),
+        ({"Y\nnpy": np.zeros(2)}, (r"data.'Y\nnpy': 'Y\nnpy'; one of x, y, classes",)),
     ],
 )
 def test_a_wrong_array_is_named_with_its_first_bad_place(npz, changes, words):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.batches import Batch
-from core.catalogue import BadInput, unknown
+from core.catalogue import BadInput, shown, unknown
 from core.experiment import Experiment
 from core.network import Network
 from core.phase import Phase
@@ -157,7 +157,7 @@ def _npz(path: Path) -> dict[str, NDArray[Any]]:
             inside = {one.filename.removesuffix(".npy"): one for one in archive.infolist()}
             for name in inside:
                 if name not in ARRAYS:
-                    raise BadInput(f"data.{name}: {unknown(name, ARRAYS)}")
+                    raise BadInput(f"data.{shown(name)}: {unknown(name, ARRAYS)}")
             size = sum(one.file_size for one in inside.values())
             if size > LARGEST_ARRAYS:
                 raise BadInput(f"data: {path}; {size} bytes of arrays, at most {LARGEST_ARRAYS}")
