@@ -1,4 +1,4 @@
-"""How many faults does a test make? An eighth in every run, all of them in `make reliability`."""
+"""How many faults does a test make? A part of them in every run, all in `make reliability`."""
 
 import os
 from collections.abc import Sequence
@@ -14,6 +14,6 @@ def few(cases: Sequence[Case], nth: int = 3) -> list[Case]:
     return list(cases if WHOLE else cases[::nth])
 
 
-def share(count: int) -> int:
-    """So many of `count` faults as this run makes, one or more."""
-    return count if WHOLE else max(1, count // 8)
+def share(count: int, of: int = 8) -> int:
+    """So many of `count` faults as this run makes: one of so many, or all; one or more."""
+    return count if WHOLE else max(1, count // of)

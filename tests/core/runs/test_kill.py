@@ -28,7 +28,7 @@ from tests.missing import missing
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="missing: signal 9 of POSIX")
 
-KILLS = {False: share(100), True: share(20)}
+KILLS = {False: share(160, 12), True: share(40, 12)}
 """Without weights in the run, and with them."""
 
 

@@ -24,20 +24,25 @@ RUNS = {
     # what the run is like, after how many parts its log is folded, and which files how often
     "finished": (
         None,
-        {"rows.sqlite": 96, "acknowledged.json": 16, "manifest.json": 16, "notes.json": 16}
-        | dict.fromkeys(WEIGHTS, 8),
+        {"rows.sqlite": 192, "acknowledged.json": 32, "manifest.json": 32, "notes.json": 32}
+        | dict.fromkeys(WEIGHTS, 16),
     ),
     "killed": (
         10**6,
-        {"rows.sqlite": 16, "rows.sqlite-wal": 96, "rows.sqlite-shm": 8, "manifest.json": 8},
+        {"rows.sqlite": 32, "rows.sqlite-wal": 192, "rows.sqlite-shm": 16, "manifest.json": 16},
     ),
     "killed behind a checkpoint": (
         20,
-        {"rows.sqlite": 88, "rows.sqlite-wal": 96, "rows.sqlite-shm": 8, "acknowledged.json": 16},
+        {
+            "rows.sqlite": 176,
+            "rows.sqlite-wal": 192,
+            "rows.sqlite-shm": 16,
+            "acknowledged.json": 32,
+        },
     ),
 }
 
-assert sum(sum(files.values()) for _, files in RUNS.values()) >= 500, "in a whole run"
+assert sum(sum(files.values()) for _, files in RUNS.values()) >= 1000, "in a whole run"
 
 NAMED = re.compile(r"rows (\d+)\.\.(\d+) of lane (\d+) are missing")
 
@@ -117,7 +122,7 @@ def test_a_mutilated_run_shows_right_values_and_says_what_is_missing(
     name, memory, monkeypatch, record_property
 ):
     fold, whole = RUNS[name]
-    files = {file: share(count) for file, count in whole.items()}
+    files = {file: share(count, 16) for file, count in whole.items()}
     base, path = memory / "base", memory / "runs" / "run"
     deeds = made(base, fold, monkeypatch)
     monkeypatch.setattr("core.runs.manifest._commit", lambda: "")
