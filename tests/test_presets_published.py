@@ -285,20 +285,19 @@ def test_a_dense_preset_runs_three_batches(name, image_sets, tmp_path):
     assert rows.sizes["layer"] == experiment_of(name).network.layers
 
 
-@pytest.mark.parametrize("name", running(CONVOLVED))
-def test_a_convolutional_preset_runs_three_batches_in_a_narrow_network(name, image_sets, tmp_path):
-    # Not so narrow for a hundred classes: the output's curvature would be above what rates bear.
+WIDTHS = [(name, True) for name in running(CONVOLVED)]
+WIDTHS += [(name, False) for name in CONVOLVED if WHOLE]
+"""Presets, and whether in a narrow network; as published takes minutes."""
+
+
+@pytest.mark.parametrize(("name", "narrow"), WIDTHS)
+def test_a_convolutional_preset_runs_three_batches(name, narrow, image_sets, tmp_path):
     experiment = experiment_of(name)
-    width = 1 / 64 if experiment.dataset.classes == 10 else 1 / 8
-    narrow = dataclasses.replace(experiment.network, width=width)
-    ran(name, image_sets, tmp_path, network=narrow, batch_size=few(name))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not WHOLE, reason="missing: PRESETS=whole, which takes minutes")
-@pytest.mark.parametrize("name", CONVOLVED)
-def test_a_convolutional_preset_runs_three_batches(name, image_sets, tmp_path):
-    ran(name, image_sets, tmp_path, batch_size=few(name))
+    network = experiment.network
+    if narrow:  # not so for a hundred classes: the output's curvature is above what rates bear
+        width = 1 / 64 if experiment.dataset.classes == 10 else 1 / 8
+        network = dataclasses.replace(network, width=width)
+    ran(name, image_sets, tmp_path, network=network, batch_size=few(name))
 
 
 def test_a_preset_whose_images_are_not_here_says_how_to_get_them(tmp_path, monkeypatch):

@@ -119,6 +119,7 @@ class Kept:
             self._choose_first()
         if driving.readout(page)["drawer"]:
             driving.open_drawer(page)
+            driving.settle(page)  # the server knows which tab it is: else it opens that once more
             driving.press(page, "c")
         before = driving.readout(page)["lanes"]
         driving.press(page, "r")
