@@ -37,9 +37,10 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(chromium, tmp_path_factory, root):
-    """A server that looks for runs there."""
-    with serving(tmp_path_factory.mktemp("server"), runs=root) as running:
+def server(server, tmp_path_factory, root):
+    """A server that looks for runs there, and has the other one's weights."""
+    folder = tmp_path_factory.mktemp("server")
+    with serving(folder, runs=root, cache=server.cache) as running:
         yield running
 
 
