@@ -51,8 +51,11 @@ def _places(parts: Parts, last: dict[int, int]) -> str:
         every = int(info.attrs.get("step_stride", 1)) * int(info.attrs.get("batch_stride", 1))
         ranges = _between(held) if every == 1 else []
         end = int(held[-1].numbers("step")[-1]) if held else -1
-        if last.get(number, end) > end:
-            ranges.append((end + 1, last[number]))
+        # A fork may have no rows but those of its parent.
+        theirs = info.forked_at if every == 1 and info.forked_at is not None else end
+        newest = max(last.get(number, end), theirs)
+        if newest > end:
+            ranges.append((end + 1, newest))
         said += [f"rows {a}..{b} of lane {number} are missing" for a, b in ranges]
     more = f" and {len(said) - MOST} ranges more" if len(said) > MOST else ""
     return ", ".join(said[:MOST]) + more

@@ -177,6 +177,21 @@ def test_a_row_whose_newer_value_is_lost_does_not_show_its_older_one(memory, mon
     assert "rows 5..8 of lane 0 are missing" in run.recovered
 
 
+def test_rows_that_a_fork_has_of_its_parent_are_named_for_both(memory):
+    """The fork had none of its own when the part of its parent was taken out of the table."""
+    import sqlite3
+
+    with Writer(memory / "run", **ABOUT) as writer:
+        for deed in (Deed("lane"), Deed("rows", count=9), Deed("lane", 1, 3, parent=0)):
+            deed.do(writer)
+    base = sqlite3.connect(memory / "run" / "rows.sqlite")
+    base.execute("delete from part where stream = 'rows'")
+    base.commit()
+    base.close()
+    said = Run(memory / "run").recovered
+    assert "rows 0..8 of lane 0 are missing, rows 0..3 of lane 1 are missing" in said
+
+
 # Exports -----------------------------------------------------------------------------------------
 
 TORN = [way for way in WAYS if way is not missing]
