@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import random
+import struct
 import subprocess
 import sys
 import time
@@ -228,6 +229,15 @@ def test_any_address_is_a_session_or_a_refusal(record_property):
 
     fuzz()
     count.told(record_property, "addresses")
+
+
+@pytest.mark.parametrize(
+    "header", [None, b"5", b"{}", b'{"arrays": [{}], "more": {}}', b'{"arrays": 1, "more": {}}']
+)
+def test_a_head_without_what_it_needs_is_a_value_error(header):
+    raw = b"\x01\0\0" if header is None else struct.pack("<I", len(header)) + header
+    with pytest.raises(ValueError, match="head: "):
+        unpack(zlib.compress(raw))
 
 
 def test_any_bytes_are_data_or_a_refusal(tmp_path, record_property):

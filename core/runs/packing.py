@@ -52,6 +52,13 @@ def unpack(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         raise ValueError(f"head: {failed}") from None
     if engine.unconsumed_tail or not engine.eof:
         raise ValueError(f"head: longer than {LARGEST} bytes, or cut off")
+    try:
+        return _arrays(raw)
+    except (struct.error, LookupError, TypeError, AttributeError, OverflowError) as failed:
+        raise ValueError(f"head: {failed}") from None
+
+
+def _arrays(raw: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     (length,) = struct.unpack_from("<I", raw)
     header = json.loads(raw[4 : 4 + length])
     at = 4 + length
