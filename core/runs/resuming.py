@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core import footprint, plugins
+from core import plugins
 from core.batches import ImageSet
 from core.catalogue import BadInput
 from core.experiment import Experiment
@@ -112,7 +112,6 @@ def _looked_at(run: Run) -> Ready:
     if images.fingerprint != was:
         line = f"dataset: {images.name} with fingerprint {images.fingerprint}"
         raise BadInput(f"{line}; {was}, as {run.name} was trained on")
-    footprint.check(experiment, images.shape, images.classes)
     again = run.rows(said["lane"]) > said["row"]
     earlier, newest = list(run.said.get("resumed", [])), run.parts
     return Ready(experiment, images, found, state == FINISHED, again, notes, earlier, newest, log)

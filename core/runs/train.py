@@ -11,7 +11,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from core import footprint
 from core.catalogue import BadInput
 from core.experiment import Experiment
 from core.pretraining import Progress
@@ -66,7 +65,6 @@ def train(
     path = Path(path)
     shelf.check_new(path)
     images = experiment.dataset()
-    footprint.check(experiment, images.shape, images.classes)
     network = experiment.build(images.shape, images.classes)
     course = Course(experiment, images, network, level, every or Every(), checkpoint)
     total = course.total(batches, epochs)
