@@ -77,8 +77,8 @@ class Run:
         if is_held(self.path):
             return PAUSED if self.said.get("paused") else LIVE
         ended = self._parts.of("ended")
-        # One that was gone on with after its end, and then killed, has parts behind that.
-        if ended and self._parts.newest == ended[-1].id:
+        # One that was gone on with after its end, and then killed, has parts behind that, or had.
+        if ended and self.parts == ended[-1].id:
             return str(ended[-1].more["how"])
         return "interrupted"
 

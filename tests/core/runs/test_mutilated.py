@@ -192,6 +192,27 @@ def test_rows_that_a_fork_has_of_its_parent_are_named_for_both(memory):
     assert "rows 0..8 of lane 0 are missing, rows 0..3 of lane 1 are missing" in said
 
 
+def test_a_run_that_was_gone_on_with_has_not_ended_where_what_came_last_is_lost(memory):
+    """Its end stands in an older part than the newest that was stored."""
+    import sqlite3
+
+    with Writer(memory / "run", **ABOUT) as writer:
+        Deed("lane").do(writer)
+        Deed("rows", count=3).do(writer)
+    assert Run(memory / "run").state == "finished"
+    again = Writer(memory / "run", resume=True)
+    Deed("events", count=1).do(again)
+    again.leave()
+    assert Run(memory / "run").state == "interrupted"
+    base = sqlite3.connect(memory / "run" / "rows.sqlite")
+    base.execute("delete from part where id = (select max(id) from part)")
+    base.commit()
+    base.close()
+    run = Run(memory / "run")
+    assert "1 of 6 stored parts cannot be read" in run.recovered  # frames and manifest too
+    assert run.state == "interrupted"
+
+
 # Exports -----------------------------------------------------------------------------------------
 
 TORN = [way for way in WAYS if way is not missing]
