@@ -38,7 +38,11 @@ def name_layers(axis: Any, names: Sequence[str], most: float = 8) -> None:
         most: of the names that there is room for.
     """
     every = max(1, round(len(names) / most))
-    axis.ticker = FixedTicker(ticks=list(range(1, len(names) + 1, every)))
+    ticks = list(range(1, len(names) + 1, every))
+    if isinstance(axis.ticker, FixedTicker):  # another ticker has Bokeh walk through the page
+        axis.ticker.ticks = ticks
+    else:
+        axis.ticker = FixedTicker(ticks=ticks)
     axis.major_label_overrides = dict(enumerate(names, start=1))
 
 

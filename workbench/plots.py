@@ -27,7 +27,7 @@ from workbench.axes import (
     ROW_AXIS,
     TOTAL_LIMITS,
 )
-from workbench.blank import blank
+from workbench.blank import blank, name_layers
 from workbench.colour_bar import colour_bar
 from workbench.look import FONT, palette, shades
 
@@ -112,6 +112,7 @@ class Plots:
         )
         plot.grid.visible = False
         plot.yaxis.axis_label = "layer ℓ"
+        name_layers(plot.yaxis, ())
         plot.add_layout(self._bar(mapper, POWERS), "right")
         return mapper
 
@@ -197,6 +198,7 @@ class Plots:
         plot.yaxis.formatter = CustomJSTickFormatter(code=POWERS)
         plot.yaxis.ticker = BasicTicker(min_interval=1)
         plot.xaxis.axis_label = "layer ℓ: input side left, output right"
+        name_layers(plot.xaxis, ())
         self._predicted: dict[str, tuple[Any, ColumnDataSource, Any]] = {}
         for name, (text, dash) in PREDICTED.items():
             source = ColumnDataSource({"layer": [], "energy": []})

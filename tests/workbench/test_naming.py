@@ -61,6 +61,9 @@ def test_an_axis_names_every_layer_and_shows_as_many_as_there_is_room_for():
     name_layers(axis, names, 10)
     assert axis.ticker.ticks == list(range(1, 41, 4))
     assert axis.major_label_overrides[1] == "39" and axis.major_label_overrides[40] == "0"
+    ticker = axis.ticker
+    name_layers(axis, ["a", "b"], 10)
+    assert axis.ticker is ticker and ticker.ticks == [1, 2]
 
 
 def test_an_exported_figure_and_its_caption_count_as_the_page_does(monkeypatch):
