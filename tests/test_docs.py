@@ -9,6 +9,7 @@ import pytest
 
 from core import Experiment, cards
 from core.catalogue import KINDS, from_dict
+from core.citations import references
 from docs.site import checks, entries, methods, pages
 from workbench import grammar
 from workbench.presets import presets
@@ -50,6 +51,21 @@ def test_nothing_is_said_of_what_is_no_entry():
     for kind, said in methods.methods().items():
         assert set(said) == set(CATALOGUE[kind]), kind
     assert set(methods.TITLES) == set(KINDS)
+
+
+def test_a_work_is_told_as_a_reader_knows_it():
+    """The title page of the paper, the year of the conference, the link of its preprint."""
+    told = entries.cited("goemaere2026").replace("\\", "")
+    assert told.startswith(
+        "Cédric Goemaere, Gaspard Oliviers, Rafal Bogacz, and Thomas Demeester.\n"
+    )
+    assert "In *International Conference on Machine Learning*. 2026." in told
+    assert told.endswith("[arXiv:2505.20137](https://arxiv.org/abs/2505.20137).")
+
+
+@pytest.mark.parametrize("key", references())
+def test_no_accent_is_told_in_latex(key):
+    assert not re.search(r"[{}]|\\[a-z'\"^~=]", entries.cited(key))
 
 
 @pytest.mark.parametrize(("kind", "name"), [one for one in ENTRIES if one[0] != "dataset"])

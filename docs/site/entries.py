@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 
 import tomli_w
+from pybtex.database import parse_string
+from pybtex.plugin import find_plugin
 
 from core.catalogue import BadInput, Card, Dial, card_of, cards, to_dict
 from core.citations import OURS, references
@@ -160,12 +162,22 @@ def _source(card: Card) -> str:
     line = " ".join(told.split())
     if card.source == OURS:
         return f"## Source\n\n{line or 'This project.'}"
-    work = references()[card.source].fields
-    where = work.get("journal") or work.get("booktitle") or work.get("howpublished") or ""
-    title = work["title"].replace("{", "").replace("}", "")
-    cited = f"{work['author']} ({work['year']}). *{title}*. {where}".strip().rstrip(".") + "."
-    cited = cited.replace("{", "").replace("}", "")
-    return f"## Source\n\n{cited}\n\nWhat of it was read: {work['note']}\n\n{line}"
+    return f"## Source\n\n{cited(card.source)}\n\n{line}"
+
+
+def cited(key: str) -> str:
+    """A work as Markdown: its authors, title, place and year, and what of it was read.
+
+    Raises:
+        KeyError: if no work has that key.
+    """
+    work = parse_string(references()[key].text, "bibtex").entries
+    style, backend = (
+        find_plugin(f"pybtex.{kind}", name)()
+        for kind, name in (("style.formatting", "unsrt"), ("backends", "markdown"))
+    )
+    (told,) = style.format_entries(work.values())
+    return told.text.render(backend)
 
 
 def _write_kind(source: Path, kind: str, names: list[str]) -> None:
