@@ -30,6 +30,7 @@ def open_page() -> None:
     # would ask a foreign host for style sheets that are here.
     document: Any = pn.state.curdoc
     document.template_variables.setdefault("dist_url", get_dist_path(cdn=False))
+    pn.state.onload(lambda: shell.speak_at_once(document))
     asked = arguments(pn.state.session_args)
     theme = "dark" if first(asked, "theme") == "dark" else "light"
     name = first(asked, "page") or "relax"

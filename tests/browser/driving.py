@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -41,6 +42,20 @@ PANEL = (
     "from panel.command import main; main()"
 )
 """`relaxoscope serve`, with another grace time for sessions without a page: there may be 16."""
+
+TELLS = """
+import gc, signal, socket
+from bokeh.server.views.ws import WSHandler
+def tell(*_):
+    open = [one.ws_connection for one in gc.get_objects() if isinstance(one, WSHandler)]
+    sockets = [one.stream.socket for one in open if one is not None and one.stream.socket]
+    nagle = [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0 for one in sockets]
+    print('SOCKETS', len(nagle), sum(nagle), flush=True)
+signal.signal(signal.SIGUSR2, tell)
+"""
+"""Run by the server first: a signal makes it say how many sockets it has, and how many keep small
+messages back.
+"""
 
 UNUSED = 5
 """Seconds until the server discards what was built for a page that does not come or has gone."""
@@ -132,7 +147,8 @@ class Server:
         self.cache = cache
         self._log = log
         self._read = 0
-        program = PANEL.format(grace=grace, plugins=[str(one) for one in plugins], before=before)
+        names = [str(one) for one in plugins]
+        program = PANEL.format(grace=grace, plugins=names, before=TELLS + before)
         command = [sys.executable, "-c", program, "serve", "apps/"]
         command += ["--address", "127.0.0.1", "--port", str(self.port)]
         # A page that has gone is noticed at once, so that its session does not count for long.
@@ -168,6 +184,19 @@ class Server:
             except OSError:
                 time.sleep(0.05)
         raise RuntimeError(f"the server does not answer:\n{self._log.read_text()[-3000:]}")
+
+    def sockets(self) -> tuple[int, int]:
+        """How many pages are connected, and how many of their sockets keep messages back."""
+
+        def said() -> list[str]:
+            return [one for one in self._log.read_text().splitlines() if one.startswith("SOCKETS ")]
+
+        held, end = len(said()), time.monotonic() + PATIENCE
+        self.process.send_signal(signal.SIGUSR2)
+        while len(said()) == held and time.monotonic() < end:
+            time.sleep(0.05)
+        count, kept = said()[held].split()[1:]
+        return int(count), int(kept)
 
     def complaints(self) -> list[str]:
         """Errors in its log since the last call, with their place, but not about pages gone."""

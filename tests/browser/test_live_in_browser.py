@@ -38,6 +38,11 @@ def places(page, section="heat"):
     )
 
 
+def test_no_message_waits_until_the_one_before_is_confirmed(page, server):
+    count, kept = server.sockets()
+    assert count >= 1 and kept == 0, "else frames come in twos, up to 50 ms late"
+
+
 def test_a_drag_looks_back_while_the_server_is_silent(page, server):
     newest = step(page, 12)
     settle(page)
