@@ -40,6 +40,7 @@ class Absent:
         """
         self._figures, self._look = figures, look
         self.words = {name: _words(plot, look) for name, plot in figures.items()}
+        self._greyed: tuple[frozenset[str], str] = frozenset(), ""
         self.lost = ColumnDataSource({"x0": [], "x1": []})
         for plot in over_steps:
             plot.vstrip(
@@ -63,6 +64,9 @@ class Absent:
             absent: names of what was not logged.
             compared: what the panel in the middle draws.
         """
+        if (absent, compared) == self._greyed:
+            return
+        self._greyed = absent, compared
         for name, plot in self._figures.items():
             made_of = MADE_OF.get(name, (compared,))
             missing = absent.issuperset(made_of)

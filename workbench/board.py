@@ -142,15 +142,15 @@ class Board(Plots):
         self._axis = ()
         if self._last is None:
             return
-        found = logarithm(self._last.curves.energy)
+        c = self._last.curves
+        found = c.logs["energy"]
         if not np.isfinite(found).any():
             return
         self._fitted = True
         low, high = np.floor(np.nanmin(found)), np.ceil(np.nanmax(found))
         self._limit(float(low), float(max(high, low + 1)))
-        c = self._last.curves
-        totals = np.concatenate([logarithm(c.total), logarithm(c.residual)])
-        plots = [(self.errors, logarithm(c.error)), (self.total, totals)]
+        totals = np.concatenate([c.logs["total"], c.logs["residual"]])
+        plots = [(self.errors, c.logs["error"]), (self.total, totals)]
         if COMPARISONS[self.compared][2] is POWERS:
             plots.append((self.alignment, self._comparison(c)))
         for plot, values in plots:
@@ -172,12 +172,12 @@ class Board(Plots):
             self._limit(*ENERGY_LIMITS)
             self.total.y_range.update(start=TOTAL_LIMITS[0], end=TOTAL_LIMITS[1])
         low, high = self._limits
-        self._limit(low, max(high, min(_highest(logarithm(c.energy)), HIGHEST)))
-        top, highest = self.total.y_range, min(_highest(logarithm(c.total)), HIGHEST)
+        self._limit(low, max(high, min(_highest(c.logs["energy"]), HIGHEST)))
+        top, highest = self.total.y_range, min(_highest(c.logs["total"]), HIGHEST)
         if highest > top.end:
             top.end = highest
         low, high = PRECISION_LIMITS
-        found = logarithm(c.precision)
+        found = c.logs["precision"]
         if np.isfinite(found).any():
             low, high = min(low, np.floor(np.nanmin(found))), max(high, np.ceil(np.nanmax(found)))
         if (low, high) != (self._precisions.low, self._precisions.high):

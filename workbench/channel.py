@@ -5,6 +5,7 @@ lost holds frames back for a second. A page that nobody sees gets a frame a seco
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from bokeh.models import ColumnDataSource, CustomJS, TextInput
 from workbench.frames import Frames
 from workbench.scripts import TAKES
 
-CREDIT = 3
+CREDIT = 4
 """Frames that may be on their way before the browser has painted one."""
 
 EXPIRES = 1.0
@@ -71,7 +72,7 @@ class Channel:
     @property
     def fps(self) -> float:
         """Frames that the browser has painted per second, over the last two seconds."""
-        return sum(t > time.monotonic() - 2 for t in self._painted) / 2
+        return (len(self._painted) - bisect_right(self._painted, time.monotonic() - 2)) / 2
 
     def _hear(self, attr: str, old: str, new: str) -> None:
         word, *rest = new.split()

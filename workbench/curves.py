@@ -1,6 +1,7 @@
 """What is drawn of a lane's rows? Plain arrays, with nan wherever there is no value to draw."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 COMPARED = ("alignment", "update_ratio", "agreement", "prediction_drift")
 """Variables of the trace, of layers, of which the page draws one at a time."""
+
+LOGARITHMIC = ("energy", "total", "residual", "error", "precision")
+"""What is drawn by its log10."""
 
 Rows = NDArray[Any]
 
@@ -72,6 +76,12 @@ class Curves:
     def noise(self) -> Rows:
         """Which energies are not zero and yet not above their floor, (n, L)."""
         return measures.noise_of(self.raw, self.reached)
+
+    @cached_property
+    def logs(self) -> dict[str, Rows]:
+        """log10 of the `LOGARITHMIC` by name, and of "bare", the sum of raw energies."""
+        drawn = {name: getattr(self, name) for name in LOGARITHMIC}
+        return {name: logarithm(one) for name, one in (drawn | {"bare": self.raw.sum(1)}).items()}
 
 
 def curves(trace: "Trace", rows: dict[str, Rows], per: str = "layer", gaps: Gaps = ()) -> Curves:

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.curves import logarithm
-
 if TYPE_CHECKING:
     from workbench.curves import Curves
 
@@ -39,11 +37,12 @@ def table(c: "Curves", compared: Any) -> Floats:
         c: what is drawn of a lane.
         compared: what the panel in the middle draws, (n, L), as it is drawn.
     """
-    energy = logarithm(c.energy)
+    logs = c.logs
+    energy = logs["energy"].copy()
     energy[c.noise] = ROUNDING
     energy[np.isnan(c.raw)] = NOT_KNOWN
-    single = (logarithm(c.total), logarithm(c.raw.sum(1)), logarithm(c.residual), c.imbalance)
-    parts = (energy, logarithm(c.error), compared, logarithm(c.precision))
+    single = (logs["total"], logs["bare"], logs["residual"], c.imbalance)
+    parts = (energy, logs["error"], compared, logs["precision"])
     return np.hstack([*(one[:, None] for one in single), *parts]).astype(np.float32)
 
 

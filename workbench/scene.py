@@ -16,10 +16,10 @@ from workbench.session import Session
 from workbench.showing import Showing
 from workbench.watched import Watched, WatchedLane
 
-WINDOW = 400
+WINDOW = 448
 """Rows that are drawn at once; the newest, or those up to the cursor."""
 
-STRIDE = 64
+STRIDE = 128
 """Rows by which the window moves on: each move costs the browser all axes."""
 
 DRAWN = ("energy", "error", "precision", "cost", "force", *COMPARED)

@@ -42,14 +42,14 @@ const SINGLE = 4;  // total, bare, residual, imbalance; then energy, error, comp
 const WIDEST = 4096;  // columns of one strip
 const HELD = 512;  // pictures that are kept for looking back
 const WAITS = 600;  // ms for which a look back stands before the server has confirmed it
-const SAYS = 50;  // ms between two words on what has been painted: each costs both sides a message
+const SAYS = 80;  // ms between two words on what has been painted: each costs both sides a message
 
 class FrameBoard {
   constructor(figures, tell) {
     this.figures = figures; this.tell = tell;
     this.rows = new Rows(); this.behind = new Rows();
     this.head = {frame: 0}; this.seen = 0; this.painted = 0; this.saidAt = 0;
-    this.canvases = {}; this.views = {}; this.strips = {}; this.lines = {};
+    this.canvases = {}; this.pens = {}; this.views = {}; this.strips = {}; this.lines = {};
     this.pictures = null; this.kept = new Map();
     this.local = null; this.dragged = null; this.asked = null; this.lost = false;
     const later = () => this.later();
@@ -116,7 +116,8 @@ class FrameBoard {
       page.classList.toggle(name, is); dispatchEvent(new Event('resize'));
     }
     for (const [name, text] of Object.entries(head.titles ?? {})) {
-      document.querySelector(`#${name} h2`).textContent = text;
+      const title = document.querySelector(`#${name} h2`);
+      if (title.textContent !== text) title.textContent = text;
     }
     if (!head.absent) return;
     for (const name of Object.keys(this.figures)) {
@@ -189,6 +190,7 @@ class FrameBoard {
     if (canvas.previousSibling !== below) {
       canvas.style.cssText = 'position: absolute; pointer-events: none;';
       below.after(canvas);
+      view.canvas_view.overlays.el.style.display = 'none';  // for tools, of which there are none
     }
     const ratio = devicePixelRatio, width = Math.round(box.width * ratio), height = Math.round(box.height * ratio);
     const place = `${box.left} ${box.top} ${width} ${height} ${ratio}`;
@@ -197,7 +199,7 @@ class FrameBoard {
       canvas.width = width; canvas.height = height;
       for (const side of ['left', 'top', 'width', 'height']) canvas.style[side] = box[side] + 'px';
     }
-    const ctx = canvas.getContext('2d');
+    const ctx = this.pens[name] ??= canvas.getContext('2d');
     ctx.setTransform(ratio, 0, 0, ratio, -box.left * ratio, -box.top * ratio);
     ctx.clearRect(box.left, box.top, box.width, box.height);
     const [x, y] = [view.frame.x_scale, view.frame.y_scale].map(scale => {
