@@ -153,7 +153,7 @@ def _parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=4, help="of each training of the search")
     parser.add_argument("--batches", type=int, default=3, help="measured for an estimate")
     parser.add_argument(
-        "--samples", type=int, default=0, help="of a full batch, measured for an estimate; 0: all"
+        "--samples", type=int, default=0, help="of a batch, measured for an estimate; 0: all"
     )
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     args = parser.parse_args(argv)

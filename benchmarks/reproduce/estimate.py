@@ -65,7 +65,7 @@ def lines(
         place: where images that have to be read lie, and what computes.
         wanted: regular expression that names of cells match.
         batches: measured of each cell.
-        samples: of a batch of the full table that are measured; 0 for all.
+        samples: of a batch that are measured; 0 for all.
     """
     head = ["", "row", "method", "s a batch", "samples", "batches", "seeds", "hours"]
     rows, found, every = [], [], []
@@ -76,7 +76,7 @@ def lines(
                 groups.setdefault(cell.name.rpartition("-")[0], []).append(cell)
         size = "short" if short else "full"
         found = [
-            measured(cells[0], place, len(cells), batches=batches, samples=0 if short else samples)
+            measured(cells[0], place, len(cells), batches=batches, samples=samples)
             for cells in groups.values()
         ]
         rows += [[size, *_row(one)] for one in found]
