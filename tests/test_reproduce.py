@@ -321,6 +321,13 @@ def test_depths_and_methods_of_the_deeper_networks():
     assert skips == {"relay", "none", "published"}
 
 
+@pytest.mark.parametrize("name", FULL)
+def test_backprop_on_a_convolutional_network_waits_for_no_relaxation(name):
+    every = [cell for short in (True, False) for cell in tables.TABLES[name].cells(short, {})]
+    for one in every:
+        assert (one.choices["steps"] == 1) == (one.choices["learning"] == "Backprop")
+
+
 def on_digits(short, points):
     """Two seeds of a cell on the embedded digits, which need no root."""
     choices = some(short, points)[1].choices | {"dataset": {"name": "Digits"}}
@@ -334,7 +341,7 @@ def test_an_estimate_is_the_batches_by_their_seconds(tmp_path, monkeypatch):
     monkeypatch.setattr(estimate, "_seconds", lambda of, *_: 1 + 0.04 * of.experiment.batch_size)
     table, place = tables.Table("digits", on_digits, ""), cells.Folder(tmp_path, "")
     told, found = estimate.lines(table, place, "", batches=1, samples=25)
-    assert [one.samples for one in found] == [100, 25]  # short and full
+    assert [one.samples for one in found] == [25, 25], "short and full"
     for one in found:
         assert one.seconds == pytest.approx(1 + 0.04 * 100) and one.seeds == 2
         assert one.batches == 3 * (4_000 // 100)
