@@ -1,5 +1,6 @@
 """The documentation keeps its word: every entry is told of, links lead somewhere, code runs."""
 
+import importlib
 import re
 import shlex
 import tomllib
@@ -10,7 +11,7 @@ import pytest
 from core import Experiment, cards
 from core.catalogue import KINDS, from_dict
 from core.citations import references
-from docs.site import checks, entries, methods, pages
+from docs.site import api, checks, entries, methods, pages
 from workbench import grammar
 from workbench.presets import presets
 from workbench.tours import tours
@@ -51,6 +52,13 @@ def test_nothing_is_said_of_what_is_no_entry():
     for kind, said in methods.methods().items():
         assert set(said) == set(CATALOGUE[kind]), kind
     assert set(methods.TITLES) == set(KINDS)
+
+
+@pytest.mark.parametrize("name", api.MODULES)
+def test_a_page_of_the_api_has_something_to_tell(name):
+    module = importlib.import_module(name)
+    own = [one for one in vars(module).values() if getattr(one, "__module__", None) == name]
+    assert getattr(module, "__all__", None) or any(one.__doc__ for one in own)
 
 
 def test_a_work_is_told_as_a_reader_knows_it():

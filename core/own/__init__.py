@@ -1,5 +1,7 @@
 """Networks of one's own: any torch modules in a chain or a graph, as an entry of the catalogue."""
 
-from core.own.graph import Graph as Graph
-from core.own.register import network as network
-from core.own.toml import read as read
+from core.own.graph import Graph
+from core.own.register import network
+from core.own.toml import read
+
+__all__ = ["Graph", "network", "read"]

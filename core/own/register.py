@@ -118,8 +118,8 @@ def network(
             safetensors file.
         image_at: "input" or "output".
         latent: shape of state 0 where the image is at the output.
-        shape: of an image and
-        classes: number of classes, with which a function is asked how many layers it gives.
+        shape: of an image with which a function is asked how many layers it gives.
+        classes: their number, with which it is asked then.
         formula: LaTeX without dollar signs.
         source: BibTeX key of the work that it is from, or "this project".
         doc: what a reader should know.
