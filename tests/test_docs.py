@@ -108,6 +108,15 @@ def test_every_formula_is_mathml_whose_bars_come_in_pairs_of_one_size():
             assert all(one.get("stretchy") == "false" for one in bars), formula
 
 
+def test_what_comes_back_is_a_section_of_its_own():
+    from docs.site.returns import of_docstring
+
+    lines = ["Add.", "", "Returns: the entry,", "    or none.", "", "Raises:", "    BadInput: no."]
+    made = [*lines[:2], "Returns:", "    the entry,", "    or none.", *lines[4:]]
+    assert of_docstring(lines) == made
+    assert of_docstring(made) == made
+
+
 def test_a_docstring_keeps_its_formulas_and_code_and_its_stars_are_no_markup():
     from docs.site.mathml import of_docstring
 
