@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from workbench import look
 
@@ -40,6 +41,7 @@ def figure(rows: Rows) -> Figure:
             if found[0]["experiment"]["learning"]["name"] != "Backprop":
                 _energy(right, found, {**style, "label": method})
         left.set(title=row, ylabel="test accuracy (%)", xscale="log")
+        left.xaxis.set_minor_formatter(NullFormatter())  # over a decade and a half they overlap
         right.set(title=row, ylabel=r"energy $E_\ell$ at the update", yscale="log")
     axes[-1][0].set_xlabel("sequential matrix products")
     axes[-1][1].set_xlabel(r"layer $\ell$")
