@@ -190,8 +190,9 @@ class FrameBoard {
     if (canvas.previousSibling !== below) {
       canvas.style.cssText = 'position: absolute; pointer-events: none;';
       below.after(canvas);
-      view.canvas_view.overlays.el.style.display = 'none';  // for tools, of which there are none
     }
+    // The layer above is for lost rows alone; an empty one costs the browser as much as a full one.
+    view.canvas_view.overlays.el.style.display = this.head.gaps.length ? '' : 'none';
     const ratio = devicePixelRatio, width = Math.round(box.width * ratio), height = Math.round(box.height * ratio);
     const place = `${box.left} ${box.top} ${width} ${height} ${ratio}`;
     if (canvas.dataset.place !== place) {

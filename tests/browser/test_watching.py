@@ -9,6 +9,7 @@ from driving import (
     all_pixels,
     colours,
     control,
+    decoded,
     open_drawer,
     press,
     push,
@@ -92,6 +93,30 @@ def test_a_run_of_own_code_is_watched_within_a_second_and_the_rest_is_grey(visit
     for tab in ("choices", "theory", "log"):
         open_drawer(page, tab)
         settle(page)
+
+
+GAP = """() => {
+  const {frame, canvas_view} = frameBoard.views.heat, {top, bottom} = frame.bbox;
+  const from = canvas_view.el.getBoundingClientRect(), x = row => frame.x_scale.compute(row);
+  return {x: from.left + x(12.5), y: from.top + top + 4,
+          width: x(22.5) - x(12.5), height: bottom - top - 8}; }"""
+"""Where lost rows 12 to 23 are on the page, without their edges."""
+
+
+def test_rows_that_were_lost_are_hatched_over_what_is_drawn(visit, server):
+    with Writer(server.runs / "holed") as writer:
+        lane = lane_of(writer)
+        writer.append(lane, rows(0, 12))
+        writer.append(lane, rows(24, 30))
+    page = visit("?page=relax&run=holed")
+    wait_for(page, lambda r: r["row"] == 29)
+    settle(page)
+
+    def hatched():
+        found = decoded(page.screenshot(clip=page.evaluate(GAP)))
+        return np.ptp(found.astype(int), axis=-1).max() < 60 and colours(found) > 2
+
+    until(hatched, "grey hatches in the place of the colours of a row before")
 
 
 def test_a_session_is_recorded_from_the_drawer_and_gone_on_with_from_there(fresh, server, visit):
