@@ -108,7 +108,7 @@ def _methods() -> dict[str, dict[str, Any]]:
     plain = {"precision": "Identity"}
     local = {"learning": "PredictiveCoding"}
     return {
-        "BP": {**plain, **pc, "learning": "Backprop", "steps": 1},
+        "BP": {**plain, **pc, "learning": "Backprop"},
         "PC": {**plain, **pc, **local},
         "PC + spiking": local,
         "PC + decaying": {"precision": "Decaying", **local},
