@@ -43,7 +43,7 @@ PANEL = (
 )
 """`relaxoscope serve`, with another grace time for sessions without a page: there may be 16."""
 
-TELLS = """
+NAGLE = """
 import gc, signal, socket
 from bokeh.server.views.ws import WSHandler
 def tell(*_):
@@ -148,7 +148,7 @@ class Server:
         self._log = log
         self._read = 0
         names = [str(one) for one in plugins]
-        program = PANEL.format(grace=grace, plugins=names, before=TELLS + before)
+        program = PANEL.format(grace=grace, plugins=names, before=NAGLE + before)
         command = [sys.executable, "-c", program, "serve", "apps/"]
         command += ["--address", "127.0.0.1", "--port", str(self.port)]
         # A page that has gone is noticed at once, so that its session does not count for long.
