@@ -10,7 +10,7 @@ from typing import Any
 import panel as pn
 from panel.io.resources import get_dist_path
 
-from workbench import gate, shell
+from workbench import gate, sending, shell
 
 UNKNOWN = """<main class="words"><h1>There is no such page</h1>
 <p>page: {{ asked | e }}; one of {{ known }}. The nearest is
@@ -30,7 +30,8 @@ def open_page() -> None:
     # would ask a foreign host for style sheets that are here.
     document: Any = pn.state.curdoc
     document.template_variables.setdefault("dist_url", get_dist_path(cdn=False))
-    pn.state.onload(lambda: shell.speak_at_once(document))
+    sending.lose_nothing()
+    pn.state.onload(lambda: sending.speak_at_once(document))
     asked = arguments(pn.state.session_args)
     theme = "dark" if first(asked, "theme") == "dark" else "light"
     name = first(asked, "page") or "relax"

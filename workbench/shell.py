@@ -185,16 +185,3 @@ def later(document: Any, act: Callable[[], None]) -> bool:
     except (RuntimeError, AttributeError):  # the page has gone, or Bokeh is taking it apart
         return False
     return True
-
-
-def speak_at_once(document: Any) -> None:
-    """Have each message leave for a page when it is written.
-
-    Else the kernel keeps a small one until the browser has confirmed the last (Nagle's algorithm),
-    and a browser that has nothing to say does that up to 50 ms later.
-
-    Args:
-        document: of a page whose socket is open.
-    """
-    for connection in document.session_context.session._subscribed_connections:
-        connection._socket.set_nodelay(True)
