@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bokeh.core.serialization import Serializer
+from bokeh.model import Model
+from bokeh.protocol.messages.patch_doc import patch_doc
 from panel.io import document as panels
 
 
@@ -17,6 +20,53 @@ def speak_at_once(document: Any) -> None:
     """
     for connection in document.session_context.session._subscribed_connections:
         connection._socket.set_nodelay(True)
+        connection._protocol = _Protocol(connection._protocol)
+
+
+class _Protocol:
+    """Bokeh's own, but for changes of a document."""
+
+    def __init__(self, bokehs: Any) -> None:
+        self._bokehs = bokehs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bokehs, name)
+
+    def create(self, kind: str, *args: Any, **kwargs: Any) -> Any:
+        """A message."""
+        return patch(*args) if kind == "PATCH-DOC" else self._bokehs.create(kind, *args, **kwargs)
+
+
+def patch(events: list[Any]) -> patch_doc:
+    """Bokeh's message of changes, made in a time that does not grow with the page.
+
+    Args:
+        events: of one document.
+    """
+    [document] = {event.document for event in events}
+    serializer = _Serializer(document.models)
+    content: Any = {"events": serializer.encode(events)}
+    document.models.flush_synced(lambda model: not serializer.has_ref(model))
+    message = patch_doc(patch_doc.create_header(), {}, content)
+    message.add_buffers(*serializer.buffers)
+    return message
+
+
+class _Serializer(Serializer):
+    """Looks up what the browser holds; Bokeh's makes a list of all of it for each message."""
+
+    def __init__(self, models: Any) -> None:
+        super().__init__()
+        self._models = models
+
+    def get_ref(self, obj: Any) -> Any:
+        found = super().get_ref(obj)
+        if found is None and isinstance(obj, Model) and self._models.get_by_id(obj.id) is obj:
+            return None if obj in self._models._new_models else obj.ref
+        return found
+
+    def has_ref(self, obj: Any) -> bool:
+        return self.get_ref(obj) is not None
 
 
 def lose_nothing() -> None:

@@ -1,12 +1,16 @@
-"""No message for a page is left behind, however the writes before it end."""
+"""No message for a page is left behind, and each holds what Bokeh's own would."""
 
 import asyncio
+import json
 
+import numpy as np
 import pytest
 from bokeh.document import Document
+from bokeh.models import ColumnDataSource, Div, Row
+from bokeh.protocol.messages.patch_doc import patch_doc
 from panel.io import document as panels
 
-from workbench.sending import lose_nothing
+from workbench.sending import lose_nothing, patch
 
 
 class Socket:
@@ -49,3 +53,46 @@ def test_what_is_queued_while_a_write_ends_is_sent_too(monkeypatch, turns):
 
     asyncio.run(page())
     assert taken == [["first"], ["second"]]
+
+
+def named(name, model):
+    model._id = name
+    return model
+
+
+def changed():
+    """The events of a page whose models have names of their own; two documents give the same."""
+    source = named("source", ColumnDataSource(data={"frame": np.zeros(0, np.uint8)}))
+    pane = named("pane", Div(text="before"))
+    row = named("row", Row(children=[pane]))
+    document = Document()
+    document.add_root(source)
+    document.add_root(row)
+    document.models.flush_synced()  # a browser has seen all of it
+    found = []
+    document.on_change(found.append)
+    source.data = {"frame": np.arange(7, dtype=np.uint8)}
+    pane.text = "after"
+    late = named("late", Div(text="new", tags=[pane]))
+    row.children = [late, pane, named("inner", Row(children=[late]))]
+    row.tags = [float("nan"), pane, {"one": (1, 2)}]
+    return document, found
+
+
+def test_a_patch_is_the_one_that_bokeh_makes():
+    ours, theirs = (make(changed()[1]) for make in (patch, patch_doc.create))
+    [mine], [other] = ours.buffers, theirs.buffers
+    assert ours.content_json == theirs.content_json.replace(other.id, mine.id)
+    assert mine.to_bytes() == other.to_bytes()
+    assert ours.header["msgtype"] == theirs.header["msgtype"]
+
+
+def test_a_model_is_told_once():
+    document, events = changed()
+    assert '"name":"Div","id":"late"' in patch(events).content_json.replace(" ", "")
+    assert not document.models._new_models
+    again = []
+    document.on_change(again.append)
+    document.get_model_by_id("row").tags = [document.get_model_by_id("late")]
+    told = json.loads(patch(again).content_json)["events"][0]["new"]
+    assert told == [{"id": "late"}]
