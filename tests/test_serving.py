@@ -10,12 +10,12 @@ import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
+from tests.loops import run
 from workbench.gate import is_local_name, is_loopback
 from workbench.serving import MESSAGE
 
@@ -121,12 +121,6 @@ def server(tmp_path_factory):
         assert log.count("Traceback") == log.count("Uncaught exception GET /ws"), log
     finally:
         running.process.kill()
-
-
-def run(what):
-    """What a coroutine returns, in a loop of its own: a browser's may be running in this thread."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, what).result()
 
 
 def emptied(server):

@@ -10,6 +10,7 @@ from bokeh.models import ColumnDataSource, Div, Row
 from bokeh.protocol.messages.patch_doc import patch_doc
 from panel.io import document as panels
 
+from tests.loops import run
 from workbench.sending import lose_nothing, patch
 
 
@@ -51,7 +52,7 @@ def test_what_is_queued_while_a_write_ends_is_sent_too(monkeypatch, turns):
         for _ in range(30):
             await asyncio.sleep(0)
 
-    asyncio.run(page())
+    run(page())
     assert taken == [["first"], ["second"]]
 
 
