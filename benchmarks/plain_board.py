@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import ColumnDataSource, Span
+from bokeh.protocol.messages.patch_doc import patch_doc
 
 import workbench.relax_page
+import workbench.sending
 from workbench.board import Board, parted
 from workbench.curves import logarithm
 from workbench.pictures import pixels, tiles
@@ -91,5 +93,6 @@ def _source(*columns: str) -> ColumnDataSource:
 
 
 def install() -> None:
-    """Let the Relax page draw this way."""
+    """Let the Relax page draw this way, and Bokeh make its messages."""
     workbench.relax_page.Board = PlainBoard
+    workbench.sending.patch = patch_doc.create

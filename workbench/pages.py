@@ -32,6 +32,7 @@ def open_page() -> None:
     document.template_variables.setdefault("dist_url", get_dist_path(cdn=False))
     sending.lose_nothing()
     pn.state.onload(lambda: sending.speak_at_once(document))
+    pn.state.onload(lambda: sending.patch_in_short(document))
     asked = arguments(pn.state.session_args)
     theme = "dark" if first(asked, "theme") == "dark" else "light"
     name = first(asked, "page") or "relax"

@@ -1,6 +1,7 @@
-"""When does a message leave for a page? At once, and each one."""
+"""How does a message leave for a page? At once, in short, and never not at all."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from bokeh.core.serialization import Serializer
@@ -20,6 +21,15 @@ def speak_at_once(document: Any) -> None:
     """
     for connection in document.session_context.session._subscribed_connections:
         connection._socket.set_nodelay(True)
+
+
+def patch_in_short(document: Any) -> None:
+    """Have `patch` make the messages of changes for a page.
+
+    Args:
+        document: of a page whose socket is open.
+    """
+    for connection in document.session_context.session._subscribed_connections:
         connection._protocol = _Protocol(connection._protocol)
 
 
@@ -34,20 +44,22 @@ class _Protocol:
 
     def create(self, kind: str, *args: Any, **kwargs: Any) -> Any:
         """A message."""
-        return patch(*args) if kind == "PATCH-DOC" else self._bokehs.create(kind, *args, **kwargs)
+        make = patch if kind == "PATCH-DOC" else partial(self._bokehs.create, kind)
+        return make(*args, **kwargs)
 
 
-def patch(events: list[Any]) -> patch_doc:
+def patch(events: list[Any], **metadata: Any) -> patch_doc:
     """Bokeh's message of changes, made in a time that does not grow with the page.
 
     Args:
         events: of one document.
+        metadata: of the message, as Bokeh takes it.
     """
     [document] = {event.document for event in events}
     serializer = _Serializer(document.models)
     content: Any = {"events": serializer.encode(events)}
     document.models.flush_synced(lambda model: not serializer.has_ref(model))
-    message = patch_doc(patch_doc.create_header(), {}, content)
+    message = patch_doc(patch_doc.create_header(), metadata, content)
     message.add_buffers(*serializer.buffers)
     return message
 

@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from bokeh.document import Document
 from bokeh.models import ColumnDataSource, Div, Row
+from bokeh.protocol import Protocol
 from bokeh.protocol.messages.patch_doc import patch_doc
 from panel.io import document as panels
 
 from tests.loops import run
-from workbench.sending import lose_nothing, patch
+from workbench.sending import lose_nothing, patch, patch_in_short
 
 
 class Socket:
@@ -86,6 +88,24 @@ def test_a_patch_is_the_one_that_bokeh_makes():
     assert ours.content_json == theirs.content_json.replace(other.id, mine.id)
     assert mine.to_bytes() == other.to_bytes()
     assert ours.header["msgtype"] == theirs.header["msgtype"]
+
+
+def test_a_page_is_sent_these_patches_and_bokehs_other_messages():
+    bokehs = Protocol()
+    end = SimpleNamespace(_protocol=bokehs)
+    session = SimpleNamespace(_subscribed_connections=[end])
+    patch_in_short(SimpleNamespace(session_context=SimpleNamespace(session=session)))
+    model = named("row", Row())
+    document, events = Document(), []
+    document.add_root(model)
+    document.on_change(events.append)
+    model.tags = ["new"]
+    document.models.flush_synced()
+    told = end._protocol.create("PATCH-DOC", events, count=2)
+    theirs = bokehs.create("PATCH-DOC", events, count=2)
+    assert told.content_json == theirs.content_json
+    assert told.metadata == theirs.metadata == {"count": 2}
+    assert end._protocol.create("OK", "request").header["reqid"] == "request"
 
 
 def test_a_model_is_told_once():
