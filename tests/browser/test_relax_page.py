@@ -469,16 +469,19 @@ def rewind(page, by):
             press(page, "ArrowLeft")
             wait_for(page, lambda r, row=row: r["cursor"] == row, what=f"row {row}")
     else:
-        # The handle follows a few times a second, glides for 0.3 s after a click, and takes a
-        # click on itself for the beginning of a drag: a person waits until it lies still.
-        box = control(page, "cursor", ".noUi-target").bounding_box()
+        # The handle follows a few times a second, glides for 0.3 s after a click, in which the slider
+        # takes no other, and takes a click on itself for the beginning of a drag: a person waits
+        # until it lies still.
+        slider = control(page, "cursor", ".noUi-target")
+        box = slider.bounding_box()
         handle = control(page, "cursor", ".noUi-handle")
 
         def far_and_still() -> bool:
             now, end = (float(handle.get_attribute(f"aria-value{k}")) for k in ("now", "max"))
             at = handle.bounding_box()
             centre = at["x"] + at["width"] / 2 - box["x"]
-            return now > 0 and abs(centre - box["width"] * now / end) < 1
+            glides = "noUi-state-tap" in slider.get_attribute("class")
+            return now > 0 and not glides and abs(centre - box["width"] * now / end) < 1
 
         until(far_and_still, "the handle lies still")
         page.mouse.click(box["x"] + 1, box["y"] + box["height"] / 2)
