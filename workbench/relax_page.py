@@ -21,7 +21,7 @@ from workbench.line import Line
 from workbench.look import palette
 from workbench.pictures import sample_at
 from workbench.places import assets, keep_importable
-from workbench.scripts import DRAWS, KEEPS_SESSION, KEYS
+from workbench.scripts import KEEPS_SESSION, KEYS, drawing
 from workbench.sight import Sight
 from workbench.tabs import TABS
 from workbench.transport import Bar
@@ -79,7 +79,6 @@ class RelaxPage:
         }
         panels |= {"bar": self.bar.view, "line": self._line.view, "drawer": self._drawer_view}
         panels |= {"tour": self._tour_view, "back": pn.pane.Bokeh(self._channel.back)}
-        drawing = "".join((assets() / "look" / name).read_text("utf-8") for name in DRAWS)
         keeping = KEEPS_SESSION.replace("SESSION", self.address.session)
         return shell.template(
             "relax",
@@ -87,7 +86,7 @@ class RelaxPage:
             panels,
             contents=(assets() / "look" / "page.html").read_text("utf-8"),
             styles=("page.css",),
-            late=drawing + KEYS + ("" if self.address.watches else keeping),
+            late=drawing() + KEYS + ("" if self.address.watches else keeping),
             own_theme=False,  # it is one of the bar's controls
         )
 

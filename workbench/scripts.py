@@ -1,12 +1,26 @@
-"""What does the browser do by itself? It says what it has painted, and hears keys."""
+"""What does the browser do by itself? It draws what moves, says what it has, and hears keys."""
+
+import json
+
+from workbench.places import assets
 
 TAKES = """
 globalThis.frameBoard ??= new FrameBoard({FIGURES}, globalThis.tell);
 frameBoard.take(frames.data.frame);"""
 """Run for each message; the class is in assets/look/frames.js."""
 
-DRAWS = ("frames.js", "hover.js")
-"""Scripts of assets/look that draw what moves, and say what is under the pointer."""
+
+def drawing() -> str:
+    """Scripts of assets/look that take frames, say what is under the pointer, and draw.
+
+    What draws is a text to them: they start it in a worker.
+    """
+    rows, painter, frames, hover = (
+        (assets() / "look" / f"{name}.js").read_text("utf-8")
+        for name in ("rows", "painter", "frames", "hover")
+    )
+    return f"const PAINTER = {json.dumps(rows + painter)};\n{rows}{frames}{hover}"
+
 
 KEYS = """
 const line = document.getElementById('line');
@@ -18,10 +32,10 @@ const typing = new Set(['INPUT', 'TEXTAREA', 'SELECT']);
 const keys = {' ': 'play', ArrowRight: 'right', ArrowLeft: 'left', Home: 'home', End: 'end',
   x: 'swap', n: 'next', r: 'restart', f: 'fit', c: 'choices', '[': 'before', ']': 'after',
   u: 'undo', U: 'redo'};
-let pressed = 0;
+let pressed = 0, ear = null;
 globalThis.tell = said => {
-  const model = Bokeh.documents.map(d => d.get_model_by_name('heard')).find(m => m);
-  if (model) model.value = said + ' ' + (++pressed);
+  ear ??= Bokeh.documents.map(d => d.get_model_by_name('heard')).find(m => m);
+  if (ear) ear.value = said + ' ' + (++pressed);
 };
 addEventListener('keydown', event => {
   const at = event.composedPath()[0];

@@ -99,6 +99,32 @@ def test_a_page_that_nobody_sees_is_sent_next_to_nothing_and_catches_up(page):
     assert hidden <= 6, "at 30 a second there would be 90"
 
 
+TOLD = """() => {
+  const readout = document.getElementById('readout'); window.told = [];
+  new MutationObserver(() => window.told.push(JSON.parse(readout.textContent).frame))
+    .observe(readout, {childList: true}); }"""
+
+
+def test_the_page_hears_while_its_worker_draws_and_then_sees_the_newest_frame(page):
+    [worker] = page.workers
+    set_speed(page, "40 /s")
+    press(page, "Space")
+    wait_for(page, lambda r: r["playing"] and r["row"] > 5)
+    page.evaluate(TOLD)
+    worker.evaluate(
+        """() => setTimeout(() => {
+          const end = Date.now() + 1500; while (Date.now() < end); }, 0)"""
+    )
+    page.wait_for_function("() => frameBoard.head.frame > window.told.at(-1) + 1")
+    held, drawn = page.evaluate("() => [frameBoard.head.frame, window.told.at(-1)]")
+    assert held > drawn + 1, "frames come, and the readout says what has been drawn"
+    wait_for(page, lambda r: r["frame"] >= held, what="the newest, once there is time to draw")
+    press(page, "Space")
+    wait_for(page, lambda r: not r["playing"])
+    told = page.evaluate("() => window.told")
+    assert told == sorted(set(told)) and len(told) < told[-1] - told[0] + 1, "some are passed over"
+
+
 def test_a_press_on_a_picture_chooses_its_sample(page):
     step(page, 1)
     settle(page)
