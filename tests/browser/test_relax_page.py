@@ -469,9 +469,9 @@ def rewind(page, by):
             press(page, "ArrowLeft")
             wait_for(page, lambda r, row=row: r["cursor"] == row, what=f"row {row}")
     else:
-        # The handle follows a few times a second, glides for 0.3 s after a click, in which the slider
-        # takes no other, and takes a click on itself for the beginning of a drag: a person waits
-        # until it lies still.
+        # The handle follows a few times a second, glides for 0.3 s after a click, in which the
+        # slider takes no other, and takes a click on itself for the beginning of a drag: a person
+        # waits until it lies still.
         slider = control(page, "cursor", ".noUi-target")
         box = slider.bounding_box()
         handle = control(page, "cursor", ".noUi-handle")
