@@ -14,7 +14,7 @@ class FrameBoard {
     this.head = {frame: 0}; this.seen = 0; this.painted = 0; this.saidAt = this.titledAt = 0;
     this.titles = {}; this.heads = {};
     this.canvases = {}; this.views = {}; this.places = {}; this.tiles = [];
-    this.news = []; this.buffers = []; this.said = []; this.asked = this.answered = 0;
+    this.news = []; this.said = []; this.asked = this.answered = 0;
     this.local = null; this.dragged = null; this.sought = null; this.lost = false;
     this.painter = new Worker(URL.createObjectURL(new Blob([PAINTER], {type: 'text/javascript'})));
     this.painter.onmessage = event => this.hears(event.data);
@@ -53,23 +53,22 @@ class FrameBoard {
       at += count * Type.BYTES_PER_ELEMENT;
       return new Type(bytes.buffer.slice(begun, bytes.byteOffset + at));
     };
-    const news = {}, buffers = [];
+    const news = {};
     for (const name of ['rows', 'behind']) {
       even();
       const [drop, keep, count, K] = head[name];
       const step = read(Float64Array, count), values = read(Float32Array, count * K);
       this[name].take(drop, keep, step, values, K);
       news[name] = [drop, keep, step, values, K];
-      buffers.push(step.buffer, values.buffer);
     }
     even();
-    if (head.pixels >= 0) buffers.push((news.pixels = read(Uint8Array, head.pixels)).buffer);
+    if (head.pixels >= 0) news.pixels = read(Uint8Array, head.pixels);
     this.head = {...this.head, ...head};
     if (head.cursor === this.local && !this.dragged) this.local = null;
     this.shows(head);
     const {said, chosen, titles, ...drawn} = head;
     this.said.push({frame: head.frame, said, chosen});
-    this.news.push({...news, head: drawn}); this.buffers.push(...buffers);
+    this.news.push({...news, head: drawn});
     this.later();
   }
 
@@ -119,10 +118,12 @@ class FrameBoard {
     if (onlyMoved && !Object.keys(faces).length) return;
     this.waiting = false;
     document.getElementById('page').classList.toggle('ahead', this.cursor !== this.head.cursor);
-    const {cursor, news, buffers} = this, {hidden} = document;
+    const {cursor, news} = this, {hidden} = document;
+    const arrays = news.flatMap(one => [...one.rows, ...one.behind, one.pixels]).filter(ArrayBuffer.isView);
     this.painter.postMessage(
-      {asked: ++this.asked, cursor, hidden, faces, canvases, news}, [...buffers, ...Object.values(canvases)]);
-    this.news = []; this.buffers = [];
+      {asked: ++this.asked, cursor, hidden, faces, canvases, news},
+      [...arrays.map(one => one.buffer), ...Object.values(canvases)]);  // given away, not copied
+    this.news = [];
   }
 
   face(name, canvases) {
