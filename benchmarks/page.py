@@ -17,7 +17,6 @@ import time
 import zipfile
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
@@ -51,7 +50,9 @@ are painted at the next frame of the page.
 """
 
 
-def visit(browser: Browser, server: driving.Server, bokeh: bool = False) -> tuple[Page, Any]:
+def visit(
+    browser: Browser, server: driving.Server, bokeh: bool = False
+) -> tuple[Page, driving.Witness]:
     """A page that is opened under the stopwatch, and its witness; `bokeh` if that draws it."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.add_init_script(STOPWATCH.replace("BOKEH", "true" if bokeh else "false"))
